@@ -1,0 +1,1 @@
+//! Starts commands confined, watches them, and ends all that they leave behind.

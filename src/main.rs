@@ -1,0 +1,3 @@
+//! Arguments to a front, a front to the host, the host to an exit code.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Room.
+
+#![forbid(unsafe_code)]
