@@ -1,0 +1,155 @@
+//! A tool call: asked by the model, planned by a tool, answered at last.
+
+/// How the call came; its output goes back in the same form.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CallKind {
+    /// A function with JSON arguments.
+    Function,
+    /// A freeform tool with text input.
+    Custom,
+    /// The provider's own shell tool; the arguments are its `action` object.
+    LocalShell,
+}
+
+/// What the model asked for, as it asked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CallAsked {
+    pub kind: CallKind,
+    /// The provider's name for the call; not necessarily unique.
+    pub call_id: Box<str>,
+    pub name: Box<str>,
+    /// JSON text for a function, plain text for a custom tool, the action's JSON for a local shell.
+    pub arguments: Box<str>,
+    /// The provider's id of the item, for providers that want it back; never recorded.
+    pub id: Option<Box<str>>,
+}
+
+/// What a tool makes of a call. Plans are data: judging and doing come later.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Plan {
+    Command(CommandPlan),
+    /// Look at files, by the confined `windlass-files`; its reply is the answer.
+    Look(Look),
+    /// Change files: first inspected, then judged, then applied.
+    Patch(PatchPlan),
+    /// A new task list.
+    Tasks {
+        explanation: Option<Box<str>>,
+        tasks: Vec<Task>,
+    },
+    /// Answered without doing anything; also how a bad call is refused.
+    Answered(Answer),
+}
+
+/// A command to run to its end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CommandPlan {
+    /// The program and its arguments, executed as they are.
+    pub argv: Vec<Box<str>>,
+    /// Absolute.
+    pub workdir: Box<str>,
+    pub timeout_ms: u64,
+    /// The model asks to run it outside the sandbox.
+    pub escalation: Option<Escalation>,
+}
+
+/// A request to run outside the sandbox.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Escalation {
+    pub justification: Option<Box<str>>,
+}
+
+/// What `windlass-files` may be asked to look at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Look {
+    ReadFile { path: Box<str>, offset: u64, limit: u64, indentation: Option<Indentation> },
+    ListDir { path: Box<str>, offset: u64, limit: u64, depth: u64 },
+}
+
+/// The indentation mode of reading a file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Indentation {
+    pub anchor_line: Option<u64>,
+    pub levels_max: u64,
+    pub siblings: bool,
+    pub header: bool,
+    pub lines_max: Option<u64>,
+}
+
+/// A patch in the model's own words, and where relative paths start.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PatchPlan {
+    pub patch: Box<str>,
+    /// Absolute.
+    pub workdir: Box<str>,
+}
+
+/// What a patch would do, as `windlass-files` found it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Change {
+    /// Absolute.
+    pub path: Box<str>,
+    pub kind: ChangeKind,
+    /// Absolute; where the file goes, for moves.
+    pub moved_to: Option<Box<str>>,
+    /// SHA-256 of what it replaces, in hex; `None` where nothing was.
+    pub before: Option<Box<str>>,
+    /// The change as a unified diff, bounded.
+    pub diff: Box<str>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ChangeKind {
+    Add,
+    Delete,
+    Update,
+}
+
+/// A step of the model's task list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Task {
+    pub step: Box<str>,
+    pub status: TaskStatus,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TaskStatus {
+    Pending,
+    InProgress,
+    Completed,
+}
+
+/// What goes back to the model.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// Text as it is; `success` is false for refusals and failures.
+    Text { text: Box<str>, success: bool },
+    /// A command's end; laid out for the model when a request is encoded.
+    Command(CommandAnswer),
+}
+
+impl Answer {
+    /// A failure the model can read.
+    pub fn failure(text: impl Into<Box<str>>) -> Answer {
+        Answer::Text { text: text.into(), success: false }
+    }
+
+    /// The text in it, without layout.
+    pub fn text(&self) -> &str {
+        match self {
+            Answer::Text { text, .. } => text,
+            Answer::Command(command) => &command.output,
+        }
+    }
+}
+
+/// How a command ended and what it printed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CommandAnswer {
+    pub exit_code: i32,
+    pub wall_ms: u64,
+    /// Clipped; valid UTF-8.
+    pub output: Box<str>,
+    /// How many lines there were, when lines are missing from `output`.
+    pub lines_total: Option<u64>,
+}

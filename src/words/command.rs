@@ -1,0 +1,90 @@
+//! What a front may ask, and the closed list of refusals.
+
+use crate::words::call::{Look, PatchPlan};
+use crate::words::ids::{CallId, ConversationId, ThreadId};
+use crate::words::item::{Item, Part};
+use crate::words::model::Usage;
+use crate::words::policy::Decision;
+use crate::words::settings::ThreadSettings;
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Command {
+    /// Open a new thread.
+    Start {
+        settings: Box<ThreadSettings>,
+    },
+    /// Load a recorded conversation into a thread.
+    Resume {
+        settings: Box<ThreadSettings>,
+        which: Which,
+    },
+    Prompt {
+        thread: ThreadId,
+        parts: Vec<Part>,
+    },
+    Answer {
+        thread: ThreadId,
+        call: CallId,
+        decision: Decision,
+    },
+    /// The first stops the turn, the second skips its grace.
+    Interrupt {
+        thread: ThreadId,
+    },
+    /// Stop the turn if there is one, then forget the thread.
+    Close {
+        thread: ThreadId,
+    },
+    /// Look at a file or directory outside any turn.
+    Look {
+        thread: ThreadId,
+        look: Look,
+    },
+    /// Apply a patch outside any turn.
+    Patch {
+        thread: ThreadId,
+        patch: PatchPlan,
+    },
+}
+
+/// Which recorded conversation is meant.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Which {
+    Id(ConversationId),
+    /// The newest one; `cwd` narrows it to those begun in that directory.
+    Last {
+        cwd: Option<Box<str>>,
+    },
+    Path(Box<str>),
+}
+
+/// What a rollout gave back.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Restored {
+    pub conversation: ConversationId,
+    pub items: Vec<Item>,
+    /// Token totals as last recorded.
+    pub usage: Usage,
+    /// Lines that could not be read and were left out.
+    pub lines_skipped: u64,
+}
+
+/// Why a command does not fit the state of things.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    NoSuchThread,
+    /// Every slot for threads is taken.
+    TooManyThreads,
+    /// Too many prompts wait for the turn to take them.
+    TooManyPrompts,
+    /// The prompt says nothing.
+    EmptyPrompt,
+    /// Nothing runs that could be interrupted.
+    NothingRuns,
+    /// No question is open for this call: answered already, or never asked.
+    NoQuestion,
+    /// Too much outside work is in progress.
+    TooManyOps,
+    /// The thread is closing or still loading.
+    NotReady,
+}

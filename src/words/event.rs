@@ -1,0 +1,163 @@
+//! What a front is told.
+//!
+//! Events name items in the thread's history instead of copying them; whoever tells a front lends it the
+//! history beside the event.
+
+use crate::words::call::{Change, Task};
+use crate::words::command::Refusal;
+use crate::words::ids::{CallId, ConversationId, ItemIndex, TurnId};
+use crate::words::model::{FailureKind, RateLimits, Usage};
+
+#[derive(Clone, PartialEq, Debug)]
+pub enum Event {
+    /// The thread is open: always its first event.
+    ThreadStarted {
+        conversation: ConversationId,
+        resumed: bool,
+    },
+    /// The thread could not be opened or resumed; it does not exist.
+    ThreadFailed {
+        message: Box<str>,
+    },
+    TurnStarted {
+        turn: TurnId,
+    },
+    /// The thread took a prompt; the item is the user's message.
+    PromptTaken {
+        item: ItemIndex,
+    },
+    /// The awaited message grew; the text is in the lent partial text, from this byte on.
+    TextDelta {
+        from_bytes: u32,
+    },
+    ReasoningDelta {
+        from_bytes: u32,
+    },
+    /// An assistant message, reasoning or served call is whole.
+    ItemCompleted {
+        item: ItemIndex,
+    },
+    /// A command starts; the item is its call.
+    CommandStarted {
+        call: CallId,
+        item: ItemIndex,
+        argv: Vec<Box<str>>,
+        cwd: Box<str>,
+    },
+    /// A command ended; the item is its output.
+    CommandEnded {
+        call: CallId,
+        item: ItemIndex,
+        ended: CommandEnd,
+    },
+    PatchStarted {
+        call: CallId,
+        item: ItemIndex,
+        changes: Vec<Change>,
+    },
+    /// The item is the patch call's output.
+    PatchEnded {
+        call: CallId,
+        item: ItemIndex,
+        changes: Vec<Change>,
+        applied: bool,
+    },
+    /// Another tool's call was answered; the items are the call and its output.
+    CallAnswered {
+        call: CallId,
+        item: ItemIndex,
+        output: ItemIndex,
+    },
+    TasksUpdated {
+        tasks: Vec<Task>,
+    },
+    ApprovalAsked {
+        call: CallId,
+        item: ItemIndex,
+        question: Question,
+    },
+    /// The question of this call is no longer open.
+    ApprovalSettled {
+        call: CallId,
+    },
+    /// A request failed and will be tried again.
+    Retrying {
+        attempt: u32,
+        attempts_max: u32,
+        delay_ms: u64,
+        message: Box<str>,
+    },
+    Warning {
+        message: Box<str>,
+    },
+    Limits {
+        limits: RateLimits,
+    },
+    /// A response was whole; tokens of the turn so far.
+    Tokens {
+        last: Usage,
+        turn: Usage,
+        total: Usage,
+    },
+    /// An interrupt was heard; running things are being stopped.
+    TurnStopping {
+        turn: TurnId,
+    },
+    TurnEnded {
+        turn: TurnId,
+        how: Ended,
+        usage: Usage,
+    },
+    /// Work outside turns was answered.
+    ErrandAnswered {
+        text: Box<str>,
+        success: bool,
+    },
+    ThreadClosed,
+    /// A command did not fit the state of things; nothing was changed.
+    Refused {
+        refusal: Refusal,
+    },
+}
+
+/// How a command's end is to be understood.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CommandEnd {
+    /// It ran and exited with this code; 0 is success.
+    Exited { exit_code: i32 },
+    /// It never ran: the sandbox or the system refused.
+    NotStarted,
+    /// A person or the policy said no.
+    Declined,
+    /// It was stopped by an interrupt.
+    Interrupted,
+}
+
+/// What a person is asked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Question {
+    Command { argv: Vec<Box<str>>, cwd: Box<str>, reason: Option<Box<str>> },
+    Patch { changes: Vec<Change>, reason: Option<Box<str>> },
+}
+
+/// How a turn ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// The model has nothing more to do.
+    Completed,
+    Interrupted,
+    Failed {
+        kind: Failed,
+        message: Box<str>,
+    },
+}
+
+/// What failed a turn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Failed {
+    Model(FailureKind),
+    /// The rollout could not be written.
+    Record,
+    /// A bound of the program was reached.
+    Bound,
+}

@@ -1,0 +1,111 @@
+//! What a conversation is made of.
+//!
+//! A history is a list of items. What a provider gave us opaquely (reasoning, built-in tools) stays the
+//! bytes it was; what we say ourselves is text that is escaped when a request is encoded.
+
+use crate::words::call::{Answer, CallAsked, CallKind};
+
+/// Who says a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    User,
+    Assistant,
+    Developer,
+}
+
+/// A piece of a message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Part {
+    Text(Box<str>),
+    /// A `data:` or `https:` URL.
+    Image(Box<str>),
+}
+
+/// One piece of a history.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Item {
+    Message(Message),
+    /// The model's reasoning.
+    Reasoning(Reasoning),
+    /// The model asks for a tool.
+    Call(CallAsked),
+    /// What the tool answered.
+    Output(Output),
+    /// A call that the provider served itself (web search); provider JSON without `id`.
+    Served {
+        json: Box<str>,
+        /// What was searched for, for people; empty when unknown.
+        query: Box<str>,
+        /// The provider's id, for providers that want it back.
+        id: Option<Box<str>>,
+    },
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Message {
+    pub role: Role,
+    pub parts: Vec<Part>,
+    /// The provider's id, for providers that want it back; never recorded.
+    pub id: Option<Box<str>>,
+}
+
+impl Message {
+    /// A message of one text.
+    pub fn text(role: Role, text: impl Into<Box<str>>) -> Message {
+        Message { role, parts: vec![Part::Text(text.into())], id: None }
+    }
+
+    /// Its texts, one after the other.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Text(text) => Some(&**text),
+            Part::Image(_) => None,
+        })
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reasoning {
+    /// The summary's texts, for people and records.
+    pub summary: Vec<Box<str>>,
+    /// Raw reasoning texts, where a provider shows them; not sent back.
+    pub content: Vec<Box<str>>,
+    /// What carries the reasoning to the provider's next request.
+    pub encrypted: Option<Box<str>>,
+    /// The provider's id, for providers that want it back; never recorded.
+    pub id: Option<Box<str>>,
+}
+
+/// The answer to a call, with what ties it to the call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Output {
+    /// The provider's name for the call.
+    pub call_id: Box<str>,
+    /// The kind of call it answers: the wire has one output type for each.
+    pub kind: CallKind,
+    pub answer: Answer,
+}
+
+impl Item {
+    /// Bytes this item holds, near enough for bounds on a history.
+    pub fn bytes(&self) -> u64 {
+        let length = match self {
+            Item::Message(message) => message
+                .parts
+                .iter()
+                .map(|part| match part {
+                    Part::Text(text) | Part::Image(text) => text.len(),
+                })
+                .sum(),
+            Item::Reasoning(reasoning) => {
+                let texts = reasoning.summary.iter().chain(&reasoning.content);
+                texts.map(|text| text.len()).sum::<usize>()
+                    + reasoning.encrypted.as_ref().map_or(0, |text| text.len())
+            }
+            Item::Call(call) => call.call_id.len() + call.name.len() + call.arguments.len(),
+            Item::Output(output) => output.call_id.len() + output.answer.text().len(),
+            Item::Served { json, .. } => json.len(),
+        };
+        length as u64
+    }
+}

@@ -1,0 +1,62 @@
+//! What a rollout remembers.
+//!
+//! A record names what is to be remembered; the codec in `wire/rollout.rs` is lent the thread's history
+//! and settings beside it. Reading a rollout back gives [`Remembered`].
+
+use crate::words::ids::{ConversationId, ItemIndex};
+use crate::words::item::Item;
+use crate::words::model::{RateLimits, Usage};
+use crate::words::settings::{GitFacts, ThreadSettings};
+
+/// One line to be.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Record {
+    /// The first line: who, where, when.
+    Meta,
+    /// An item of the history, whole.
+    Item(ItemIndex),
+    /// What the next request runs with.
+    TurnContext,
+    /// A user's message, as people see it.
+    UserMessage(ItemIndex),
+    /// An assistant's message, as people see it.
+    AgentMessage(ItemIndex),
+    /// A reasoning summary, as people see it.
+    AgentReasoning(ItemIndex),
+    TokenCount {
+        total: Usage,
+        last: Usage,
+        limits: Option<RateLimits>,
+    },
+    TurnAborted,
+}
+
+/// What a record's encoder is lent.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordView<'a> {
+    pub conversation: ConversationId,
+    pub settings: &'a ThreadSettings,
+    pub git: Option<&'a GitFacts>,
+    pub items: &'a [Item],
+}
+
+/// What one line of a rollout meant.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Remembered {
+    Meta {
+        conversation: ConversationId,
+        cwd: Box<str>,
+    },
+    Item(Item),
+    /// Everything before is replaced by the opening, the user's messages so far and this summary.
+    Compacted {
+        summary: Box<str>,
+        replacement: Option<Vec<Item>>,
+    },
+    TokenCount {
+        total: Usage,
+        limits: Option<RateLimits>,
+    },
+    /// A well-formed line that history does not need.
+    Nothing,
+}

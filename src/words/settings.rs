@@ -1,0 +1,99 @@
+//! What one thread runs with.
+
+use std::borrow::Cow;
+
+use crate::words::policy::{ApprovalPolicy, SandboxPolicy};
+
+/// Everything a thread needs to know to run turns; made by `config`, kept by the thread.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ThreadSettings {
+    pub model: Box<str>,
+    /// The provider's key in the configuration.
+    pub provider: Box<str>,
+    /// Absolute.
+    pub cwd: Box<str>,
+    pub approval: ApprovalPolicy,
+    pub sandbox: SandboxPolicy,
+    /// The user's shell, for `shell_command` and the environment note.
+    pub shell: Box<str>,
+    /// Base instructions.
+    pub instructions: Cow<'static, str>,
+    /// A message from the developer, ahead of everything else.
+    pub developer_instructions: Option<Box<str>>,
+    /// Texts of AGENTS.md, joined; `None` if there are none.
+    pub project_notes: Option<Box<str>>,
+    pub reasoning: ReasoningSettings,
+    pub verbosity: Option<Verbosity>,
+    /// A JSON Schema for the final message, as JSON text.
+    pub output_schema: Option<Box<str>>,
+    /// Tokens the model's window holds; `None` if unknown.
+    pub context_window: Option<u64>,
+    pub parallel_tool_calls: bool,
+    pub tools: ToolSettings,
+    /// Attempts beyond the first, for a request that was not answered.
+    pub request_retries_max: u32,
+    /// Attempts beyond the first, for a stream that broke.
+    pub stream_retries_max: u32,
+    /// Send the provider's ids back and let it store (Azure).
+    pub stored_by_provider: bool,
+    /// Where the thread was started from: `exec`, `cli`, `vscode`, `mcp`.
+    pub source: &'static str,
+    /// The originator that requests and records name.
+    pub originator: Box<str>,
+}
+
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct ReasoningSettings {
+    /// Whether the model takes a `reasoning` object at all.
+    pub supported: bool,
+    pub effort: Option<Box<str>>,
+    /// `auto`, `concise`, `detailed`; `None` for none.
+    pub summary: Option<Box<str>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verbosity {
+    Low,
+    Medium,
+    High,
+}
+
+/// Which tools are offered and in which form.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ToolSettings {
+    pub shell: ShellForm,
+    pub patch: PatchForm,
+    /// `read_file` and `list_dir`.
+    pub files: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ShellForm {
+    /// `shell` with an argument vector.
+    Argv,
+    /// `shell_command` with one string.
+    Line,
+    /// The provider's own `local_shell`.
+    Local,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PatchForm {
+    Freeform,
+    Function,
+    /// Not offered; the model reaches it through the shell.
+    ThroughShell,
+}
+
+/// Facts about the place, gathered by the host when a thread opens.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct OpeningFacts {
+    pub git: Option<GitFacts>,
+}
+
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct GitFacts {
+    pub commit_hash: Option<Box<str>>,
+    pub branch: Option<Box<str>>,
+    pub repository_url: Option<Box<str>>,
+}
