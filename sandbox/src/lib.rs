@@ -1,1 +1,72 @@
 //! Starts commands confined, watches them, and ends all that they leave behind.
+//!
+//! `spawn` starts our own executable as the launcher (`windlass-linux-sandbox`), which reads a
+//! `Plan` from memory, forks, confines the fork by Landlock and seccomp and executes the command in
+//! it. The launcher stays as supervisor until the command and every descendant is gone, and tells
+//! what happens in frames that `StatusDecoder` reads.
+//!
+//! ```text
+//! agent --posix_spawn--> supervisor --fork--> command (confined)
+//!   ^   <---- status -----   |                    `- anything it starts; ends with it
+//!   `------- control ------->|
+//! ```
+//!
+//! The floor is Landlock ABI 3 and seccomp; below it nothing runs unless the policy is `Full`.
+//! Read `policy.rs`, `launcher.rs`, `confine.rs`, in that order.
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+compile_error!("the system-call tables are written for x86_64 and aarch64 only");
+
+mod confine;
+mod end;
+mod landlock;
+mod launcher;
+pub mod limits;
+mod plan;
+mod policy;
+mod seccomp;
+mod spawn;
+mod status;
+mod sys;
+
+pub use launcher::{is_launcher, launcher_main};
+pub use plan::{Plan, PlanError};
+pub use policy::{Access, Level, Missing, Policy};
+pub use spawn::{Spawned, Stdio, spawn, spawn_bare};
+pub use status::{FRAME_BYTES_MAX, Frame, Stage, Status, StatusDecoder, StatusError};
+
+/// What this system offers to confine commands with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// The newest Landlock rule set that could really be made, or the errno of the attempt.
+    pub landlock: Result<u32, i32>,
+    /// The Landlock ABI that the kernel claims, or the errno of asking.
+    pub landlock_claimed: Result<u32, i32>,
+    pub seccomp: bool,
+    /// Whether processes can be held by descriptors.
+    pub pidfds: bool,
+}
+
+/// Tries out what this system offers, without confining anything.
+pub fn probe() -> Probe {
+    Probe {
+        landlock: landlock::Ground::find()
+            .map(|ground| ground.abi())
+            .map_err(|error| sys::errno_of(&error)),
+        landlock_claimed: landlock::reported_abi().map_err(|error| sys::errno_of(&error)),
+        seccomp: seccomp::is_available(),
+        pidfds: sys::pidfd_open(sys::pid()).is_ok(),
+    }
+}
+
+impl Probe {
+    /// How strongly a command would be confined; `None` if it would be refused.
+    pub fn level(&self) -> Option<Level> {
+        match self.landlock {
+            Ok(_) if !self.seccomp => None,
+            Ok(abi) if abi < landlock::ABI_SCOPES => Some(Level::Reduced),
+            Ok(_) => Some(Level::Standard),
+            Err(_) => None,
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The command's side of the fork: from a copy of the supervisor to the confined program.
+//!
+//! Every step is checked. A failure becomes a `Refused` frame and the end of the process; nothing
+//! falls through to the command. The order matters: the terminal and the directory before Landlock
+//! closes them, privileges before Landlock, seccomp after everything it would refuse.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use libc::{c_int, c_ulong, pid_t};
+use seccompiler::BpfProgram;
+
+use crate::landlock::{ABI_SCOPES, Ground};
+use crate::plan::Plan;
+use crate::policy::{Access, Level, Missing};
+use crate::seccomp;
+use crate::status::{Stage, Status};
+use crate::sys;
+
+/// Where programs are looked for when the environment of the command has no `PATH`.
+const PATH_DEFAULT: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
+
+/// Numbers above it are no signals.
+const SIGNAL_LAST: c_int = 64;
+
+/// No capability above it exists; the kernel ends the list earlier with `EINVAL`.
+const CAPABILITY_LAST: c_ulong = 63;
+
+/// Exit code of a process that was refused. Nobody sees it: the frame says why.
+const REFUSED_CODE: c_int = 125;
+
+/// A step that failed.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) stage: Stage,
+    pub(crate) error: io::Error,
+}
+
+/// Names the step that a result belongs to.
+pub(crate) trait At<T> {
+    fn at(self, stage: Stage) -> Result<T, Refusal>;
+}
+
+impl<T> At<T> for io::Result<T> {
+    fn at(self, stage: Stage) -> Result<T, Refusal> {
+        self.map_err(|error| Refusal { stage, error })
+    }
+}
+
+impl Refusal {
+    pub(crate) fn status(&self) -> Status {
+        Status::Refused { stage: self.stage, errno: sys::errno_of(&self.error) }
+    }
+}
+
+/// All that can be made ready before the fork.
+pub(crate) struct Prepared {
+    cwd: CString,
+    programs: Vec<CString>,
+    argv: Vec<CString>,
+    env: Vec<CString>,
+    confinement: Option<(Ground, BpfProgram)>,
+}
+
+impl Prepared {
+    pub(crate) fn of(plan: &Plan) -> Result<Prepared, Refusal> {
+        let env =
+            plan.env.iter().map(|(key, value)| c_string(&[key.as_slice(), b"=", value].concat()));
+        let confinement = match plan.policy.access {
+            Access::Full => None,
+            Access::ReadOnly | Access::WorkspaceWrite => {
+                let ground = Ground::find().at(Stage::Landlock)?;
+                Some((ground, seccomp::program(&plan.policy).at(Stage::Seccomp)?))
+            }
+        };
+        let path = plan.variable(b"PATH").unwrap_or(PATH_DEFAULT);
+        Ok(Prepared {
+            cwd: c_string(plan.cwd.as_os_str().as_bytes()).at(Stage::Plan)?,
+            programs: candidates(&plan.program, path).at(Stage::Plan)?,
+            argv: plan
+                .argv
+                .iter()
+                .map(|it| c_string(it))
+                .collect::<io::Result<_>>()
+                .at(Stage::Plan)?,
+            env: env.collect::<io::Result<_>>().at(Stage::Plan)?,
+            confinement,
+        })
+    }
+}
+
+/// Becomes the command. Sets `refused` before ending in any other way.
+pub(crate) fn run(
+    plan: &Plan,
+    prepared: Prepared,
+    status: BorrowedFd<'_>,
+    refused: &AtomicBool,
+    supervisor: pid_t,
+) -> ! {
+    let Err(refusal) = become_command(plan, prepared, status, supervisor);
+    refused.store(true, Ordering::SeqCst);
+    report(status, refusal.status());
+    sys::exit_now(REFUSED_CODE)
+}
+
+/// Writes a frame. A pipe that nobody reads any more is no reason to stop: the end comes by the
+/// control pipe.
+pub(crate) fn report(status: BorrowedFd<'_>, event: Status) {
+    let frame = event.encode();
+    while let Err(error) = sys::write(status, frame.as_bytes()) {
+        if error.kind() != io::ErrorKind::Interrupted {
+            break;
+        }
+    }
+}
+
+fn become_command(
+    plan: &Plan,
+    prepared: Prepared,
+    status: BorrowedFd<'_>,
+    supervisor: pid_t,
+) -> Result<std::convert::Infallible, Refusal> {
+    sys::setsid().at(Stage::Session)?;
+    if plan.pty {
+        sys::take_terminal().at(Stage::Terminal)?;
+    }
+    for number in 1..=SIGNAL_LAST {
+        sys::reset_signal(number);
+    }
+    sys::set_signal_mask(&sys::signals(&[])).at(Stage::Session)?;
+    sys::chdir(&prepared.cwd).at(Stage::Directory)?;
+    if let Some(soft) = plan.nofile {
+        sys::set_soft_limit(libc::RLIMIT_NOFILE as c_int, soft).at(Stage::Limits)?;
+    }
+    // Only the command itself hears of it, and only if it keeps its user; the supervisor ends all
+    // the others, unless it was killed.
+    sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as c_ulong).at(Stage::Session)?;
+    if sys::parent_pid() != supervisor {
+        return Err(io::Error::from_raw_os_error(libc::ESRCH)).at(Stage::Orphaned);
+    }
+    let (level, missing) = match prepared.confinement {
+        None => (Level::Open, Missing::NONE),
+        Some((ground, program)) => confine(plan, ground, &program)?,
+    };
+    close_on_exec_from(3).at(Stage::Descriptors)?;
+    report(status, Status::Confined { level, missing });
+    Err(execute(&prepared.programs, &prepared.argv, &prepared.env)).at(Stage::Exec)
+}
+
+/// Gives up privileges, then rights to files, then system calls.
+fn confine(plan: &Plan, ground: Ground, program: &BpfProgram) -> Result<(Level, Missing), Refusal> {
+    drop_bounding_set().at(Stage::Capabilities)?;
+    sys::keep_capabilities([0, 0]).at(Stage::Capabilities)?;
+    sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).at(Stage::Privileges)?;
+    let level = if ground.abi() < ABI_SCOPES { Level::Reduced } else { Level::Standard };
+    let mut missing = ground.enforce(&plan.policy).at(Stage::Landlock)?.with(Missing::TERMINALS);
+    if plan.policy.access == Access::WorkspaceWrite {
+        let writing = [Missing::METADATA, Missing::CONTROL_FILES, Missing::SHARED_MEMORY];
+        missing = writing.into_iter().fold(missing, Missing::with);
+    }
+    seccomp::install(program).at(Stage::Seccomp)?;
+    Ok((level, missing))
+}
+
+/// Keeps execve from giving uid 0 its capabilities back.
+///
+/// Without the right to do so this changes nothing, and `no_new_privs` prevents the same.
+fn drop_bounding_set() -> io::Result<()> {
+    for capability in 0..=CAPABILITY_LAST {
+        match sys::prctl(libc::PR_CAPBSET_DROP, capability) {
+            Ok(_) => {}
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EPERM)) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Marks every descriptor from `first` on to be closed by execve, whatever its number.
+fn close_on_exec_from(first: u32) -> io::Result<()> {
+    if sys::close_range(first, libc::CLOSE_RANGE_CLOEXEC).is_ok() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let number = entry?.file_name().to_str().and_then(|name| name.parse::<c_int>().ok());
+        if let Some(number) = number.filter(|number| number.cast_unsigned() >= first) {
+            sys::set_close_on_exec(number)?;
+        }
+    }
+    Ok(())
+}
+
+/// Where the program may be: itself if it holds a slash, else in each directory of `path`.
+fn candidates(program: &[u8], path: &[u8]) -> io::Result<Vec<CString>> {
+    if program.is_empty() {
+        return Ok(Vec::new());
+    }
+    if program.contains(&b'/') {
+        return Ok(vec![c_string(program)?]);
+    }
+    path.split(|&byte| byte == b':')
+        .map(|directory| match directory {
+            b"" => c_string(program),
+            directory => c_string(&[directory, b"/", program].concat()),
+        })
+        .collect()
+}
+
+/// Tries each candidate as execvp does; a script without an interpreter line goes to the shell.
+fn execute(programs: &[CString], argv: &[CString], env: &[CString]) -> io::Error {
+    let mut worst = libc::ENOENT;
+    for program in programs {
+        let error = sys::execute(program, argv, env);
+        match error.raw_os_error() {
+            Some(libc::ENOENT | libc::ENOTDIR) => {}
+            Some(libc::EACCES) => worst = libc::EACCES,
+            Some(libc::ENOEXEC) => return execute_script(program, argv, env),
+            _ => return error,
+        }
+    }
+    io::Error::from_raw_os_error(worst)
+}
+
+fn execute_script(program: &CStr, argv: &[CString], env: &[CString]) -> io::Error {
+    let mut words = vec![CString::from(c"sh"), program.to_owned()];
+    words.extend(argv.iter().skip(1).cloned());
+    sys::execute(c"/bin/sh", &words, env)
+}
+
+fn c_string(bytes: &[u8]) -> io::Result<CString> {
+    CString::new(bytes).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
+}
+
+/// Puts a harmless descriptor in the place of 0 to 2, so that nothing of the command stays open.
+pub(crate) fn let_go_of_stdio() {
+    let harmless: io::Result<OwnedFd> =
+        sys::open(c"/dev/null", libc::O_RDWR).or_else(|_| sys::memory_file(c"windlass-nothing"));
+    for number in 0..3 {
+        // Closing is the second best: a number that is free again may be taken by a later open.
+        let replaced = harmless.as_ref().is_ok_and(|fd| sys::replace(number, fd.as_fd()).is_ok());
+        if !replaced {
+            sys::close_number(number);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_candidates(program: &str, path: &str, expected: &[&str]) {
+        let found = candidates(program.as_bytes(), path.as_bytes()).unwrap();
+        let found: Vec<_> = found.iter().map(|path| path.to_str().unwrap()).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn programs_are_looked_for_as_execvp_does() {
+        check_candidates("true", "/bin:/usr/bin", &["/bin/true", "/usr/bin/true"]);
+        check_candidates("./true", "/bin", &["./true"]);
+        check_candidates("true", "/a::b", &["/a/true", "true", "b/true"]);
+        check_candidates("true", "", &["true"]);
+        check_candidates("", "/bin", &[]);
+    }
+}

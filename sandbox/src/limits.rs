@@ -1,0 +1,44 @@
+//! Every bound of this crate, each with its unit in the name and the reason beside it.
+
+/// Size of an encoded plan. The kernel refuses more than 6 MiB of arguments and environment.
+pub const RECORD_BYTES_MAX: usize = 8 << 20;
+
+/// Size of one path in a plan: `PATH_MAX` of the kernel.
+pub const PATH_BYTES_MAX: usize = 4096;
+
+/// Paths in one list of a policy. Each costs the launcher a walk and a rule.
+pub const PATHS_COUNT_MAX: usize = 256;
+
+/// Directory entries granted one by one around hidden paths. Each costs some 3 µs; 16,384 of them
+/// stay below 100 ms.
+pub const SIBLINGS_COUNT_MAX: usize = 16_384;
+
+/// Longest time between asking a command to stop and killing it.
+pub const GRACE_MS_MAX: u32 = 60_000;
+
+/// What processes left behind by a command get to react to SIGTERM. Short: the command is over and
+/// its output is waited for.
+pub const LEFT_OVER_GRACE_MS_MAX: u32 = 200;
+
+/// How long the supervisor keeps killing without any process going away before it gives up.
+/// Only processes in uninterruptible sleep, or of another user, last that long.
+pub const STUCK_MS_MAX: u64 = 5_000;
+
+/// Longest pause between two rounds of killing. The first rounds follow each other at once.
+pub const ROUND_PAUSE_MS_MAX: i32 = 20;
+
+/// Rounds of killing without a pause, to outrun processes that fork and exit.
+pub const ROUNDS_RUSHED_COUNT: u32 = 64;
+
+/// Highest process id of the kernel (`PID_MAX_LIMIT` on 64 bits).
+pub const PID_MAX: i32 = 4_194_304;
+
+/// Size of one file below `/proc/PID` that we read; a stat line has at most a few hundred bytes.
+pub const PROC_LINE_BYTES_MAX: usize = 4096;
+
+/// Descendants listed in one round; more are met in the next.
+pub const DESCENDANTS_COUNT_MAX: usize = 65_536;
+
+const _: () = assert!(PATH_BYTES_MAX * PATHS_COUNT_MAX * 2 < RECORD_BYTES_MAX);
+const _: () = assert!(LEFT_OVER_GRACE_MS_MAX <= GRACE_MS_MAX);
+const _: () = assert!((LEFT_OVER_GRACE_MS_MAX as u64) < STUCK_MS_MAX);

@@ -1,0 +1,139 @@
+//! What a command may do, as plain data.
+//!
+//! Paths must be absolute and canonical: the launcher opens them component by component and refuses
+//! a symbolic link, so that an earlier command cannot redirect a grant. What the kernel cannot hold
+//! is never dropped in silence: it comes back as `Level` and `Missing`.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// How far a command is trusted with the file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reads everything but `unreadable`, writes nothing but the usual devices and terminals.
+    ReadOnly,
+    /// Also writes below `writable_roots` and `/dev/shm`.
+    WorkspaceWrite,
+    /// Not confined at all. The rules of lifetime hold all the same.
+    Full,
+}
+
+/// What a command may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    pub access: Access,
+    /// Directories or files with full rights under `WorkspaceWrite`. Missing ones are skipped.
+    pub writable_roots: Vec<PathBuf>,
+    /// Whether internet sockets may be made.
+    pub network: bool,
+    /// Paths whose content stays closed, even below a writable root.
+    ///
+    /// Landlock can only grant. Therefore every other entry of each directory on the way to such a
+    /// path is granted by itself, and what is created *in those directories* later stays closed
+    /// until the next start. Names remain listable; hard links made earlier remain readable.
+    pub unreadable: Vec<PathBuf>,
+}
+
+/// How strongly a command is confined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Not confined, as asked for.
+    Open,
+    /// Landlock without scopes (below ABI 6), and seccomp.
+    Reduced,
+    /// Landlock with scopes, and seccomp.
+    Standard,
+}
+
+/// A set of protections that the policy calls for and this system, or this version, lacks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Missing(u32);
+
+impl Missing {
+    pub const NONE: Missing = Missing(0);
+    /// Signals to processes outside reach them.
+    pub const SIGNAL_SCOPE: Missing = Missing(1);
+    /// Abstract sockets served outside can be connected to.
+    pub const ABSTRACT_SOCKETS: Missing = Missing(1 << 1);
+    /// Sockets served outside can be connected to by their path.
+    pub const PATH_SOCKETS: Missing = Missing(1 << 2);
+    /// Device-specific calls on readable devices are not refused.
+    pub const DEVICE_CALLS: Missing = Missing(1 << 3);
+    /// Permissions, owners, times and attributes can be changed outside the writable roots.
+    pub const METADATA: Missing = Missing(1 << 4);
+    /// Repository control files below the writable roots can be changed.
+    pub const CONTROL_FILES: Missing = Missing(1 << 5);
+    /// New entries beside an unreadable path stay closed until the next command.
+    pub const NEW_SIBLINGS: Missing = Missing(1 << 6);
+
+    /// The user's other terminals can be written to by their path.
+    pub const TERMINALS: Missing = Missing(1 << 7);
+    /// Shared memory and semaphores of other processes, by name, can be opened.
+    pub const SHARED_MEMORY: Missing = Missing(1 << 8);
+
+    const NAMES: [(Missing, &'static str); 9] = [
+        (Missing::SIGNAL_SCOPE, "signals"),
+        (Missing::ABSTRACT_SOCKETS, "abstract sockets"),
+        (Missing::PATH_SOCKETS, "path sockets"),
+        (Missing::DEVICE_CALLS, "device calls"),
+        (Missing::METADATA, "metadata"),
+        (Missing::CONTROL_FILES, "control files"),
+        (Missing::NEW_SIBLINGS, "new siblings of unreadable paths"),
+        (Missing::TERMINALS, "other terminals"),
+        (Missing::SHARED_MEMORY, "shared memory"),
+    ];
+
+    /// The set from its bits; unknown bits are kept, so that nothing missing is forgotten.
+    pub fn from_bits(bits: u32) -> Missing {
+        Missing(bits)
+    }
+
+    pub fn bits(self) -> u32 {
+        self.0
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub fn contains(self, other: Missing) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    #[must_use]
+    pub fn with(self, other: Missing) -> Missing {
+        Missing(self.0 | other.0)
+    }
+
+    /// The names of all that is missing, for people.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::NAMES.into_iter().filter(move |(bit, _)| self.contains(*bit)).map(|(_, name)| name)
+    }
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, name) in self.names().enumerate() {
+            if index > 0 {
+                formatter.write_str(", ")?;
+            }
+            formatter.write_str(name)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_protections_are_named_in_order() {
+        let missing = Missing::METADATA.with(Missing::SIGNAL_SCOPE);
+        assert_eq!(missing.to_string(), "signals, metadata");
+        assert_eq!(Missing::NONE.to_string(), "");
+        assert!(missing.contains(Missing::METADATA));
+        assert!(!missing.contains(Missing::PATH_SOCKETS));
+        assert_eq!(Missing::from_bits(missing.bits()), missing);
+    }
+}

@@ -1,0 +1,380 @@
+//! The system-call half of the confinement.
+//!
+//! One program: a hand-written head for what every call meets (foreign architecture, the x32 bit,
+//! numbers beyond the table, calls answered "not there"), then the refusals by number and argument.
+//! Numbers above 400 are the same on every architecture, and the late ones are written out, since
+//! libc's lists end earlier than the kernel's. Refusals are errnos, never signals.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use libc::{c_long, c_ulong};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, sock_filter,
+};
+
+use crate::policy::{Access, Policy};
+
+#[cfg(target_arch = "x86_64")]
+const ARCH: (u32, seccompiler::TargetArch) = (0xc000_003e, seccompiler::TargetArch::x86_64);
+#[cfg(target_arch = "aarch64")]
+const ARCH: (u32, seccompiler::TargetArch) = (0xc000_00b7, seccompiler::TargetArch::aarch64);
+
+/// Set in the numbers of the x32 entry, which repeat the table past a filter.
+const X32_BIT: u32 = 0x4000_0000;
+
+/// `file_setattr`, the last call judged for this filter (Linux 6.17).
+const NUMBER_LAST: u32 = 469;
+
+// Numbers that libc lacks, from the kernel's scripts/syscall.tbl.
+#[cfg(target_arch = "x86_64")]
+const SYS_KEXEC_FILE_LOAD: c_long = 320;
+#[cfg(target_arch = "aarch64")]
+const SYS_KEXEC_FILE_LOAD: c_long = 294;
+const SYS_FCHMODAT2: c_long = 452;
+const SYS_SETXATTRAT: c_long = 463;
+const SYS_REMOVEXATTRAT: c_long = 466;
+const SYS_OPEN_TREE_ATTR: c_long = 467;
+const SYS_FILE_SETATTR: c_long = 469;
+
+/// Answered as if the kernel lacked them: `clone3` hides its flags behind a pointer and has a
+/// fall-back; io_uring repeats other calls where no filter looks.
+const ABSENT: [c_long; 4] = [
+    libc::SYS_clone3,
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+];
+
+/// Refused whatever their arguments.
+const REFUSED: [c_long; 45] = [
+    libc::SYS_unshare,
+    libc::SYS_setns,
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_userfaultfd,
+    libc::SYS_keyctl,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_open_tree,
+    libc::SYS_move_mount,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+    libc::SYS_mount_setattr,
+    SYS_OPEN_TREE_ATTR,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_kexec_load,
+    SYS_KEXEC_FILE_LOAD,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_reboot,
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_clock_adjtime,
+    libc::SYS_adjtimex,
+    libc::SYS_sethostname,
+    libc::SYS_setdomainname,
+    libc::SYS_acct,
+    libc::SYS_quotactl,
+    libc::SYS_quotactl_fd,
+    libc::SYS_syslog,
+    libc::SYS_vhangup,
+    // Objects of other processes, reached by number or name, which no path rule covers.
+    libc::SYS_mq_open,
+    libc::SYS_mq_unlink,
+];
+
+/// System V objects are reached by number, across every other boundary.
+const SYSTEM_V: [c_long; 11] = [
+    libc::SYS_msgget,
+    libc::SYS_msgsnd,
+    libc::SYS_msgrcv,
+    libc::SYS_msgctl,
+    libc::SYS_semget,
+    libc::SYS_semop,
+    libc::SYS_semtimedop,
+    libc::SYS_semctl,
+    libc::SYS_shmget,
+    libc::SYS_shmat,
+    libc::SYS_shmctl,
+];
+
+/// Calls of one architecture only.
+#[cfg(target_arch = "x86_64")]
+const REFUSED_HERE: [c_long; 3] = [libc::SYS_ioperm, libc::SYS_iopl, libc::SYS_lookup_dcookie];
+#[cfg(target_arch = "aarch64")]
+const REFUSED_HERE: [c_long; 0] = [];
+
+/// Change permissions, owners, times or attributes; refused where nothing may be written.
+const METADATA: [c_long; 15] = [
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    SYS_FCHMODAT2,
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    libc::SYS_utimensat,
+    libc::SYS_setxattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_fsetxattr,
+    SYS_SETXATTRAT,
+    libc::SYS_removexattr,
+    libc::SYS_lremovexattr,
+    libc::SYS_fremovexattr,
+    SYS_REMOVEXATTRAT,
+    SYS_FILE_SETATTR,
+];
+#[cfg(target_arch = "x86_64")]
+const METADATA_HERE: [c_long; 6] = [
+    libc::SYS_chmod,
+    libc::SYS_chown,
+    libc::SYS_lchown,
+    libc::SYS_utime,
+    libc::SYS_utimes,
+    libc::SYS_futimesat,
+];
+#[cfg(target_arch = "aarch64")]
+const METADATA_HERE: [c_long; 0] = [];
+
+/// Inode flags by ioctl: `FS_IOC_SETFLAGS` and its 32-bit form, `FS_IOC_FSSETXATTR`,
+/// `FS_IOC_SETVERSION` and its 32-bit form, `FAT_IOCTL_SET_ATTRIBUTES`.
+const METADATA_IOCTLS: [u32; 6] =
+    [0x4008_6602, 0x4004_6602, 0x401c_5820, 0x4008_7602, 0x4004_7602, 0x4004_7211];
+
+/// Put input into a terminal as if typed: `TIOCSTI`, `TIOCLINUX`.
+const INPUT_IOCTLS: [u32; 2] = [0x5412, 0x541c];
+
+/// Flags of `clone` that make namespaces.
+const NAMESPACE_FLAGS: [i32; 7] = [
+    libc::CLONE_NEWNS,
+    libc::CLONE_NEWCGROUP,
+    libc::CLONE_NEWUTS,
+    libc::CLONE_NEWIPC,
+    libc::CLONE_NEWUSER,
+    libc::CLONE_NEWPID,
+    libc::CLONE_NEWNET,
+];
+
+/// `PRIO_USER` of linux/resource.h.
+const PRIO_USER: u64 = 2;
+/// `IOPRIO_WHO_USER` of linux/ioprio.h.
+const IOPRIO_WHO_USER: u64 = 3;
+/// `NETLINK_SOCK_DIAG` of linux/netlink.h.
+const NETLINK_SOCK_DIAG: u64 = 4;
+
+/// Builds the program for a policy. Allocates; do it before the process is confined.
+pub(crate) fn program(policy: &Policy) -> io::Result<BpfProgram> {
+    let mut program = head()?;
+    let refuse = SeccompAction::Errno(libc::EPERM.cast_unsigned());
+    let rules = rules(policy)?;
+    let filter =
+        SeccompFilter::new(rules, SeccompAction::Allow, refuse, ARCH.1).map_err(invalid)?;
+    let tail: BpfProgram = filter.try_into().map_err(invalid)?;
+    program.extend(tail);
+    Ok(program)
+}
+
+/// Installs a program for this process and all it starts, for good.
+///
+/// A listener for supervised calls would be asked for here, in `flags`; its descriptor would be the
+/// result.
+pub(crate) fn install(program: &[sock_filter]) -> io::Result<()> {
+    let flags: c_ulong = 0;
+    let len = u16::try_from(program.len()).map_err(invalid)?;
+    let filter = libc::sock_fprog { len, filter: program.as_ptr().cast_mut().cast() };
+    // SAFETY: `filter` points to `len` instructions of the kernel's layout, which only reads them.
+    let done = unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const filter)
+    };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Whether filters with errno answers can be installed.
+pub(crate) fn is_available() -> bool {
+    let action: u32 = libc::SECCOMP_RET_ERRNO;
+    // SAFETY: the operation reads one u32 behind the pointer.
+    let done = unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &raw const action)
+    };
+    done == 0
+}
+
+/// What every call meets first. All jumps are relative, so the rest can simply follow.
+fn head() -> io::Result<BpfProgram> {
+    let absent = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned();
+    let refused = libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned();
+    let mut program = vec![
+        load(4),
+        // A foreign architecture numbers its calls otherwise.
+        jump(libc::BPF_JEQ, ARCH.0, 1, 0),
+        answer(refused),
+        load(0),
+        jump(libc::BPF_JGE, X32_BIT, 0, 1),
+        answer(refused),
+        jump(libc::BPF_JGT, NUMBER_LAST, 0, 1),
+        answer(absent),
+    ];
+    for number in ABSENT {
+        program.push(jump(libc::BPF_JEQ, u32::try_from(number).map_err(invalid)?, 0, 1));
+        program.push(answer(absent));
+    }
+    Ok(program)
+}
+
+/// An instruction that loads the word at an offset of `struct seccomp_data`: 0 number, 4 arch.
+fn load(offset: u32) -> sock_filter {
+    instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, offset)
+}
+
+fn jump(comparison: u32, word: u32, if_true: u8, if_false: u8) -> sock_filter {
+    instruction(libc::BPF_JMP | comparison | libc::BPF_K, if_true, if_false, word)
+}
+
+fn answer(value: u32) -> sock_filter {
+    instruction(libc::BPF_RET | libc::BPF_K, 0, 0, value)
+}
+
+fn instruction(code: u32, jt: u8, jf: u8, k: u32) -> sock_filter {
+    // Codes have 16 bits by definition of the format.
+    sock_filter { code: code as u16, jt, jf, k }
+}
+
+type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
+
+/// What is refused by number (no rule) or by arguments (one rule is enough).
+fn rules(policy: &Policy) -> io::Result<Rules> {
+    let mut rules = Rules::new();
+    let by_number = REFUSED.iter().chain(&SYSTEM_V).chain(&REFUSED_HERE);
+    rules.extend(by_number.map(|&number| (number, Vec::new())));
+    for flag in NAMESPACE_FLAGS {
+        let flag = u64::from(flag.cast_unsigned());
+        refuse_if(&mut rules, libc::SYS_clone, &[(0, SeccompCmpOp::MaskedEq(flag), flag)])?;
+    }
+    for request in INPUT_IOCTLS {
+        refuse_if(&mut rules, libc::SYS_ioctl, &[(1, SeccompCmpOp::Eq, request.into())])?;
+    }
+    if policy.access == Access::ReadOnly {
+        let by_number = METADATA.iter().chain(&METADATA_HERE);
+        rules.extend(by_number.map(|&number| (number, Vec::new())));
+        for request in METADATA_IOCTLS {
+            refuse_if(&mut rules, libc::SYS_ioctl, &[(1, SeccompCmpOp::Eq, request.into())])?;
+        }
+    }
+    refuse_others(&mut rules)?;
+    refuse_sockets(&mut rules, policy.network)?;
+    Ok(rules)
+}
+
+/// Limits, priorities and affinities of other processes. Reading limits stays allowed.
+fn refuse_others(rules: &mut Rules) -> io::Result<()> {
+    use SeccompCmpOp::{Eq, Ne};
+    for number in [
+        libc::SYS_sched_setaffinity,
+        libc::SYS_sched_setattr,
+        libc::SYS_sched_setparam,
+        libc::SYS_sched_setscheduler,
+    ] {
+        refuse_if(rules, number, &[(0, Ne, 0)])?;
+    }
+    for (number, everybody) in
+        [(libc::SYS_setpriority, PRIO_USER), (libc::SYS_ioprio_set, IOPRIO_WHO_USER)]
+    {
+        refuse_if(rules, number, &[(1, Ne, 0)])?;
+        refuse_if(rules, number, &[(0, Eq, everybody)])?;
+    }
+    // The third argument is a pointer; only the whole of it tells whether something is set.
+    let other = condition(0, SeccompCmpArgLen::Dword, Ne, 0)?;
+    let sets = condition(2, SeccompCmpArgLen::Qword, Ne, 0)?;
+    let rule = SeccompRule::new(vec![other, sets]).map_err(invalid)?;
+    rules.entry(libc::SYS_prlimit64).or_default().push(rule);
+    Ok(())
+}
+
+/// Sockets by family and protocol. Unix sockets and read-only routing questions always work.
+fn refuse_sockets(rules: &mut Rules, network: bool) -> io::Result<()> {
+    use SeccompCmpOp::{Eq, Ne};
+    let family = |family: i32| u64::from(family.cast_unsigned());
+    let mut others = vec![(0, Ne, family(libc::AF_UNIX)), (0, Ne, family(libc::AF_NETLINK))];
+    let mut netlinks =
+        vec![(0, Eq, family(libc::AF_NETLINK)), (2, Ne, family(libc::NETLINK_ROUTE))];
+    if network {
+        others.extend([(0, Ne, family(libc::AF_INET)), (0, Ne, family(libc::AF_INET6))]);
+        netlinks.push((2, Ne, NETLINK_SOCK_DIAG));
+    }
+    refuse_if(rules, libc::SYS_socket, &others)?;
+    refuse_if(rules, libc::SYS_socket, &netlinks)?;
+    refuse_if(rules, libc::SYS_socketpair, &[(0, Ne, family(libc::AF_UNIX))])
+}
+
+/// Refuses a call if all of the conditions hold. They look at the low half of an argument, which is
+/// all that the kernel reads of an int: garbage above it would walk past a wider comparison.
+fn refuse_if(
+    rules: &mut Rules,
+    number: c_long,
+    conditions: &[(u8, SeccompCmpOp, u64)],
+) -> io::Result<()> {
+    let dword = SeccompCmpArgLen::Dword;
+    let conditions = conditions
+        .iter()
+        .map(|(argument, op, value)| condition(*argument, dword.clone(), op.clone(), *value))
+        .collect::<io::Result<Vec<_>>>()?;
+    let rule = SeccompRule::new(conditions).map_err(invalid)?;
+    rules.entry(number).or_default().push(rule);
+    Ok(())
+}
+
+fn condition(
+    argument: u8,
+    len: SeccompCmpArgLen,
+    op: SeccompCmpOp,
+    value: u64,
+) -> io::Result<SeccompCondition> {
+    SeccompCondition::new(argument, len, op, value).map_err(invalid)
+}
+
+/// Our own tables can only be wrong in ways that the tests below would meet.
+fn invalid<E>(_: E) -> io::Error {
+    io::Error::from_raw_os_error(libc::EINVAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(access: Access, network: bool) -> Policy {
+        Policy { access, writable_roots: Vec::new(), network, unreadable: Vec::new() }
+    }
+
+    #[test]
+    fn every_policy_has_a_program_the_kernel_takes() {
+        // `BPF_MAXINSNS` of linux/bpf_common.h.
+        const INSTRUCTIONS_MAX: usize = 4096;
+        for access in [Access::ReadOnly, Access::WorkspaceWrite] {
+            for network in [false, true] {
+                let program = program(&policy(access, network)).unwrap();
+                assert!(program.len() < INSTRUCTIONS_MAX, "{}", program.len());
+            }
+        }
+    }
+
+    #[test]
+    fn no_number_is_refused_twice_or_beyond_the_table() {
+        let rules = rules(&policy(Access::ReadOnly, false)).unwrap();
+        for number in rules.keys() {
+            assert!(u32::try_from(*number).unwrap() <= NUMBER_LAST);
+            assert!(!ABSENT.contains(number));
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Starting our own executable under another name, from the agent's side.
+//!
+//! The agent never forks: `posix_spawn` costs the same however large it is. All signals are reset,
+//! the environment is exactly what is given, and each descriptor is at a fixed number.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::launcher::{CONTROL_FD, LAUNCHER_NAME, PLAN_FD, STATUS_FD};
+use crate::plan::{Plan, PlanError};
+use crate::sys;
+
+/// Above every number that a child is given, so that no copy overwrites the source of another.
+const SOURCE_FD_MIN: RawFd = 10;
+
+/// What the command gets as descriptors 0 to 2; for a PTY, its slave three times.
+#[derive(Debug)]
+pub struct Stdio {
+    /// `None` is `/dev/null`.
+    pub stdin: Option<OwnedFd>,
+    pub stdout: OwnedFd,
+    pub stderr: OwnedFd,
+}
+
+/// A command that was started.
+#[derive(Debug)]
+pub struct Spawned {
+    /// The supervisor; a child to be reaped.
+    pub pid: i32,
+    /// Readable once the supervisor has ended; `None` where the kernel or a filter lacks pidfds.
+    pub pidfd: Option<OwnedFd>,
+    /// Status frames, non-blocking.
+    pub status: OwnedFd,
+    /// Takes the bytes `I` (interrupt), `T` (stop, and kill after the grace), `K` (kill all).
+    /// Closing it also kills all. Non-blocking.
+    pub control: OwnedFd,
+}
+
+/// Starts the launcher for a plan.
+///
+/// `exe` is our own executable: `/proc/self/exe`, or its path from start-up where there is no
+/// `/proc`. A failure here means that nothing was started; later ones arrive as `Refused`.
+pub fn spawn(exe: &Path, plan: &Plan, stdio: Stdio) -> io::Result<Spawned> {
+    let record = plan.encode(sys::pid().cast_unsigned()).map_err(invalid)?;
+    let plan_file = sys::memory_file(c"windlass-plan")?;
+    write_all(plan_file.as_fd(), &record)?;
+    let (status, status_end) = sys::pipe()?;
+    let (control_end, control) = sys::pipe()?;
+    sys::set_nonblocking(status.as_fd())?;
+    sys::set_nonblocking(control.as_fd())?;
+    let stdin = match stdio.stdin {
+        Some(stdin) => stdin,
+        None => nothing_to_read()?,
+    };
+    let places = [
+        (stdin.as_fd(), 0),
+        (stdio.stdout.as_fd(), 1),
+        (stdio.stderr.as_fd(), 2),
+        (plan_file.as_fd(), PLAN_FD),
+        (status_end.as_fd(), STATUS_FD),
+        (control_end.as_fd(), CONTROL_FD),
+    ];
+    let (pid, pidfd) = start(exe, Session::Own, &[CString::from(LAUNCHER_NAME)], &[], &places)?;
+    Ok(Spawned { pid, pidfd, status, control })
+}
+
+/// Starts our own executable under the name `argv[0]` with three descriptors and nothing else.
+///
+/// For short-lived children that are trusted, such as the resolver: no session of their own and no
+/// supervisor. Descriptors that execve would not close get through; the agent must have none.
+/// Returns the process and, where there are pidfds, one for it.
+pub fn spawn_bare(
+    exe: &Path,
+    argv: &[OsString],
+    env: &[(OsString, OsString)],
+    stdin: BorrowedFd<'_>,
+    stdout: BorrowedFd<'_>,
+    stderr: BorrowedFd<'_>,
+) -> io::Result<(i32, Option<OwnedFd>)> {
+    let argv = argv.iter().map(|argument| c_string(argument)).collect::<io::Result<Vec<_>>>()?;
+    let mut variables = Vec::with_capacity(env.len());
+    for (key, value) in env {
+        let mut variable = key.clone();
+        variable.push("=");
+        variable.push(value);
+        variables.push(c_string(&variable)?);
+    }
+    start(exe, Session::Shared, &argv, &variables, &[(stdin, 0), (stdout, 1), (stderr, 2)])
+}
+
+/// Whether a child leads a session of its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Session {
+    Own,
+    Shared,
+}
+
+/// Spawns `exe` with each descriptor at its number.
+fn start(
+    exe: &Path,
+    session: Session,
+    argv: &[CString],
+    env: &[CString],
+    places: &[(BorrowedFd<'_>, RawFd)],
+) -> io::Result<(i32, Option<OwnedFd>)> {
+    let exe = c_string(exe.as_os_str())?;
+    let mut sources = Vec::with_capacity(places.len());
+    for (fd, _) in places {
+        sources.push(sys::duplicate_above(*fd, SOURCE_FD_MIN)?);
+    }
+    let mut actions = FileActions::new()?;
+    for (source, (_, number)) in sources.iter().zip(places) {
+        actions.add_copy(source.as_raw_fd(), *number)?;
+    }
+    let attributes = Attributes::new(session)?;
+    let argv = sys::pointers(argv);
+    let env = sys::pointers(env);
+    let mut pid = 0;
+    // SAFETY: `exe` is NUL-terminated, both lists are null-terminated arrays of such strings that
+    // outlive the call and are not written to, and actions and attributes are initialized.
+    let error = unsafe {
+        libc::posix_spawn(
+            &raw mut pid,
+            exe.as_ptr(),
+            &raw const actions.raw,
+            &raw const attributes.raw,
+            argv.as_ptr().cast(),
+            env.as_ptr().cast(),
+        )
+    };
+    judge(error)?;
+    // Without pidfds the caller learns of the end by SIGCHLD.
+    Ok((pid, sys::pidfd_open(pid).ok()))
+}
+
+/// A descriptor at whose end one is at once.
+fn nothing_to_read() -> io::Result<OwnedFd> {
+    // Without `/dev`, an empty pipe with its write end closed reads the same.
+    match sys::open(c"/dev/null", libc::O_RDWR) {
+        Ok(null) => Ok(null),
+        Err(_) => sys::pipe().map(|(read_end, _)| read_end),
+    }
+}
+
+fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match sys::write(fd, bytes) {
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn c_string(string: &OsStr) -> io::Result<CString> {
+    CString::new(string.as_bytes()).map_err(|_| invalid(PlanError::HoldsNul))
+}
+
+fn invalid(error: PlanError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("cannot hand over the plan: {error:?}"))
+}
+
+/// The posix_spawn family returns errors rather than setting errno.
+fn judge(error: i32) -> io::Result<()> {
+    if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
+}
+
+/// What posix_spawn does to descriptors.
+struct FileActions {
+    raw: libc::posix_spawn_file_actions_t,
+}
+
+impl FileActions {
+    fn new() -> io::Result<FileActions> {
+        // SAFETY: the structure is integers and pointers; init overwrites the zeros.
+        let mut raw = unsafe { std::mem::zeroed() };
+        // SAFETY: `raw` is a valid place to initialize.
+        judge(unsafe { libc::posix_spawn_file_actions_init(&raw mut raw) })?;
+        Ok(FileActions { raw })
+    }
+
+    fn add_copy(&mut self, source: RawFd, number: RawFd) -> io::Result<()> {
+        // SAFETY: `raw` is initialized; the rest are integers.
+        let added =
+            unsafe { libc::posix_spawn_file_actions_adddup2(&raw mut self.raw, source, number) };
+        judge(added)
+    }
+}
+
+impl Drop for FileActions {
+    fn drop(&mut self) {
+        // SAFETY: `raw` is initialized and not used after this.
+        unsafe { libc::posix_spawn_file_actions_destroy(&raw mut self.raw) };
+    }
+}
+
+/// The other circumstances of posix_spawn: every signal unblocked and at its default.
+struct Attributes {
+    raw: libc::posix_spawnattr_t,
+}
+
+impl Attributes {
+    fn new(session: Session) -> io::Result<Attributes> {
+        // SAFETY: the structure is integers; init overwrites the zeros.
+        let mut raw = unsafe { std::mem::zeroed() };
+        // SAFETY: `raw` is a valid place to initialize.
+        judge(unsafe { libc::posix_spawnattr_init(&raw mut raw) })?;
+        let mut attributes = Attributes { raw };
+        let mut flags = libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF;
+        if session == Session::Own {
+            flags |= i32::from(libc::POSIX_SPAWN_SETSID);
+        }
+        let none = sys::signals(&[]);
+        let all = sys::all_signals();
+        // SAFETY: `raw` is initialized; `flags` are those of posix_spawn and fit a short.
+        judge(unsafe { libc::posix_spawnattr_setflags(&raw mut attributes.raw, flags as _) })?;
+        // SAFETY: `raw` is initialized and the set is valid.
+        judge(unsafe { libc::posix_spawnattr_setsigmask(&raw mut attributes.raw, &none) })?;
+        // SAFETY: `raw` is initialized and the set is valid.
+        judge(unsafe { libc::posix_spawnattr_setsigdefault(&raw mut attributes.raw, &all) })?;
+        Ok(attributes)
+    }
+}
+
+impl Drop for Attributes {
+    fn drop(&mut self) {
+        // SAFETY: `raw` is initialized and not used after this.
+        unsafe { libc::posix_spawnattr_destroy(&raw mut self.raw) };
+    }
+}

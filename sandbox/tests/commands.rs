@@ -1,0 +1,108 @@
+//! Commands really run, confined, watched and ended.
+//!
+//! This executable plays every part: the agent, the launcher (by its name), and where a shell
+//! cannot say it, the command. Attempts are shown to succeed without the sandbox and proved from
+//! outside to have had no effect within it. Run as root it repeats itself as an ordinary user.
+
+#![allow(clippy::unwrap_used, reason = "all of this is a test, which its own `main` hides")]
+
+#[path = "commands/confined.rs"]
+mod confined;
+#[path = "commands/filtered.rs"]
+mod filtered;
+#[path = "commands/lifetime.rs"]
+mod lifetime;
+#[path = "commands/running.rs"]
+mod running;
+#[path = "commands/stage.rs"]
+mod stage;
+
+use std::ffi::OsStr;
+use std::os::unix::process::CommandExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
+use std::time::Instant;
+
+use windlass_sandbox::{is_launcher, launcher_main, probe};
+
+type Case = (&'static str, fn());
+
+/// Numbers of the user without rights that the cases are repeated as.
+const NOBODY: u32 = 65_534;
+
+fn main() {
+    let argv: Vec<_> = std::env::args_os().collect();
+    let name = argv.first().map_or(OsStr::new(""), |name| name.as_os_str());
+    if is_launcher(name) {
+        launcher_main();
+    }
+    let words: Vec<&str> = argv.iter().map(|word| word.to_str().unwrap_or("")).collect();
+    if let Some(part) = words[0].strip_prefix("play-") {
+        stage::play(part, &words[1..]);
+    }
+    let filter = words[1..].iter().find(|word| !word.starts_with('-')).copied();
+    let is_repeat = words.contains(&"--as-nobody");
+    println!("{} {:?}", if is_repeat { "as an ordinary user," } else { "with" }, probe());
+    let mut outcome = Outcome::default();
+    let cases = running::CASES.iter().chain(confined::CASES);
+    for (name, case) in cases.chain(lifetime::CASES).chain(filtered::CASES) {
+        if filter.is_none_or(|filter| name.contains(filter)) {
+            outcome.run(name, *case);
+        }
+    }
+    if !is_repeat && stage::is_root() {
+        outcome.run("all_holds_for_an_ordinary_user", || repeat_as_nobody(filter));
+    }
+    if !is_repeat && filter.is_none() {
+        measure();
+    }
+    println!("{} passed, {} failed", outcome.passed, outcome.failed);
+    std::process::exit(i32::from(outcome.failed > 0));
+}
+
+#[derive(Default)]
+struct Outcome {
+    passed: u32,
+    failed: u32,
+}
+
+impl Outcome {
+    fn run(&mut self, name: &str, case: impl FnOnce()) {
+        let began = Instant::now();
+        let passed = catch_unwind(AssertUnwindSafe(case)).is_ok();
+        let word = if passed { "ok" } else { "FAILED" };
+        println!("test {name} ... {word} ({} ms)", began.elapsed().as_millis());
+        self.passed += u32::from(passed);
+        self.failed += u32::from(!passed);
+    }
+}
+
+fn repeat_as_nobody(filter: Option<&str>) {
+    // By its path: `/proc/self/exe` is closed to a process that changed its user.
+    let exe = std::env::current_exe().unwrap();
+    let mut again = Command::new(exe);
+    again.uid(NOBODY).gid(NOBODY).arg("--as-nobody").args(filter);
+    assert!(again.status().unwrap().success());
+}
+
+/// Prints what the sandbox costs; nothing is claimed, since machines differ.
+fn measure() {
+    let median = |mut run: Box<dyn FnMut()>| {
+        let mut times: Vec<_> = (0..200)
+            .map(|_| {
+                let began = Instant::now();
+                run();
+                began.elapsed().as_micros()
+            })
+            .collect();
+        times.sort_unstable();
+        times[times.len() / 2]
+    };
+    let bare = median(Box::new(stage::run_true_bare));
+    println!("median of 200 runs of true, spawned bare: {bare} us");
+    for access in stage::ACCESSES {
+        let confined = median(Box::new(move || stage::run_true(access)));
+        let added = confined.saturating_sub(bare);
+        println!("median of 200 runs of true, {access:?}: {confined} us, {added} us added");
+    }
+}
