@@ -1,8 +1,9 @@
 //! windlass: a coding agent for Linux in one process, one thread and one loop.
 //!
-//! A pure machine decides (`core`), a thin host acts (`host`). What happens outside becomes an `Input`;
-//! what is to be done about it becomes an `Effect`; nothing else passes between the two. Rooms, in order
-//! of dependency; a room uses only those named after its arrow, and `tests/tidy.rs` enforces it:
+//! A pure machine decides (`core`), a thin host acts (`host`). What happens outside becomes an
+//! `Input`; what is to be done about it becomes an `Effect`; nothing else passes between the two.
+//! Rooms, in order of dependency; a room uses only those named after its arrow, and `tests/tidy.rs`
+//! enforces it:
 //!
 //! ```text
 //! limits                 every bound in the program
@@ -15,8 +16,8 @@
 //! host    <- everything              the only room that touches the system
 //! ```
 //!
-//! The sandbox is a crate of its own (`windlass-sandbox`), known to `host` alone. Read `words`, then
-//! `core/mod.rs`, then `host/perform.rs`.
+//! The sandbox is a crate of its own (`windlass-sandbox`), known to `host` alone. Read `words`,
+//! then `core/mod.rs`, then `host/perform.rs`.
 
 pub mod config;
 pub mod core;

@@ -5,20 +5,421 @@
 
 // ---- words ----
 
+/// Edits that a diff searches for exactly; the search keeps `DIFF_EDITS_MAX²/2` numbers of 4 bytes.
+pub const DIFF_EDITS_MAX: usize = 1024;
+/// Line comparisons of one diff before it gives up being minimal; tens of milliseconds.
+pub const DIFF_STEPS_MAX: usize = 8 << 20;
+
 // ---- tools ----
+
+/// A command's time when the model names none.
+pub const COMMAND_TIMEOUT_MS: u64 = 10_000;
+
+/// The longest time a command may ask for; a turn should not hang on one command for ever.
+pub const COMMAND_TIMEOUT_MS_MAX: u64 = 3_600_000;
+
+/// Time for looking at files, inspecting or applying a patch.
+pub const FILES_TIMEOUT_MS: u64 = 30_000;
+
+/// Steps of a task list that are kept.
+pub const TASKS_MAX: usize = 128;
+
+/// Output of one call that a model is shown; more costs context and tells little.
+pub const CALL_OUTPUT_BYTES_MAX: usize = 10 << 10;
+/// Lines of output that a model is shown, half of them from the end.
+pub const CALL_OUTPUT_LINES_MAX: u64 = 256;
+/// Half a clip must hold the longest mark of a cut, with its three numbers of up to 20 digits.
+pub const CLIP_BYTES_MIN: usize = 256;
+/// A model writes a patch in one go; nobody writes a megabyte that way.
+pub const PATCH_BYTES_MAX: usize = 1 << 20;
+/// Files in one patch: each costs an open file, a diff and a line to approve.
+pub const PATCH_HUNKS_MAX: usize = 1024;
+/// Bytes compared while the places of one file's chunks are looked for; about a second at worst.
+pub const PATCH_SEEK_BYTES_MAX: usize = 256 << 20;
+/// Characters of a line that `read_file` shows; longer lines are data, not text.
+pub const FILE_LINE_CHARS_MAX: usize = 500;
+/// Lines that `read_file` shows unless told otherwise.
+pub const FILE_LINES_DEFAULT: u64 = 2000;
+/// Text that `read_file` gathers at most; a model is shown far less.
+pub const FILE_SHOWN_BYTES_MAX: usize = 1 << 20;
+/// Memory for the lines of a file in which a block is looked for.
+pub const FILE_BLOCK_BYTES_MAX: usize = 64 << 20;
+/// Entries on a page of `list_dir` unless told otherwise.
+pub const LISTING_ENTRIES_DEFAULT: u64 = 25;
+/// Levels that `list_dir` descends unless told otherwise.
+pub const LISTING_DEPTH_DEFAULT: u64 = 2;
+/// Characters of a name that `list_dir` shows; file systems allow 255 bytes.
+pub const LISTING_NAME_CHARS_MAX: usize = 500;
+/// A file that is patched is held whole, twice; source files are far smaller.
+pub const PATCH_FILE_BYTES_MAX: usize = 16 << 20;
+/// All files of a patch together, before and after.
+pub const PATCH_FILES_BYTES_MAX: usize = 64 << 20;
+/// Unchanged lines around each change in the diffs that fronts are told.
+pub const CHANGE_CONTEXT_LINES: usize = 1;
+/// Text of one change that fronts are told.
+pub const CHANGE_TEXT_BYTES_MAX: usize = 256 << 10;
+/// Text of all changes of a patch that fronts are told.
+pub const CHANGES_TEXT_BYTES_MAX: usize = 1 << 20;
+/// The base instructions; every request pays for them.
+pub const BASE_INSTRUCTIONS_BYTES_MAX: usize = 7 << 10;
+/// The texts of all tools together; with the base instructions a third of what the peer sends.
+pub const TOOL_TEXTS_BYTES_MAX: usize = 6 << 10;
+
+const _: () = assert!(CLIP_BYTES_MIN <= CALL_OUTPUT_BYTES_MAX);
+const _: () = assert!(PATCH_FILE_BYTES_MAX <= PATCH_FILES_BYTES_MAX);
+const _: () = assert!(CHANGE_TEXT_BYTES_MAX <= CHANGES_TEXT_BYTES_MAX);
 
 // ---- wire ----
 
+/// Parts of one message, reasoning or tool output; people and models use a handful.
+pub const ITEM_PARTS_MAX: usize = 4096;
+
+/// Bytes of a provider's error text that a person gets to read; the rest is noise.
+pub const ERROR_TEXT_BYTES_MAX: usize = 2048;
+
+/// Longest wait in milliseconds that a provider may ask for; beyond an hour nobody is waiting.
+pub const RETRY_AFTER_MS_MAX: u64 = 60 * 60 * 1000;
+
+/// Bytes of one line of a rollout: an image or two, inline.
+pub const ROLLOUT_LINE_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Bytes of a recording, and of what is recorded of one exchange: an afternoon's work, in memory.
+pub const RECORDING_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Bytes of a call's arguments that a recording compares letter by letter; longer ones by their
+/// hash.
+pub const RECORDED_ARGUMENTS_BYTES_MAX: usize = 256;
+
+/// Shortest credential in bytes that a recording blanks out: a shorter one would hit innocent
+/// words.
+pub const CREDENTIAL_BYTES_MIN: usize = 6;
+/// Longest server-sent event, name and data together. The last event of a response repeats the
+/// whole response, so it is large; past this it is no answer we could keep.
+pub const SSE_EVENT_BYTES_MAX: usize = 16 << 20;
+
+/// Capacity that a line buffer keeps once it is empty. Ordinary events stay below it and cost no
+/// allocation; one large event does not leave its memory with an idle stream.
+pub const LINES_CAPACITY_KEPT_BYTES: usize = 64 << 10;
+
+/// Longest URL, before and after percent-encoding; servers refuse longer request lines anyway.
+pub const URL_BYTES_MAX: usize = 8 << 10;
+
+/// Longest host of a URL: what a domain name may be (RFC 1035).
+pub const HOST_BYTES_MAX: usize = 253;
+
+/// All heads of one response, `1xx` ones included. Providers send about 2 KB.
+pub const HTTP_HEAD_BYTES_MAX: usize = 32 << 10;
+
+/// Request line and headers: tokens of several KB and headers from the configuration fit.
+pub const HTTP_REQUEST_HEAD_BYTES_MAX: usize = 64 << 10;
+
+/// How much of a request is encoded at a time; what a blocked socket leaves us holding.
+pub const HTTP_REQUEST_PIECE_BYTES: usize = 32 << 10;
+
+/// Bytes without body in a row: a chunk length with its extensions, and trailers, which nobody
+/// reads.
+pub const HTTP_FRAMING_BYTES_MAX: usize = 16 << 10;
+
+/// Words of a server that we quote in an error.
+pub const QUOTED_BYTES_MAX: usize = 256;
+
 // ---- config ----
+
+/// Words on the command line; generous for scripts that attach many files.
+pub const ARGUMENTS_COUNT_MAX: usize = 4096;
+
+/// Longest mistyped name that is compared with what there is, and that is repeated in a message.
+pub const SUGGESTION_BYTES_MAX: usize = 64;
+
+/// Longest wait for stdin that can be asked for: a day, after which nobody waits any more.
+pub const STDIN_TIMEOUT_MS_MAX: u64 = 24 * 60 * 60 * 1000;
+
+/// A file of settings; people write kilobytes.
+pub const CONFIG_FILE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Dotted parts of a key given with `-c`; the deepest known key has four.
+pub const CONFIG_KEY_PARTS_MAX: usize = 16;
+
+/// Providers, headers, roots and other entries of one list or table of settings.
+pub const CONFIG_ENTRIES_MAX: usize = 256;
+
+/// A header or address from settings; servers refuse heads that are much larger.
+pub const HEADER_TEXT_BYTES_MAX: usize = 16 * 1024;
+
+/// Attempts that `request_max_retries` and `stream_max_retries` may ask for.
+pub const RETRIES_CONFIGURED_MAX: u32 = 100;
+
+/// Longest silence of a stream that `stream_idle_timeout_ms` may ask for: a day.
+pub const STREAM_IDLE_MS_MAX: u64 = 24 * 60 * 60 * 1000;
+
+/// Bytes of AGENTS.md files of a project that `project_doc_max_bytes` may ask for.
+pub const PROJECT_NOTES_BYTES_MAX: u64 = 1024 * 1024;
+
+/// A JSON Schema for the final message; it goes out with every request.
+pub const OUTPUT_SCHEMA_BYTES_MAX: usize = 1024 * 1024;
+
+/// Base instructions from a file; they go out with every request.
+pub const INSTRUCTIONS_BYTES_MAX: usize = 1024 * 1024;
+
+/// A model's name; providers use at most a few dozen bytes.
+pub const MODEL_NAME_BYTES_MAX: usize = 256;
+
+/// The originator: a token in a header, named by an environment variable.
+pub const ORIGINATOR_BYTES_MAX: usize = 128;
 
 // ---- core ----
 
+/// Threads loaded at once; each holds a history, so this and `HISTORY_BYTES_MAX` bound memory.
+pub const THREADS_MAX: usize = 1024;
+
+/// Outside work in progress, over all threads: a turn needs one, its calls `CALLS_PARALLEL_MAX`.
+pub const OPS_MAX: usize = 4096;
+
+/// What one history may hold in bytes; a model's window of 400,000 tokens is about 1.6 MB of text,
+/// the rest is room for images and encrypted reasoning.
+pub const HISTORY_BYTES_MAX: u64 = 32 << 20;
+
+/// Items of one response; a response of more is cut, with a warning.
+pub const RESPONSE_ITEMS_MAX: usize = 512;
+
+/// Text of a message that is still streaming; the whole message comes again when it is done, so
+/// that what exceeds this is only missing if the stream breaks.
+pub const PARTIAL_BYTES_MAX: usize = 4 << 20;
+
+/// Calls of one thread that run at the same time.
+pub const CALLS_PARALLEL_MAX: usize = 8;
+
+/// Prompts that wait for a running turn to take them.
+pub const PROMPTS_WAITING_MAX: usize = 64;
+
+/// Approvals a thread remembers for its session; the oldest is forgotten first.
+pub const APPROVALS_REMEMBERED_MAX: usize = 256;
+
+/// Effects of one input: the worst case is a full response whose calls are all answered at once
+/// (three each) after all waiting prompts were taken (three each).
+pub const EFFECTS_PER_INPUT_MAX: usize = 4096;
+
+/// From the polite signal to the final one.
+pub const STOP_GRACE_MS: u64 = 3_000;
+
+/// From the final signal to giving up on an answer; the kernel needs no longer unless a process
+/// hangs in it, and then nobody can help.
+pub const KILL_GRACE_MS: u64 = 2_000;
+
+/// The delay before the first retry; doubles with each.
+pub const RETRY_DELAY_MS: u64 = 200;
+
+/// No retry waits longer than this, whatever a provider asks for.
+pub const RETRY_DELAY_MS_MAX: u64 = 60_000;
+
+/// Retries a configuration may ask for.
+pub const RETRIES_MAX: u32 = 100;
+
+const _: () = assert!(CALLS_PARALLEL_MAX < OPS_MAX);
+const _: () = assert!(
+    3 * RESPONSE_ITEMS_MAX + 3 * PROMPTS_WAITING_MAX + CALLS_PARALLEL_MAX * 4 + 16
+        <= EFFECTS_PER_INPUT_MAX
+);
+const _: () = assert!((PARTIAL_BYTES_MAX as u64) < HISTORY_BYTES_MAX);
+
 // ---- fronts ----
+
+/// Lines of a command's output that a person sees while it scrolls by: enough to tell what
+/// happened.
+pub const PREVIEW_LINES_MAX: usize = 20;
+
+/// Bytes of one such line: a few rows of a wide terminal.
+pub const PREVIEW_LINE_BYTES_MAX: usize = 1000;
 
 // ---- host ----
 
+/// Bytes that may wait for one reader of ours: room for the longest messages on top of the high
+/// mark, where whatever feeds the queue has long been paused. A reader that leaves more lying is
+/// given up.
+pub const OUTPUT_QUEUE_BYTES_MAX: usize = 64 << 20;
+
+/// From here on whatever feeds the queue is paused: ample for a screen or a pipe, little to keep.
+pub const OUTPUT_QUEUE_BYTES_HIGH: usize = 1 << 20;
+
+/// Below this it is resumed; far enough from the high mark that they do not alternate.
+pub const OUTPUT_QUEUE_BYTES_LOW: usize = 256 << 10;
+
+/// Bytes written at once to a pipe that cannot be made non-blocking: what POLLOUT promises
+/// (pipe(7)).
+pub const SHARED_PIPE_WRITE_BYTES_MAX: usize = 4096;
+
+/// Bytes written at once to a terminal that cannot be opened anew: what POLLOUT leaves room for
+/// (tty core).
+pub const SHARED_TERMINAL_WRITE_BYTES_MAX: usize = 256;
+
+/// How long the end of the program waits for a reader that takes nothing.
+pub const DRAIN_QUIET_MS: u64 = 30_000;
+
+/// Bytes taken from stdin: four million tokens or so, more than any model's window.
+pub const STDIN_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes of stdin read at once: what a pipe holds.
+pub const STDIN_READ_BYTES: usize = 64 << 10;
+
+/// How long a first byte may take when only our ancestors hold the other end: a harness that means
+/// to write does so at once.
+pub const STDIN_GRACE_ANCESTORS_MS: u64 = 1000;
+
+/// The same when we cannot see who holds it: it may be a producer.
+pub const STDIN_GRACE_UNSEEN_MS: u64 = 5000;
+
+/// After this long a person is told what we wait for.
+pub const STDIN_NOTICE_MS: u64 = 1000;
+
+/// Processes that are looked at when searching for a pipe's writers, those with the nearest ids
+/// first.
+pub const HOLDER_PROCESSES_MAX: usize = 32_768;
+
+/// Descriptors of theirs that are looked at, all together: some tenths of a second at worst.
+pub const HOLDER_DESCRIPTORS_MAX: usize = 65_536;
+
+/// Generations of ours that are followed upward.
+pub const ANCESTORS_MAX: usize = 64;
+
+const _: () = assert!(OUTPUT_QUEUE_BYTES_LOW < OUTPUT_QUEUE_BYTES_HIGH);
+const _: () = assert!(OUTPUT_QUEUE_BYTES_HIGH < OUTPUT_QUEUE_BYTES_MAX);
+/// Events taken from the kernel at once; what is beyond comes with the next poll.
+pub const POLL_EVENTS_MAX: usize = 256;
+
+/// Bytes written to one outlet before others have their turn.
+pub const OUTPUT_BUDGET_BYTES: usize = 1 << 20;
+
+/// An image of a prompt; providers refuse larger ones.
+pub const IMAGE_BYTES_MAX: usize = 16 << 20;
+
 // ---- host: net ----
+
+/// How long a connection to a provider may take, name and TLS included.
+pub const CONNECT_MS: u64 = 15_000;
+
+/// Bytes of a provider's refusal that are read; its reasons stand at the beginning.
+pub const ERROR_BODY_BYTES_MAX: usize = 16 << 10;
+
+/// Exchanges going on or connections kept at once: one for each turn that may be awake.
+pub const EXCHANGES_MAX: usize = 1024;
+
+/// Connections kept for the next exchange. A handful of servers, few of them idle at once.
+pub const IDLE_CONNECTIONS_MAX: usize = 16;
+
+/// How long a connection is kept without use; servers and middle boxes forget it after about as
+/// long.
+pub const IDLE_CONNECTION_MS: u64 = 90_000;
+
+/// One read from a socket; shared by all exchanges, so its size costs once.
+pub const NET_READ_BYTES: usize = 32 << 10;
+
+/// What one exchange may move before others have their turn.
+pub const NET_BUDGET_BYTES: usize = 128 << 10;
+
+/// How long an address is tried before the next is tried besides it.
+pub const CONNECT_HEAD_START_MS: u64 = 250;
+
+/// Addresses of one name that are tried; large sites have about a dozen.
+pub const RESOLVED_ADDRESSES_MAX: usize = 16;
+
+/// Names whose addresses are kept.
+pub const RESOLVED_NAMES_MAX: usize = 64;
+
+/// How long addresses are kept. Short, since we are not told how long they hold.
+pub const RESOLVED_KEPT_MS: u64 = 60_000;
+
+/// Lookups at once, each a process; more names wait.
+pub const RESOLVERS_MAX: usize = 8;
+
+/// How long a lookup may take; `getaddrinfo` itself gives up after 5 s for each server it knows.
+pub const RESOLVE_MS_MAX: u64 = 10_000;
+
+/// How soon to look again for a killed child that has not yet died.
+pub const RESOLVER_REAP_MS: u64 = 20;
+
+/// An answer of a lookup: its addresses as text, with much to spare.
+pub const RESOLVER_ANSWER_BYTES_MAX: usize = 2 << 10;
+
+/// A file of certificate authorities; those of distributions have about 250 KB.
+pub const CA_FILE_BYTES_MAX: u64 = 8 << 20;
+
+/// Files of one directory of certificate authorities.
+pub const CA_FILES_MAX: usize = 1024;
+
+const _: () = assert!(EXCHANGES_MAX <= u16::MAX as usize, "a slot fits its key");
+const _: () = assert!(IDLE_CONNECTIONS_MAX < EXCHANGES_MAX, "idle connections leave room");
+const _: () = assert!(RESOLVED_ADDRESSES_MAX * 46 < RESOLVER_ANSWER_BYTES_MAX, "an answer fits");
+const _: () = assert!(NET_READ_BYTES <= NET_BUDGET_BYTES, "a budget allows one read");
 
 // ---- host: processes ----
 
+/// Children that run for calls, over all threads; each costs three descriptors and a launcher.
+pub const CHILDREN_MAX: usize = 512;
+
+/// How long output may stay open after everything the command started is gone.
+pub const OUTPUT_LINGER_MS: u64 = 200;
+
+/// Bytes one source may move before the next has its turn.
+pub const READ_BUDGET_BYTES: usize = 1 << 20;
+
+/// The buffer that outputs of children are read through: what a pipe holds.
+pub const SCRATCH_BYTES: usize = 64 << 10;
+
+/// Text of one look that a model is shown.
+pub const LOOK_TEXT_BYTES_MAX: usize = 64 << 10;
+
+/// How soon to look again for a launcher that has closed its pipes and is about to be gone.
+pub const REAP_PAUSE_MS: u64 = 5;
+
+/// How long the end of the program waits for launchers to end what they started.
+pub const END_ALL_MS: u64 = 3_000;
+
 // ---- host: disk ----
+
+/// auth.json; three tokens of a few kilobytes each.
+pub const AUTH_FILE_BYTES_MAX: usize = 256 * 1024;
+
+/// The user's own AGENTS.md; it goes out with every conversation.
+pub const GLOBAL_NOTES_BYTES_MAX: usize = 256 * 1024;
+
+/// Steps from a directory up to the root; deeper trees are not looked through to their top.
+pub const DIRECTORY_DEPTH_MAX: usize = 256;
+
+/// What one read of a rollout asks for.
+pub const ROLLOUT_READ_BYTES: usize = 256 * 1024;
+
+/// The first line of a rollout, when only that is wanted; it may hold base instructions.
+pub const ROLLOUT_META_BYTES_MAX: usize = 1024 * 1024;
+
+/// Names looked at in one search of the sessions; some milliseconds.
+pub const SHELF_NAMES_MAX: u32 = 100_000;
+
+/// Rollouts opened in one search for the newest of a directory; some milliseconds.
+pub const SHELF_OPENED_MAX: u32 = 2_000;
+
+/// Small files of git: HEAD, a ref, a pointer to another directory.
+pub const GIT_POINTER_BYTES_MAX: usize = 4096;
+
+/// The configuration of a repository.
+pub const GIT_CONFIG_BYTES_MAX: usize = 256 * 1024;
+
+/// The packed refs of a repository: some ten thousand branches and tags.
+pub const GIT_PACKED_REFS_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Refs that name other refs; git itself stops at five.
+pub const GIT_SYMBOLIC_REFS_MAX: u32 = 5;
+
+const _: () = assert!(ROLLOUT_META_BYTES_MAX <= ROLLOUT_LINE_BYTES_MAX);
+const _: () = assert!(ROLLOUT_READ_BYTES <= ROLLOUT_LINE_BYTES_MAX);
+/// One request to `windlass-files`; a patch as JSON may take six bytes for one.
+pub const FILES_REQUEST_BYTES_MAX: usize = 8 << 20;
+/// One reply of `windlass-files`, for the same reason.
+pub const FILES_REPLY_BYTES_MAX: usize = 8 << 20;
+/// Bytes of a file that `read_file` passes on its way to an offset; a second or two of reading.
+pub const FILE_SCANNED_BYTES_MAX: u64 = 1 << 30;
+/// Names of a directory that `list_dir` sorts, and how far its pages go.
+pub const LISTING_WANTED_MAX: usize = 100_000;
+
+const _: () = assert!(FILES_REQUEST_BYTES_MAX >= 6 * PATCH_BYTES_MAX);
+const _: () = assert!(FILES_REPLY_BYTES_MAX >= 6 * CHANGES_TEXT_BYTES_MAX);
+const _: () = assert!(FILES_REPLY_BYTES_MAX >= 6 * FILE_SHOWN_BYTES_MAX);

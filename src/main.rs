@@ -1,3 +1,50 @@
 //! Arguments to a front, a front to the host, the host to an exit code.
 
-fn main() {}
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use windlass::config::args::{self, UsageError, Verb};
+use windlass::config::help;
+use windlass::host::net::RESOLVER_NAME;
+use windlass::host::proc::launch::FILES_NAME;
+use windlass::host::{demo, environment, exec, files, net, out};
+use windlass::tools::patch;
+
+fn main() -> ExitCode {
+    let mut words = std::env::args_os();
+    let called = words.next().unwrap_or_default();
+    // Children of our own come first: they need nothing of what follows.
+    if windlass_sandbox::is_launcher(&called) {
+        windlass_sandbox::launcher_main()
+    }
+    let name = Path::new(&called).file_name().and_then(|name| name.to_str()).unwrap_or("");
+    match name {
+        RESOLVER_NAME => net::resolver_main(),
+        FILES_NAME => return ExitCode::from(files::files_main()),
+        name if patch::NAMES.contains(&name) => {
+            let words: Vec<String> =
+                words.map(|word| word.to_string_lossy().into_owned()).collect();
+            return ExitCode::from(files::patch_door_main(&words));
+        }
+        _ => {}
+    }
+    environment::open_standard_descriptors();
+    ExitCode::from(agent(words.collect()))
+}
+
+fn agent(words: Vec<OsString>) -> u8 {
+    let invocation = match args::parse(words) {
+        Ok(invocation) => invocation,
+        Err(error) => {
+            exec::say(&error.to_string());
+            return UsageError::EXIT_CODE;
+        }
+    };
+    match &invocation.verb {
+        Verb::Help(topic) => out::print(&help::text(*topic)),
+        Verb::Version => out::print(concat!("windlass ", env!("CARGO_PKG_VERSION"), "\n")),
+        Verb::Demo => demo::demo(&invocation, environment::own_executable()),
+        Verb::Exec | Verb::Resume(_) => exec::exec(&invocation, environment::own_executable()),
+    }
+}

@@ -1,3 +1,349 @@
-//! Room.
+//! The machine: what happened goes in, what to do about it comes out.
+//!
+//! [`Agent`] reads no clock, file, socket or random source, and cannot fail. Everything that can
+//! happen is an [`Input`]; everything it may ask for is an [`Effect`]. Time is an argument; chance
+//! comes from one seed. While an effect is performed the host borrows what it names:
+//! [`Agent::request_view`], [`Agent::record_view`], [`Agent::items`].
 
 #![forbid(unsafe_code)]
+#![deny(clippy::wildcard_enum_match_arm)]
+
+pub mod approval;
+pub mod call;
+pub mod calls;
+mod check;
+pub mod effect;
+pub mod errand;
+pub mod history;
+pub mod input;
+pub mod opening;
+pub mod ops;
+pub mod prng;
+pub mod restore;
+pub mod retry;
+pub mod slots;
+pub mod thread;
+pub mod turn;
+
+use crate::core::approval::Approvals;
+use crate::core::effect::Effects;
+use crate::core::history::History;
+use crate::core::input::{Input, Now};
+use crate::core::ops::{Ops, Owner};
+use crate::core::prng::Prng;
+use crate::core::slots::Slots;
+use crate::core::thread::{Phase, Thread};
+use crate::core::turn::{Turn, Wait};
+use crate::limits::THREADS_MAX;
+use crate::tools;
+use crate::words::command::{Command, Refusal, Which};
+use crate::words::event::Event;
+use crate::words::ids::{ConversationId, FrontId, OpId, ThreadId};
+use crate::words::item::Item;
+use crate::words::model::{ModelEvent, Usage};
+use crate::words::record::RecordView;
+use crate::words::request::RequestView;
+use crate::words::settings::ThreadSettings;
+
+/// Every conversation of this process.
+#[derive(Debug)]
+pub struct Agent {
+    threads: Slots<Thread>,
+    ops: Ops,
+    prng: Prng,
+    threads_count: u32,
+}
+
+/// What a thread works with while it handles one input.
+#[derive(Debug)]
+pub(crate) struct Desk<'a> {
+    pub(crate) now: Now,
+    pub(crate) ops: &'a mut Ops,
+    pub(crate) prng: &'a mut Prng,
+    pub(crate) out: &'a mut Effects,
+}
+
+impl Agent {
+    /// An agent without threads; the same seed and inputs give the same effects.
+    pub fn new(seed: u64) -> Agent {
+        Agent {
+            threads: Slots::new(THREADS_MAX),
+            ops: Ops::default(),
+            prng: Prng::new(seed),
+            threads_count: 0,
+        }
+    }
+
+    /// Takes what happened; what is to be done about it is added to `out`.
+    pub fn handle(&mut self, now: Now, input: Input<'_>, out: &mut Effects) {
+        match input {
+            Input::Command { front, command } => self.on_command(now, front, command, out),
+            Input::Deadline => self.on_deadline(now, out),
+            Input::AppendFailed { thread, lost, message } => {
+                self.on_thread(thread, now, out, |thread, desk| {
+                    thread.on_append_failed(lost, message, desk);
+                });
+            }
+            Input::Opened { op, facts } => self.on_op(op, now, out, |thread, _, desk| {
+                thread.on_opened(op, facts, desk);
+            }),
+            Input::Restored { op, result } => self.on_op(op, now, out, |thread, _, desk| {
+                thread.on_restored(result, desk);
+            }),
+            Input::Model { op, event } => self.on_model(op, now, event, out),
+            Input::Exited { op, end } => self.on_op(op, now, out, |thread, _, desk| {
+                thread.on_exited(op, end, desk);
+            }),
+            Input::Looked { op, result } => self.on_op(op, now, out, |thread, _, desk| {
+                thread.on_looked(op, result, desk);
+            }),
+            Input::Inspected { op, result } => self.on_op(op, now, out, |thread, _, desk| {
+                thread.on_inspected(op, result, desk);
+            }),
+            Input::Applied { op, result } => self.on_op(op, now, out, |thread, _, desk| {
+                thread.on_applied(op, result, desk);
+            }),
+            Input::Stopped { op } => self.on_op(op, now, out, |thread, owner, desk| {
+                thread.on_lost(op, owner.what, desk);
+            }),
+        }
+    }
+
+    /// When `Input::Deadline` is due, in monotonic milliseconds; one input serves one thread, so
+    /// more may be due at once.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.threads.iter().filter_map(|thread| thread.turn.as_ref()?.deadline()).min()
+    }
+
+    /// What the request is made of; `None` if it is no longer wanted.
+    pub fn request_view(&self, op: OpId) -> Option<RequestView<'_>> {
+        let thread = self.thread(self.ops.owner(op)?.thread)?;
+        Some(RequestView {
+            settings: &thread.settings,
+            conversation: thread.conversation,
+            thread_ordinal: thread.ordinal,
+            request_ordinal: thread.requests_count.saturating_sub(1),
+            items: thread.history.items(),
+            tools: &thread.tools,
+            sub_agent: None,
+        })
+    }
+
+    /// What the thread's records are made of.
+    pub fn record_view(&self, thread: ThreadId) -> Option<RecordView<'_>> {
+        let thread = self.thread(thread)?;
+        Some(RecordView {
+            conversation: thread.conversation,
+            settings: &thread.settings,
+            git: thread.facts.as_ref().and_then(|facts| facts.git.as_ref()),
+            items: thread.history.items(),
+        })
+    }
+
+    /// The thread's history; empty for a thread that is gone.
+    pub fn items(&self, thread: ThreadId) -> &[Item] {
+        self.thread(thread).map_or(&[], |thread| thread.history.items())
+    }
+
+    pub fn settings(&self, thread: ThreadId) -> Option<&ThreadSettings> {
+        Some(&self.thread(thread)?.settings)
+    }
+
+    pub fn conversation(&self, thread: ThreadId) -> Option<ConversationId> {
+        Some(self.thread(thread)?.conversation)
+    }
+
+    /// The message that is being written; empty when none is.
+    pub fn partial_text(&self, thread: ThreadId) -> &str {
+        match self.thread(thread).and_then(|thread| thread.turn.as_ref()).map(|turn| &turn.wait) {
+            Some(Wait::Model(awaited)) => &awaited.partial,
+            Some(
+                Wait::Opening { .. } | Wait::Retry { .. } | Wait::Calls { .. } | Wait::Stop(_),
+            )
+            | None => "",
+        }
+    }
+
+    /// The reasoning that is being written; empty when none is.
+    pub fn partial_reasoning(&self, thread: ThreadId) -> &str {
+        match self.thread(thread).and_then(|thread| thread.turn.as_ref()).map(|turn| &turn.wait) {
+            Some(Wait::Model(awaited)) => &awaited.partial_reasoning,
+            Some(
+                Wait::Opening { .. } | Wait::Retry { .. } | Wait::Calls { .. } | Wait::Stop(_),
+            )
+            | None => "",
+        }
+    }
+
+    /// Who listens to the thread.
+    pub fn front(&self, thread: ThreadId) -> Option<FrontId> {
+        Some(self.thread(thread)?.front)
+    }
+
+    /// How many answers came too late.
+    pub fn late_count(&self) -> u64 {
+        self.ops.late_count()
+    }
+
+    fn thread(&self, id: ThreadId) -> Option<&Thread> {
+        self.threads.of(id.slot, id.generation)
+    }
+
+    fn on_command(&mut self, now: Now, front: FrontId, command: Command, out: &mut Effects) {
+        let done = match command {
+            Command::Start { settings } => self.open(now, front, settings, None, out),
+            Command::Resume { settings, which } => {
+                self.open(now, front, settings, Some(which), out)
+            }
+            Command::Prompt { thread, parts } => {
+                self.on_ready_thread(thread, now, out, |thread, desk| thread.on_prompt(parts, desk))
+            }
+            Command::Answer { thread, call, decision } => {
+                self.on_ready_thread(thread, now, out, |thread, desk| {
+                    let open = thread.on_answer(call, decision, desk);
+                    if open { Ok(()) } else { Err(Refusal::NoQuestion) }
+                })
+            }
+            Command::Interrupt { thread } => {
+                self.on_ready_thread(thread, now, out, |thread, desk| {
+                    if thread.turn.is_none() {
+                        return Err(Refusal::NothingRuns);
+                    }
+                    thread.interrupt(desk);
+                    Ok(())
+                })
+            }
+            Command::Close { thread } => self.on_ready_thread(thread, now, out, |thread, desk| {
+                thread.on_close(desk);
+                Ok(())
+            }),
+        };
+        if let Err(refusal) = done {
+            out.tell_front(front, Event::Refused { refusal });
+        }
+    }
+
+    fn open(
+        &mut self,
+        now: Now,
+        front: FrontId,
+        settings: Box<ThreadSettings>,
+        which: Option<Which>,
+        out: &mut Effects,
+    ) -> Result<(), Refusal> {
+        let conversation = ConversationId::v7(now.wall_ms, self.prng.ten_bytes());
+        let ordinal = self.threads_count;
+        let tools = tools::offered(&settings);
+        let put = self.threads.put(|slot, generation| Thread {
+            id: ThreadId { slot, generation },
+            ordinal,
+            front,
+            conversation,
+            settings,
+            tools,
+            facts: None,
+            phase: Phase::Ready,
+            history: History::default(),
+            prompts: std::collections::VecDeque::new(),
+            turn: None,
+            turns_count: 0,
+            calls_count: 0,
+            requests_count: 0,
+            usage: Usage::default(),
+            limits: None,
+            approvals: Approvals::default(),
+            meta_recorded: false,
+        });
+        let (slot, generation) = put.ok_or(Refusal::TooManyThreads)?;
+        self.threads_count += 1;
+        let id = ThreadId { slot, generation };
+        match which {
+            None => {
+                out.tell(id, Event::ThreadStarted { conversation, resumed: false });
+                Ok(())
+            }
+            Some(which) => {
+                let loading =
+                    self.on_ready_thread(id, now, out, |thread, desk| thread.load(which, desk));
+                if loading.is_err() {
+                    self.threads.take(slot, generation);
+                }
+                loading
+            }
+        }
+    }
+
+    /// Lets the thread work at a desk; forgets it afterwards if it has closed.
+    fn on_ready_thread(
+        &mut self,
+        id: ThreadId,
+        now: Now,
+        out: &mut Effects,
+        work: impl FnOnce(&mut Thread, &mut Desk<'_>) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        let thread = self.threads.of_mut(id.slot, id.generation).ok_or(Refusal::NoSuchThread)?;
+        let mut desk = Desk { now, ops: &mut self.ops, prng: &mut self.prng, out };
+        let done = work(thread, &mut desk);
+        if thread.phase == Phase::Closing && thread.turn.is_none() {
+            out.tell_front(thread.front, Event::ThreadClosed);
+            out.act(effect::Effect::Release { thread: id });
+            self.threads.take(id.slot, id.generation);
+        }
+        done
+    }
+
+    fn on_thread(
+        &mut self,
+        id: ThreadId,
+        now: Now,
+        out: &mut Effects,
+        work: impl FnOnce(&mut Thread, &mut Desk<'_>),
+    ) {
+        // A thread that is gone has nothing to hear.
+        let _ = self.on_ready_thread(id, now, out, |thread, desk| {
+            work(thread, desk);
+            Ok(())
+        });
+    }
+
+    /// The one gate for answers: late ones are dropped, those to a turn that is stopping only end
+    /// it.
+    fn on_op(
+        &mut self,
+        op: OpId,
+        now: Now,
+        out: &mut Effects,
+        work: impl FnOnce(&mut Thread, Owner, &mut Desk<'_>),
+    ) {
+        let Some(owner) = self.ops.pass(op) else { return };
+        self.on_thread(owner.thread, now, out, |thread, desk| {
+            let stopping =
+                thread.turn.as_ref().is_some_and(|turn| matches!(turn.wait, Wait::Stop(_)));
+            if stopping {
+                thread.on_stopped(op, desk);
+            } else {
+                work(thread, owner, desk);
+            }
+        });
+    }
+
+    /// Like `on_op`, but a response says much before its end.
+    fn on_model(&mut self, op: OpId, now: Now, event: ModelEvent<'_>, out: &mut Effects) {
+        let Some(owner) = self.ops.pass(op) else { return };
+        self.on_thread(owner.thread, now, out, |thread, desk| thread.on_model(op, event, desk));
+    }
+
+    /// One thread at a time, so that a batch of effects belongs to one thread.
+    fn on_deadline(&mut self, now: Now, out: &mut Effects) {
+        let due = self.threads.iter().find(|thread| {
+            let deadline = thread.turn.as_ref().and_then(Turn::deadline);
+            deadline.is_some_and(|at_ms| at_ms <= now.mono_ms)
+        });
+        if let Some(id) = due.map(|thread| thread.id) {
+            self.on_thread(id, now, out, Thread::on_deadline);
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

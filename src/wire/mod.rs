@@ -1,3 +1,16 @@
-//! Room.
+//! Bytes to words and back: incremental, bounded, without sockets.
 
 #![forbid(unsafe_code)]
+
+pub mod http;
+pub mod json;
+pub mod layout;
+pub mod lines;
+pub mod replay;
+pub mod responses;
+pub mod rollout;
+#[cfg(test)]
+pub(crate) mod samples;
+pub mod sse;
+pub mod time;
+pub mod url;

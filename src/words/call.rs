@@ -45,7 +45,7 @@ pub enum Plan {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CommandPlan {
     /// The program and its arguments, executed as they are.
-    pub argv: Vec<Box<str>>,
+    pub argv: Vec<String>,
     /// Absolute.
     pub workdir: Box<str>,
     pub timeout_ms: u64,
@@ -59,21 +59,18 @@ pub struct Escalation {
     pub justification: Option<Box<str>>,
 }
 
-/// What `windlass-files` may be asked to look at.
+/// What `windlass-files` is asked to look at, in the model's own words: it reads them itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Look {
-    ReadFile { path: Box<str>, offset: u64, limit: u64, indentation: Option<Indentation> },
-    ListDir { path: Box<str>, offset: u64, limit: u64, depth: u64 },
+pub struct Look {
+    pub what: LookAt,
+    /// JSON.
+    pub arguments: Box<str>,
 }
 
-/// The indentation mode of reading a file.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Indentation {
-    pub anchor_line: Option<u64>,
-    pub levels_max: u64,
-    pub siblings: bool,
-    pub header: bool,
-    pub lines_max: Option<u64>,
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LookAt {
+    File,
+    Directory,
 }
 
 /// A patch in the model's own words, and where relative paths start.
@@ -94,6 +91,8 @@ pub struct Change {
     pub moved_to: Option<Box<str>>,
     /// SHA-256 of what it replaces, in hex; `None` where nothing was.
     pub before: Option<Box<str>>,
+    /// The same for what is replaced at `moved_to`.
+    pub over: Option<Box<str>>,
     /// The change as a unified diff, bounded.
     pub diff: Box<str>,
 }

@@ -1,6 +1,5 @@
 //! What a front may ask, and the closed list of refusals.
 
-use crate::words::call::{Look, PatchPlan};
 use crate::words::ids::{CallId, ConversationId, ThreadId};
 use crate::words::item::{Item, Part};
 use crate::words::model::Usage;
@@ -34,16 +33,6 @@ pub enum Command {
     /// Stop the turn if there is one, then forget the thread.
     Close {
         thread: ThreadId,
-    },
-    /// Look at a file or directory outside any turn.
-    Look {
-        thread: ThreadId,
-        look: Look,
-    },
-    /// Apply a patch outside any turn.
-    Patch {
-        thread: ThreadId,
-        patch: PatchPlan,
     },
 }
 

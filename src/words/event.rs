@@ -1,7 +1,7 @@
 //! What a front is told.
 //!
-//! Events name items in the thread's history instead of copying them; whoever tells a front lends it the
-//! history beside the event.
+//! Events name items in the thread's history instead of copying them; whoever tells a front lends
+//! it the history beside the event.
 
 use crate::words::call::{Change, Task};
 use crate::words::command::Refusal;
@@ -41,7 +41,7 @@ pub enum Event {
     CommandStarted {
         call: CallId,
         item: ItemIndex,
-        argv: Vec<Box<str>>,
+        argv: Vec<String>,
         cwd: Box<str>,
     },
     /// A command ended; the item is its output.
@@ -136,7 +136,7 @@ pub enum CommandEnd {
 /// What a person is asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Question {
-    Command { argv: Vec<Box<str>>, cwd: Box<str>, reason: Option<Box<str>> },
+    Command { argv: Vec<String>, cwd: Box<str>, reason: Option<Box<str>> },
     Patch { changes: Vec<Change>, reason: Option<Box<str>> },
 }
 

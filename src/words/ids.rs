@@ -1,8 +1,8 @@
 //! Names of things: small, `Copy`, made in one place each.
 //!
-//! Ids of live things are a slot and a generation: a slot is used again, a generation is not, so an id
-//! that outlives its thing never means another. A conversation's id is a UUID, since it outlives the
-//! process.
+//! Ids of live things are a slot and a generation: a slot is used again, a generation is not, so an
+//! id that outlives its thing never means another. A conversation's id is a UUID, since it outlives
+//! the process.
 
 use std::fmt;
 use std::str::FromStr;
@@ -54,7 +54,8 @@ pub struct ItemIndex(pub u32);
 pub struct ConversationId(pub [u8; 16]);
 
 impl ConversationId {
-    /// Makes a version 7 UUID (RFC 9562 section 5.7) from wall-clock milliseconds and 80 random bits.
+    /// Makes a version 7 UUID (RFC 9562 section 5.7) from wall-clock milliseconds and 80 random
+    /// bits.
     pub fn v7(wall_ms: u64, random: [u8; 10]) -> ConversationId {
         let mut bytes = [0; 16];
         bytes[..6].copy_from_slice(&wall_ms.to_be_bytes()[2..]);

@@ -1,7 +1,7 @@
 //! What a conversation is made of.
 //!
-//! A history is a list of items. What a provider gave us opaquely (reasoning, built-in tools) stays the
-//! bytes it was; what we say ourselves is text that is escaped when a request is encoded.
+//! A history is a list of items. What a provider gave us opaquely (reasoning, built-in tools) stays
+//! the bytes it was; what we say ourselves is text that is escaped when a request is encoded.
 
 use crate::words::call::{Answer, CallAsked, CallKind};
 

@@ -1,7 +1,7 @@
 //! Plain data every room speaks: no behaviour beyond reading it, no JSON, no system.
 //!
-//! Nothing here is serializable; formats live in `wire`, `tools` and `fronts`, so that they can change
-//! without the machine.
+//! Nothing here is serializable; formats live in `wire`, `tools` and `fronts`, so that they can
+//! change without the machine.
 
 #![forbid(unsafe_code)]
 
@@ -15,4 +15,6 @@ pub mod model;
 pub mod policy;
 pub mod record;
 pub mod request;
+#[cfg(test)]
+pub(crate) mod samples;
 pub mod settings;

@@ -2,8 +2,8 @@
 
 use crate::words::item::Item;
 
-/// One thing that a response brought. Deltas borrow from the read buffer; items are owned, since they
-/// become history.
+/// One thing that a response brought. Deltas borrow from the read buffer; items are owned, since
+/// they become history.
 #[derive(Clone, PartialEq, Debug)]
 pub enum ModelEvent<'a> {
     /// The provider accepted the request.

@@ -1,7 +1,7 @@
 //! What a rollout remembers.
 //!
-//! A record names what is to be remembered; the codec in `wire/rollout.rs` is lent the thread's history
-//! and settings beside it. Reading a rollout back gives [`Remembered`].
+//! A record names what is to be remembered; the codec in `wire/rollout.rs` is lent the thread's
+//! history and settings beside it. Reading a rollout back gives [`Remembered`].
 
 use crate::words::ids::{ConversationId, ItemIndex};
 use crate::words::item::Item;

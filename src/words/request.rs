@@ -6,12 +6,14 @@ use crate::words::settings::ThreadSettings;
 
 /// A request, borrowed from the machine: nothing is copied until bytes are written.
 ///
-/// It does not change while the request is being sent: a history is frozen while the model is awaited.
+/// It does not change while the request is being sent: a history is frozen while the model is
+/// awaited.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestView<'a> {
     pub settings: &'a ThreadSettings,
     pub conversation: ConversationId,
-    /// Which thread of this process, from 0, and which request of it, from 0: the key of a recording.
+    /// Which thread of this process, from 0, and which request of it, from 0: the key of a
+    /// recording.
     pub thread_ordinal: u32,
     pub request_ordinal: u32,
     /// Every call in it has exactly one output, after it.

@@ -34,6 +34,8 @@ pub struct ThreadSettings {
     pub request_retries_max: u32,
     /// Attempts beyond the first, for a stream that broke.
     pub stream_retries_max: u32,
+    /// How long a stream may say nothing.
+    pub stream_idle_ms: u64,
     /// Send the provider's ids back and let it store (Azure).
     pub stored_by_provider: bool,
     /// Where the thread was started from: `exec`, `cli`, `vscode`, `mcp`.

@@ -1,0 +1,184 @@
+//! Judges whether a call may run: run, ask or refuse. Answers are remembered for the thread.
+//!
+//! Pure policy over a plan; what the command line means comes from `tools`.
+
+use std::collections::VecDeque;
+
+use crate::core::call::Asked;
+use crate::core::opening::approval_name;
+use crate::limits::APPROVALS_REMEMBERED_MAX;
+use crate::tools::known_safe;
+use crate::words::call::{Change, CommandPlan};
+use crate::words::policy::{ApprovalPolicy, Confinement, SandboxMode};
+use crate::words::settings::ThreadSettings;
+
+/// What is to be done with a plan.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    Run(Confinement),
+    Ask(Option<Box<str>>),
+    /// With what the model is told.
+    Refuse(Box<str>),
+}
+
+/// What a person approved for the rest of the session; the oldest is forgotten first.
+#[derive(Default, Debug)]
+pub struct Approvals {
+    commands: VecDeque<Remembered>,
+}
+
+#[derive(PartialEq, Eq, Debug)]
+struct Remembered {
+    argv: Vec<String>,
+    workdir: Box<str>,
+    escalated: bool,
+}
+
+impl Approvals {
+    pub(crate) fn remember(&mut self, asked: &Asked) {
+        let Asked::Command(command) = asked else { return };
+        if self.holds(command) {
+            return;
+        }
+        if self.commands.len() == APPROVALS_REMEMBERED_MAX {
+            self.commands.pop_front();
+        }
+        self.commands.push_back(Remembered {
+            argv: command.argv.clone(),
+            workdir: command.workdir.clone(),
+            escalated: command.escalation.is_some(),
+        });
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.commands.len()
+    }
+
+    fn holds(&self, command: &CommandPlan) -> bool {
+        self.commands.iter().any(|known| {
+            known.argv == command.argv
+                && known.workdir == command.workdir
+                && known.escalated == command.escalation.is_some()
+        })
+    }
+}
+
+/// Where an approved command runs: outside the sandbox only if that is what was asked.
+pub(crate) fn confinement_of(settings: &ThreadSettings, command: &CommandPlan) -> Confinement {
+    if command.escalation.is_some() || settings.sandbox.mode == SandboxMode::DangerFullAccess {
+        Confinement::Unconfined
+    } else {
+        Confinement::Sandboxed
+    }
+}
+
+/// Judges a command by the matrix of approval policies.
+pub(crate) fn judge_command(
+    settings: &ThreadSettings,
+    command: &CommandPlan,
+    approvals: &Approvals,
+) -> Verdict {
+    if command.argv.is_empty() {
+        return Verdict::Refuse("the command is empty".into());
+    }
+    let full_access = settings.sandbox.mode == SandboxMode::DangerFullAccess;
+    let policy = settings.approval;
+    if command.escalation.is_some() && policy != ApprovalPolicy::OnRequest {
+        let name = approval_name(policy);
+        let text = format!(
+            "this command was not run: the approval policy is {name}, and only under on-request may \
+             a command ask to leave the sandbox; run it without escalation, or do without it"
+        );
+        return Verdict::Refuse(text.into());
+    }
+    let confinement = confinement_of(settings, command);
+    let run = Verdict::Run(confinement);
+    if approvals.holds(command) {
+        return run;
+    }
+    let reason = command.escalation.as_ref().and_then(|asked| asked.justification.clone());
+    match policy {
+        ApprovalPolicy::Never | ApprovalPolicy::OnFailure => run,
+        ApprovalPolicy::Untrusted if known_safe::is_known_safe(&command.argv) => run,
+        ApprovalPolicy::Untrusted => Verdict::Ask(reason),
+        ApprovalPolicy::OnRequest if known_safe::is_known_safe(&command.argv) => run,
+        ApprovalPolicy::OnRequest if known_safe::is_dangerous(&command.argv) => {
+            Verdict::Ask(reason)
+        }
+        ApprovalPolicy::OnRequest if command.escalation.is_some() && !full_access => {
+            Verdict::Ask(reason)
+        }
+        ApprovalPolicy::OnRequest => run,
+    }
+}
+
+/// Judges what a patch would change.
+pub(crate) fn judge_patch(settings: &ThreadSettings, changes: &[Change]) -> Verdict {
+    if changes.is_empty() {
+        return Verdict::Refuse("the patch changes nothing".into());
+    }
+    if settings.sandbox.mode == SandboxMode::DangerFullAccess {
+        return match settings.approval {
+            ApprovalPolicy::Untrusted => Verdict::Ask(None),
+            ApprovalPolicy::OnFailure | ApprovalPolicy::OnRequest | ApprovalPolicy::Never => {
+                Verdict::Run(Confinement::Unconfined)
+            }
+        };
+    }
+    let outside = changes.iter().flat_map(paths).find(|path| !is_writable(settings, path));
+    match (settings.approval, outside) {
+        (ApprovalPolicy::Untrusted, _) => Verdict::Ask(None),
+        (ApprovalPolicy::OnFailure, _) | (_, None) => Verdict::Run(Confinement::Sandboxed),
+        (ApprovalPolicy::Never, Some(path)) => Verdict::Refuse(refusal(settings, path).into()),
+        (ApprovalPolicy::OnRequest, Some(path)) => {
+            Verdict::Ask(Some(format!("{path} is not in a writable root").into()))
+        }
+    }
+}
+
+fn refusal(settings: &ThreadSettings, path: &str) -> String {
+    if settings.sandbox.mode == SandboxMode::ReadOnly {
+        format!("the patch was rejected: the sandbox is read-only, so {path} cannot be written")
+    } else {
+        format!("the patch was rejected: {path} is outside the project or protected in it")
+    }
+}
+
+fn paths(change: &Change) -> impl Iterator<Item = &str> {
+    [Some(&change.path), change.moved_to.as_ref()].into_iter().flatten().map(|path| &**path)
+}
+
+/// Whether the sandbox would let this path be written, by its text alone.
+fn is_writable(settings: &ThreadSettings, path: &str) -> bool {
+    let sandbox = &settings.sandbox;
+    if sandbox.mode == SandboxMode::ReadOnly {
+        return false;
+    }
+    let path = normalised(path);
+    let tmp = (!sandbox.exclude_slash_tmp).then_some("/tmp");
+    let roots = sandbox.writable_roots.iter().map(|root| &**root);
+    roots.chain([&*settings.cwd]).chain(tmp).any(|root| {
+        let root = normalised(root);
+        path.starts_with(&root) && !is_protected(&path[root.len()..])
+    })
+}
+
+/// Control files of the repository and of the agent, directly inside a root.
+fn is_protected(beneath: &[&str]) -> bool {
+    matches!(beneath.first(), Some(&(".git" | ".windlass" | ".codex")))
+}
+
+/// The path's names, with `.` and `..` taken out.
+fn normalised(path: &str) -> Vec<&str> {
+    let mut names = Vec::new();
+    for name in path.split('/') {
+        match name {
+            "" | "." => {}
+            ".." => {
+                names.pop();
+            }
+            name => names.push(name),
+        }
+    }
+    names
+}

@@ -1,0 +1,181 @@
+//! One call, from asked to answered: what it waits for, and how far stopping it has got.
+
+use crate::words::call::{Answer, CallAsked, CallKind, Change, CommandPlan, PatchPlan, Plan, Task};
+use crate::words::event::CommandEnd;
+use crate::words::ids::{CallId, ItemIndex, OpId};
+
+/// The exit code of a command that ran out of time, as `timeout` of coreutils has it.
+pub(crate) const EXIT_TIMED_OUT: i32 = 124;
+
+/// A call of the running turn.
+#[derive(Debug)]
+pub struct Call {
+    pub(crate) id: CallId,
+    /// Where the history has it.
+    pub(crate) item: ItemIndex,
+    pub(crate) call_id: Box<str>,
+    pub(crate) kind: CallKind,
+    /// When it was started, for the time it took; when it was asked, before that.
+    pub(crate) since_ms: u64,
+    pub(crate) state: State,
+}
+
+/// What the call waits for.
+#[derive(Debug)]
+pub enum State {
+    /// Calls before it.
+    Queued(Plan),
+    /// A person.
+    AwaitApproval(Asked),
+    /// What the patch would do.
+    Inspecting { op: OpId, patch: PatchPlan, clock: Clock },
+    /// A command, a look, or a patch being applied.
+    Running { op: OpId, what: Running, clock: Clock },
+    /// Answers of calls before it.
+    Answered(Answer, Report),
+    /// Nothing: its output is in the history.
+    Settled,
+}
+
+/// What a person is asked about.
+#[derive(Clone, Debug)]
+pub enum Asked {
+    Command(CommandPlan),
+    Patch(PatchPlan, Vec<Change>),
+}
+
+#[derive(Debug)]
+pub enum Running {
+    Command,
+    Look,
+    Patch(Vec<Change>),
+}
+
+/// How long work may go on, and how far stopping it has got.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Clock {
+    Until { at_ms: u64, timeout_ms: u64 },
+    Terminated { kill_at_ms: u64, timeout_ms: u64 },
+    Killed { give_up_at_ms: u64, timeout_ms: u64 },
+}
+
+impl Clock {
+    pub(crate) fn start(now_ms: u64, timeout_ms: u64) -> Clock {
+        Clock::Until { at_ms: now_ms.saturating_add(timeout_ms), timeout_ms }
+    }
+
+    pub(crate) fn deadline(self) -> u64 {
+        match self {
+            Clock::Until { at_ms, .. } => at_ms,
+            Clock::Terminated { kill_at_ms, .. } => kill_at_ms,
+            Clock::Killed { give_up_at_ms, .. } => give_up_at_ms,
+        }
+    }
+
+    /// The timeout, once it has struck.
+    pub(crate) fn struck(self) -> Option<u64> {
+        match self {
+            Clock::Until { .. } => None,
+            Clock::Terminated { timeout_ms, .. } | Clock::Killed { timeout_ms, .. } => {
+                Some(timeout_ms)
+            }
+        }
+    }
+}
+
+/// What fronts are told when the answer is recorded.
+#[derive(Debug)]
+pub enum Report {
+    Command(CommandEnd),
+    Patch { changes: Vec<Change>, applied: bool },
+    Tasks(Vec<Task>),
+    Plain,
+}
+
+impl Call {
+    pub(crate) fn new(id: CallId, item: ItemIndex, asked: &CallAsked, plan: Plan) -> Call {
+        Call {
+            id,
+            item,
+            call_id: asked.call_id.clone(),
+            kind: asked.kind,
+            since_ms: 0,
+            state: State::Queued(plan),
+        }
+    }
+
+    /// The work it waits for.
+    pub(crate) fn op(&self) -> Option<OpId> {
+        match &self.state {
+            State::Inspecting { op, .. } | State::Running { op, .. } => Some(*op),
+            State::Queued(_) | State::AwaitApproval(_) | State::Answered(..) | State::Settled => {
+                None
+            }
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<u64> {
+        match &self.state {
+            State::Inspecting { clock, .. } | State::Running { clock, .. } => {
+                Some(clock.deadline())
+            }
+            State::Queued(_) | State::AwaitApproval(_) | State::Answered(..) | State::Settled => {
+                None
+            }
+        }
+    }
+
+    pub(crate) fn is_under_way(&self) -> bool {
+        match &self.state {
+            State::Inspecting { .. } | State::Running { .. } | State::AwaitApproval(_) => true,
+            State::Queued(_) | State::Answered(..) | State::Settled => false,
+        }
+    }
+
+    /// Whether it only reads, so that others like it may run at its side.
+    pub(crate) fn is_parallel(&self) -> bool {
+        matches!(
+            &self.state,
+            State::Queued(Plan::Look(_)) | State::Running { what: Running::Look, .. }
+        )
+    }
+
+    pub(crate) fn is_settled(&self) -> bool {
+        matches!(self.state, State::Settled)
+    }
+
+    pub(crate) fn answer(&mut self, answer: Answer, report: Report) {
+        self.state = State::Answered(answer, report);
+    }
+
+    /// Answers for an interrupt, unless an answer is there already.
+    pub(crate) fn abort(&mut self, now_ms: u64) {
+        let report = match &self.state {
+            State::Answered(..) | State::Settled => return,
+            State::Running { what: Running::Command, .. } => {
+                Report::Command(CommandEnd::Interrupted)
+            }
+            State::Running { what: Running::Patch(changes), .. } => {
+                Report::Patch { changes: changes.clone(), applied: false }
+            }
+            State::Queued(_)
+            | State::AwaitApproval(_)
+            | State::Inspecting { .. }
+            | State::Running { what: Running::Look, .. } => Report::Plain,
+        };
+        let tenths = match self.op() {
+            Some(_) => now_ms.saturating_sub(self.since_ms) / 100,
+            None => 0,
+        };
+        let (seconds, tenth) = (tenths / 10, tenths % 10);
+        let text = match report {
+            Report::Command(_) => {
+                format!("Wall time: {seconds}.{tenth} seconds\naborted by user")
+            }
+            Report::Patch { .. } | Report::Tasks(_) | Report::Plain => {
+                format!("aborted by user after {seconds}.{tenth}s")
+            }
+        };
+        self.answer(Answer::failure(text), report);
+    }
+}

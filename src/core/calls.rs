@@ -1,0 +1,455 @@
+//! What a turn does with its calls: start, judge, ask, stop, answer.
+//!
+//! Calls are answered in the order in which they were asked, also when they ran side by side: an
+//! answer that comes early waits, unrecorded and untold, for those before it.
+
+use crate::core::Desk;
+use crate::core::approval::{self, Verdict};
+use crate::core::call::{Asked, Call, Clock, EXIT_TIMED_OUT, Report, Running, State};
+use crate::core::effect::{Effect, Stop};
+use crate::core::input::{CommandEnded, CommandResult};
+use crate::core::ops::Work;
+use crate::core::thread::Thread;
+use crate::core::turn::Wait;
+use crate::limits::{CALLS_PARALLEL_MAX, FILES_TIMEOUT_MS, KILL_GRACE_MS, STOP_GRACE_MS};
+use crate::words::call::{Answer, Change, CommandAnswer, CommandPlan, PatchPlan, Plan};
+use crate::words::event::{CommandEnd, Event, Question};
+use crate::words::ids::{CallId, ItemIndex, OpId};
+use crate::words::item::{Item, Output};
+use crate::words::policy::{Confinement, Decision};
+
+impl Thread {
+    /// Starts every call that may run now, and records answers that are due.
+    ///
+    /// Returns once all that can happen without the outside has happened.
+    pub(crate) fn advance_calls(&mut self, desk: &mut Desk<'_>) {
+        while let Some(index) = self.next_call() {
+            self.start_call(index, desk);
+        }
+        self.settle_answers(desk);
+    }
+
+    fn calls_mut(&mut self) -> &mut Vec<Call> {
+        match self.turn.as_mut().map(|turn| &mut turn.wait) {
+            Some(Wait::Calls { calls }) => calls,
+            Some(Wait::Opening { .. } | Wait::Model(_) | Wait::Retry { .. } | Wait::Stop(_))
+            | None => unreachable!("calls are touched only while the turn waits for them"),
+        }
+    }
+
+    /// The first queued call that those under way leave room for.
+    fn next_call(&mut self) -> Option<usize> {
+        let parallel = self.settings.parallel_tool_calls;
+        let calls = self.calls_mut();
+        let queued = calls.iter().position(|call| matches!(call.state, State::Queued(_)))?;
+        let mut under_way = calls.iter().filter(|call| call.is_under_way());
+        let count = under_way.clone().count();
+        let room = count == 0
+            || parallel
+                && count < CALLS_PARALLEL_MAX
+                && calls[queued].is_parallel()
+                && under_way.all(Call::is_parallel);
+        room.then_some(queued)
+    }
+
+    fn start_call(&mut self, index: usize, desk: &mut Desk<'_>) {
+        let call = &mut self.calls_mut()[index];
+        call.since_ms = desk.now.mono_ms;
+        let State::Queued(plan) = std::mem::replace(&mut call.state, State::Settled) else {
+            unreachable!("`next_call` gives queued calls")
+        };
+        match plan {
+            Plan::Answered(answer) => call.answer(answer, Report::Plain),
+            Plan::Tasks { explanation: _, tasks } => {
+                let answer = Answer::Text { text: "Plan updated".into(), success: true };
+                call.answer(answer, Report::Tasks(tasks));
+            }
+            Plan::Command(command) => self.judge_command(index, command, desk),
+            Plan::Look(look) => {
+                let id = self.id;
+                if let Some(op) = self.run(index, Running::Look, FILES_TIMEOUT_MS, desk) {
+                    desk.out.act(Effect::Look { op, thread: id, look });
+                }
+            }
+            Plan::Patch(patch) => self.inspect(index, patch, desk),
+        }
+    }
+
+    /// Marks the call as running under a fresh op; answers it if there is none to be had.
+    fn run(
+        &mut self,
+        index: usize,
+        what: Running,
+        timeout_ms: u64,
+        desk: &mut Desk<'_>,
+    ) -> Option<OpId> {
+        let id = self.id;
+        let call = &mut self.calls_mut()[index];
+        let Some(op) = desk.ops.start(id, Work::Call(call.id)) else {
+            call.answer(Answer::failure("too much is running already; try again"), Report::Plain);
+            return None;
+        };
+        let clock = Clock::start(desk.now.mono_ms, timeout_ms);
+        call.since_ms = desk.now.mono_ms;
+        call.state = State::Running { op, what, clock };
+        Some(op)
+    }
+
+    fn judge_command(&mut self, index: usize, command: CommandPlan, desk: &mut Desk<'_>) {
+        match approval::judge_command(&self.settings, &command, &self.approvals) {
+            Verdict::Run(confinement) => self.spawn(index, command, confinement, desk),
+            Verdict::Ask(reason) => {
+                let question = Question::Command {
+                    argv: command.argv.clone(),
+                    cwd: command.workdir.clone(),
+                    reason,
+                };
+                self.ask(index, Asked::Command(command), question, desk);
+            }
+            Verdict::Refuse(text) => {
+                self.calls_mut()[index].answer(Answer::failure(text), Report::Plain);
+            }
+        }
+    }
+
+    fn spawn(
+        &mut self,
+        index: usize,
+        command: CommandPlan,
+        confinement: Confinement,
+        desk: &mut Desk<'_>,
+    ) {
+        let Some(op) = self.run(index, Running::Command, command.timeout_ms, desk) else { return };
+        let thread = self.id;
+        let Call { id: call, item, .. } = self.calls_mut()[index];
+        let (argv, cwd) = (command.argv.clone(), command.workdir.clone());
+        desk.out.act(Effect::Spawn { op, thread, command: Box::new(command), confinement });
+        desk.out.tell(thread, Event::CommandStarted { call, item, argv, cwd });
+    }
+
+    fn inspect(&mut self, index: usize, patch: PatchPlan, desk: &mut Desk<'_>) {
+        let thread = self.id;
+        let call = &mut self.calls_mut()[index];
+        let Some(op) = desk.ops.start(thread, Work::Call(call.id)) else {
+            call.answer(Answer::failure("too much is running already; try again"), Report::Plain);
+            return;
+        };
+        let clock = Clock::start(desk.now.mono_ms, FILES_TIMEOUT_MS);
+        call.state = State::Inspecting { op, patch: patch.clone(), clock };
+        desk.out.act(Effect::Inspect { op, thread, patch: Box::new(patch) });
+    }
+
+    fn judge_patch(
+        &mut self,
+        index: usize,
+        patch: PatchPlan,
+        changes: Vec<Change>,
+        desk: &mut Desk<'_>,
+    ) {
+        match approval::judge_patch(&self.settings, &changes) {
+            Verdict::Run(confinement) => self.apply(index, patch, changes, confinement, desk),
+            Verdict::Ask(reason) => {
+                let question = Question::Patch { changes: changes.clone(), reason };
+                self.ask(index, Asked::Patch(patch, changes), question, desk);
+            }
+            Verdict::Refuse(text) => {
+                self.calls_mut()[index].answer(Answer::failure(text), Report::Plain);
+            }
+        }
+    }
+
+    fn apply(
+        &mut self,
+        index: usize,
+        patch: PatchPlan,
+        changes: Vec<Change>,
+        confinement: Confinement,
+        desk: &mut Desk<'_>,
+    ) {
+        let what = Running::Patch(changes.clone());
+        let Some(op) = self.run(index, what, FILES_TIMEOUT_MS, desk) else { return };
+        let thread = self.id;
+        let Call { id: call, item, .. } = self.calls_mut()[index];
+        desk.out.act(Effect::Apply {
+            op,
+            thread,
+            patch: Box::new(patch),
+            expected: changes.clone(),
+            confinement,
+        });
+        desk.out.tell(thread, Event::PatchStarted { call, item, changes });
+    }
+
+    fn ask(&mut self, index: usize, asked: Asked, question: Question, desk: &mut Desk<'_>) {
+        let thread = self.id;
+        let waiting = &mut self.calls_mut()[index];
+        waiting.state = State::AwaitApproval(asked);
+        let (call, item) = (waiting.id, waiting.item);
+        desk.out.tell(thread, Event::ApprovalAsked { call, item, question });
+    }
+
+    /// A person answered. Returns whether the question was open.
+    pub(crate) fn on_answer(
+        &mut self,
+        call: CallId,
+        decision: Decision,
+        desk: &mut Desk<'_>,
+    ) -> bool {
+        let Some(Wait::Calls { calls }) = self.turn.as_mut().map(|turn| &mut turn.wait) else {
+            return false;
+        };
+        let Some(index) = calls.iter().position(|asked| asked.id == call) else { return false };
+        if !matches!(calls[index].state, State::AwaitApproval(_)) {
+            return false;
+        }
+        let State::AwaitApproval(asked) =
+            std::mem::replace(&mut calls[index].state, State::Settled)
+        else {
+            unreachable!("looked at one line above")
+        };
+        desk.out.tell(self.id, Event::ApprovalSettled { call });
+        if decision == Decision::ApprovedForSession {
+            self.approvals.remember(&asked);
+        }
+        match decision {
+            Decision::Approved | Decision::ApprovedForSession => {
+                self.on_approved(index, asked, desk);
+                self.calls_went_on(desk);
+            }
+            Decision::Denied => {
+                self.on_denied(index, asked);
+                self.calls_went_on(desk);
+            }
+            Decision::Abort => {
+                self.on_denied(index, asked);
+                self.interrupt(desk);
+            }
+        }
+        true
+    }
+
+    fn on_approved(&mut self, index: usize, asked: Asked, desk: &mut Desk<'_>) {
+        match asked {
+            Asked::Command(command) => {
+                let confinement = approval::confinement_of(&self.settings, &command);
+                self.spawn(index, command, confinement, desk);
+            }
+            Asked::Patch(patch, changes) => {
+                self.apply(index, patch, changes, Confinement::Unconfined, desk);
+            }
+        }
+    }
+
+    fn on_denied(&mut self, index: usize, asked: Asked) {
+        let report = match asked {
+            Asked::Command(_) => Report::Command(CommandEnd::Declined),
+            Asked::Patch(_, changes) => Report::Patch { changes, applied: false },
+        };
+        let text = "rejected by the user; do not try the same thing again";
+        self.calls_mut()[index].answer(Answer::failure(text), report);
+    }
+
+    /// The call that waits for this op; the gate has let the op pass.
+    fn awaiting(&mut self, op: OpId) -> usize {
+        let found = self.calls_mut().iter().position(|call| call.op() == Some(op));
+        let Some(index) = found else { unreachable!("a live op of a call has its call") };
+        index
+    }
+
+    pub(crate) fn on_exited(&mut self, op: OpId, end: CommandResult, desk: &mut Desk<'_>) {
+        let index = self.awaiting(op);
+        desk.ops.end(op);
+        let now_ms = desk.now.mono_ms;
+        let call = &mut self.calls_mut()[index];
+        let State::Running { what: Running::Command, clock, .. } = call.state else {
+            unreachable!("only commands exit")
+        };
+        let wall_ms = now_ms.saturating_sub(call.since_ms);
+        let (answer, report) = command_answer(end, clock.struck(), wall_ms);
+        call.answer(answer, report);
+        self.calls_went_on(desk);
+    }
+
+    pub(crate) fn on_looked(
+        &mut self,
+        op: OpId,
+        result: Result<Box<str>, Box<str>>,
+        desk: &mut Desk<'_>,
+    ) {
+        let index = self.awaiting(op);
+        desk.ops.end(op);
+        let answer = match result {
+            Ok(text) => Answer::Text { text, success: true },
+            Err(text) => Answer::failure(text),
+        };
+        self.calls_mut()[index].answer(answer, Report::Plain);
+        self.calls_went_on(desk);
+    }
+
+    pub(crate) fn on_inspected(
+        &mut self,
+        op: OpId,
+        result: Result<Vec<Change>, Box<str>>,
+        desk: &mut Desk<'_>,
+    ) {
+        let index = self.awaiting(op);
+        desk.ops.end(op);
+        let call = &mut self.calls_mut()[index];
+        let State::Inspecting { patch, .. } = std::mem::replace(&mut call.state, State::Settled)
+        else {
+            unreachable!("only an inspection is answered by `Inspected`")
+        };
+        match result {
+            Ok(changes) => self.judge_patch(index, patch, changes, desk),
+            Err(why) => {
+                let text = format!("apply_patch verification failed: {why}");
+                call.answer(Answer::failure(text), Report::Plain);
+            }
+        }
+        self.calls_went_on(desk);
+    }
+
+    pub(crate) fn on_applied(
+        &mut self,
+        op: OpId,
+        result: Result<Box<str>, Box<str>>,
+        desk: &mut Desk<'_>,
+    ) {
+        let index = self.awaiting(op);
+        desk.ops.end(op);
+        let now_ms = desk.now.mono_ms;
+        let call = &mut self.calls_mut()[index];
+        let State::Running { what: Running::Patch(changes), .. } =
+            std::mem::replace(&mut call.state, State::Settled)
+        else {
+            unreachable!("only a patch is applied")
+        };
+        let applied = result.is_ok();
+        let (Ok(output) | Err(output)) = result;
+        let answer = Answer::Command(CommandAnswer {
+            exit_code: i32::from(!applied),
+            wall_ms: now_ms.saturating_sub(call.since_ms),
+            output,
+            lines_total: None,
+        });
+        call.answer(answer, Report::Patch { changes, applied });
+        self.calls_went_on(desk);
+    }
+
+    /// Work of a call has ended without an answer: only its own deadline can have asked for that.
+    pub(crate) fn on_call_stopped(&mut self, op: OpId, desk: &mut Desk<'_>) {
+        let index = self.awaiting(op);
+        desk.ops.end(op);
+        self.give_up(index);
+        self.calls_went_on(desk);
+    }
+
+    /// Answers a call whose work ran out of time and gave nothing back.
+    fn give_up(&mut self, index: usize) {
+        let call = &mut self.calls_mut()[index];
+        let (report, clock) = match &call.state {
+            State::Running { what: Running::Command, clock, .. } => {
+                (Report::Command(CommandEnd::Exited { exit_code: EXIT_TIMED_OUT }), *clock)
+            }
+            State::Running { what: Running::Patch(changes), clock, .. } => {
+                (Report::Patch { changes: changes.clone(), applied: false }, *clock)
+            }
+            State::Running { what: Running::Look, clock, .. } | State::Inspecting { clock, .. } => {
+                (Report::Plain, *clock)
+            }
+            State::Queued(_) | State::AwaitApproval(_) | State::Answered(..) | State::Settled => {
+                unreachable!("only work that runs is given up")
+            }
+        };
+        let text = match clock.struck() {
+            Some(timeout_ms) => format!("gave no answer within {timeout_ms} ms and was stopped"),
+            None => "was stopped before it could answer".to_string(),
+        };
+        call.answer(Answer::failure(text), report);
+    }
+
+    /// Moves the clocks of running calls whose time has come.
+    pub(crate) fn on_call_deadline(&mut self, desk: &mut Desk<'_>) {
+        let now_ms = desk.now.mono_ms;
+        for index in 0..self.calls_mut().len() {
+            let call = &mut self.calls_mut()[index];
+            let (State::Running { op, clock, .. } | State::Inspecting { op, clock, .. }) =
+                &mut call.state
+            else {
+                continue;
+            };
+            if clock.deadline() > now_ms {
+                continue;
+            }
+            let op = *op;
+            match *clock {
+                Clock::Until { timeout_ms, .. } => {
+                    let kill_at_ms = now_ms + STOP_GRACE_MS;
+                    *clock = Clock::Terminated { kill_at_ms, timeout_ms };
+                    desk.out.act(Effect::Stop { op, how: Stop::Terminate });
+                }
+                Clock::Terminated { timeout_ms, .. } => {
+                    let give_up_at_ms = now_ms + KILL_GRACE_MS;
+                    *clock = Clock::Killed { give_up_at_ms, timeout_ms };
+                    desk.out.act(Effect::Stop { op, how: Stop::Kill });
+                }
+                Clock::Killed { .. } => {
+                    desk.ops.end(op);
+                    self.give_up(index);
+                }
+            }
+        }
+        self.calls_went_on(desk);
+    }
+
+    /// Records and tells answers whose turn has come.
+    pub(crate) fn settle_answers(&mut self, desk: &mut Desk<'_>) {
+        let first = self.calls_mut().iter().position(|call| !call.is_settled());
+        let Some(first) = first else { return };
+        for index in first..self.calls_mut().len() {
+            let call = &mut self.calls_mut()[index];
+            if !matches!(call.state, State::Answered(..)) {
+                return;
+            }
+            let State::Answered(answer, report) =
+                std::mem::replace(&mut call.state, State::Settled)
+            else {
+                unreachable!("looked at one line above")
+            };
+            let (id, item) = (call.id, call.item);
+            let output = Output { call_id: call.call_id.clone(), kind: call.kind, answer };
+            let output = self.remember(Item::Output(output), desk);
+            desk.out.tell(self.id, reported(id, item, output, report));
+        }
+    }
+}
+
+fn reported(call: CallId, asked: ItemIndex, output: ItemIndex, report: Report) -> Event {
+    match report {
+        Report::Command(ended) => Event::CommandEnded { call, item: output, ended },
+        Report::Patch { changes, applied } => {
+            Event::PatchEnded { call, item: output, changes, applied }
+        }
+        Report::Tasks(tasks) => Event::TasksUpdated { tasks },
+        Report::Plain => Event::CallAnswered { call, item: asked, output },
+    }
+}
+
+/// Lays out how a command ended. A command that could not start is answered in words.
+fn command_answer(end: CommandResult, timed_out_ms: Option<u64>, wall_ms: u64) -> (Answer, Report) {
+    let CommandResult { ended, output, lines_total } = end;
+    let (exit_code, output) = match (ended, timed_out_ms) {
+        (CommandEnded::NotStarted { why }, _) => {
+            let report = Report::Command(CommandEnd::NotStarted);
+            return (Answer::failure(format!("the command was not run: {why}")), report);
+        }
+        (CommandEnded::Exited { .. } | CommandEnded::Signalled { .. }, Some(timeout_ms)) => {
+            let text = format!("command timed out after {timeout_ms} milliseconds\n{output}");
+            (EXIT_TIMED_OUT, text.into())
+        }
+        (CommandEnded::Exited { code }, None) => (code, output),
+        (CommandEnded::Signalled { signal }, None) => (128 + signal, output),
+    };
+    let answer = CommandAnswer { exit_code, wall_ms, output, lines_total };
+    (Answer::Command(answer), Report::Command(CommandEnd::Exited { exit_code }))
+}

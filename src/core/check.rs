@@ -1,0 +1,70 @@
+//! What must hold after every input, whatever came in. Debug builds check it in the loop, the
+//! simulator after each step.
+
+use std::collections::HashSet;
+
+use crate::core::Agent;
+use crate::core::call::Call;
+use crate::core::history::settle;
+use crate::core::thread::{Phase, Thread};
+use crate::core::turn::Wait;
+use crate::limits::{APPROVALS_REMEMBERED_MAX, CALLS_PARALLEL_MAX, PROMPTS_WAITING_MAX};
+use crate::words::ids::OpId;
+use crate::words::item::Item;
+
+impl Agent {
+    /// Asserts the invariants of the machine.
+    pub fn check(&self) {
+        let mut waited: HashSet<OpId> = HashSet::new();
+        for thread in self.threads.iter() {
+            for op in awaited_ops(thread) {
+                let owner = self.ops.owner(op);
+                assert!(owner.is_some(), "what is waited for is in progress");
+                assert_eq!(owner.map(|owner| owner.thread), Some(thread.id));
+                assert!(waited.insert(op), "one wait for each op");
+            }
+            check_thread(thread);
+        }
+        assert_eq!(self.ops.iter().count(), waited.len(), "what is in progress is waited for");
+    }
+}
+
+fn awaited_ops(thread: &Thread) -> Vec<OpId> {
+    let mut ops = thread.live_ops();
+    if let Phase::Loading { op } = thread.phase {
+        ops.push(op);
+    }
+    ops
+}
+
+fn check_thread(thread: &Thread) {
+    assert!(thread.prompts.len() <= PROMPTS_WAITING_MAX, "waiting prompts are bounded");
+    assert!(thread.approvals.count() <= APPROVALS_REMEMBERED_MAX, "approvals are bounded");
+    assert!(
+        thread.phase != Phase::Closing || thread.turn.is_some(),
+        "a closing thread without a turn is gone"
+    );
+    let items = thread.history.items();
+    let bytes: u64 = items.iter().map(Item::bytes).sum();
+    assert_eq!(thread.history.bytes(), bytes, "bytes are counted");
+    let dangling = settle(items.to_vec()).len() - items.len();
+    let unsettled = match thread.turn.as_ref().map(|turn| &turn.wait) {
+        Some(Wait::Calls { calls }) => {
+            check_calls(calls);
+            calls.iter().filter(|call| !call.is_settled()).count()
+        }
+        Some(Wait::Opening { .. } | Wait::Model(_) | Wait::Retry { .. } | Wait::Stop(_)) | None => {
+            0
+        }
+    };
+    assert_eq!(dangling, unsettled, "only calls of the running turn lack their output");
+}
+
+fn check_calls(calls: &[Call]) {
+    let running = calls.iter().filter(|call| call.op().is_some()).count();
+    assert!(running <= CALLS_PARALLEL_MAX, "calls at the same time are bounded");
+    let first = calls.iter().position(|call| !call.is_settled());
+    assert!(first.is_some(), "a turn does not wait for calls that are all settled");
+    let after = calls.iter().skip(first.unwrap_or(0));
+    assert!(after.clone().all(|call| !call.is_settled()), "calls are settled in order");
+}

@@ -1,0 +1,1 @@
+//! The machine at its own cut: inputs in, effects out.

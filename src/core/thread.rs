@@ -1,0 +1,175 @@
+//! One conversation: settings, waiting prompts, at most one turn.
+
+use std::collections::VecDeque;
+
+use crate::core::Desk;
+use crate::core::approval::Approvals;
+use crate::core::effect::{Effect, Stop};
+use crate::core::history::History;
+use crate::core::input::Lost;
+use crate::core::opening;
+use crate::core::ops::Work;
+use crate::core::turn::Turn;
+use crate::limits::PROMPTS_WAITING_MAX;
+use crate::words::command::Refusal;
+use crate::words::event::{Ended, Event, Failed};
+use crate::words::ids::{ConversationId, FrontId, ItemIndex, OpId, ThreadId, TurnId};
+use crate::words::item::{Item, Message, Part, Role};
+use crate::words::model::{FailureKind, ModelEvent, ModelFailure, RateLimits, Usage};
+use crate::words::record::Record;
+use crate::words::request::ToolSpec;
+use crate::words::settings::{OpeningFacts, ThreadSettings};
+
+/// A conversation that is loaded.
+#[derive(Debug)]
+pub struct Thread {
+    pub(crate) id: ThreadId,
+    /// Which thread of this process, from 0.
+    pub(crate) ordinal: u32,
+    pub(crate) front: FrontId,
+    pub(crate) conversation: ConversationId,
+    pub(crate) settings: Box<ThreadSettings>,
+    pub(crate) tools: Vec<ToolSpec>,
+    /// `None` until they were asked for and came.
+    pub(crate) facts: Option<OpeningFacts>,
+    pub(crate) phase: Phase,
+    pub(crate) history: History,
+    pub(crate) prompts: VecDeque<Vec<Part>>,
+    pub(crate) turn: Option<Turn>,
+    pub(crate) turns_count: u32,
+    pub(crate) calls_count: u32,
+    pub(crate) requests_count: u32,
+    pub(crate) usage: Usage,
+    pub(crate) limits: Option<RateLimits>,
+    pub(crate) approvals: Approvals,
+    /// Whether the rollout has its first line.
+    pub(crate) meta_recorded: bool,
+}
+
+/// Whether the thread can take turns.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// Its past is being read.
+    Loading {
+        op: OpId,
+    },
+    Ready,
+    /// It will be forgotten as soon as no turn runs.
+    Closing,
+}
+
+impl Thread {
+    /// Takes a prompt, now or when the running turn can.
+    pub(crate) fn on_prompt(
+        &mut self,
+        parts: Vec<Part>,
+        desk: &mut Desk<'_>,
+    ) -> Result<(), Refusal> {
+        if self.phase == Phase::Closing {
+            return Err(Refusal::NotReady);
+        }
+        let says_something = parts.iter().any(|part| match part {
+            Part::Text(text) => !text.trim().is_empty(),
+            Part::Image(_) => true,
+        });
+        if !says_something {
+            return Err(Refusal::EmptyPrompt);
+        }
+        if self.prompts.len() >= PROMPTS_WAITING_MAX {
+            return Err(Refusal::TooManyPrompts);
+        }
+        self.prompts.push_back(parts);
+        self.run_prompts(desk);
+        Ok(())
+    }
+
+    /// Starts a turn if something waits and nothing runs.
+    pub(crate) fn run_prompts(&mut self, desk: &mut Desk<'_>) {
+        if self.phase == Phase::Ready && self.turn.is_none() && !self.prompts.is_empty() {
+            self.start_turn(desk);
+        }
+    }
+
+    /// Stops what runs, then lets the thread be forgotten.
+    pub(crate) fn on_close(&mut self, desk: &mut Desk<'_>) {
+        if let Phase::Loading { op } = self.phase {
+            desk.ops.end(op);
+            desk.out.act(Effect::Stop { op, how: Stop::Kill });
+        }
+        self.phase = Phase::Closing;
+        if self.turn.is_some() {
+            self.interrupt(desk);
+        }
+    }
+
+    /// Moves waiting prompts into the history, after what the model must know first.
+    pub(crate) fn take_prompts(&mut self, desk: &mut Desk<'_>) {
+        if self.prompts.is_empty() {
+            return;
+        }
+        if !self.meta_recorded {
+            desk.out.append(self.id, Record::Meta);
+            self.meta_recorded = true;
+        }
+        for item in opening::changed(&self.settings, self.history.items()) {
+            self.remember(item, desk);
+        }
+        while let Some(parts) = self.prompts.pop_front() {
+            let message = Message { role: Role::User, parts, id: None };
+            let item = self.remember(Item::Message(message), desk);
+            desk.out.append(self.id, Record::UserMessage(item));
+            desk.out.tell(self.id, Event::PromptTaken { item });
+        }
+    }
+
+    /// Adds an item to the history and to the rollout.
+    pub(crate) fn remember(&mut self, item: Item, desk: &mut Desk<'_>) -> ItemIndex {
+        let index = self.history.push(item);
+        desk.out.append(self.id, Record::Item(index));
+        index
+    }
+
+    /// Adds a message, reasoning or served call of the model, and tells of it.
+    pub(crate) fn remember_said(&mut self, item: Item, desk: &mut Desk<'_>) {
+        let index = self.remember(item, desk);
+        match &self.history.items()[index.0 as usize] {
+            Item::Message(_) => desk.out.append(self.id, Record::AgentMessage(index)),
+            Item::Reasoning(reasoning) if !reasoning.summary.is_empty() => {
+                desk.out.append(self.id, Record::AgentReasoning(index));
+            }
+            Item::Reasoning(_) | Item::Served { .. } | Item::Call(_) | Item::Output(_) => {}
+        }
+        desk.out.tell(self.id, Event::ItemCompleted { item: index });
+    }
+
+    /// Cuts the history back to what the rollout holds, and fails the turn that went beyond it.
+    pub(crate) fn on_append_failed(&mut self, lost: Lost, message: Box<str>, desk: &mut Desk<'_>) {
+        self.meta_recorded &= !lost.meta;
+        match lost.items_from {
+            Some(from) => self.history.cut(from),
+            None => self.history.settle(),
+        }
+        let how = Ended::Failed { kind: Failed::Record, message };
+        match &self.turn {
+            Some(_) => self.abandon(how, desk),
+            None => {
+                // The turn's end was in the batch that failed: it is told again, differently.
+                let turn = TurnId(self.turns_count);
+                desk.out.tell(self.id, Event::TurnEnded { turn, how, usage: Usage::default() });
+            }
+        }
+    }
+
+    /// Work has ended that nobody asked to be stopped: it counts as having failed.
+    pub(crate) fn on_lost(&mut self, op: OpId, what: Work, desk: &mut Desk<'_>) {
+        match what {
+            Work::Response => {
+                let failure = ModelFailure::new(FailureKind::Stream, "the request was dropped");
+                self.on_model(op, ModelEvent::Failed(failure), desk);
+            }
+            Work::Opening => self.on_opened(op, OpeningFacts::default(), desk),
+            Work::Errand => self.on_restored(Err("loading the session was dropped".into()), desk),
+            Work::Call(_) => self.on_call_stopped(op, desk),
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! `exec --json`: one JSON object per line, for programs.
+//!
+//! Items are numbered in the order of their first event, `item_0` upward, over the whole process.
+//! Deltas are not shown. Lines are written by hand: their shape is a contract with programs we do
+//! not know.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::fronts::exec::shell_words::shell_join;
+use crate::fronts::exec::{assistant_text, item};
+use crate::words::call::{Answer, Change, ChangeKind, Task, TaskStatus};
+use crate::words::event::{CommandEnd, Ended, Event};
+use crate::words::ids::{CallId, ItemIndex};
+use crate::words::item::Item;
+use crate::words::model::Usage;
+
+/// What the lines so far oblige the next ones to.
+#[derive(Default, Debug)]
+pub struct Jsonl {
+    reasoning: ReasoningShown,
+    /// The number of the next item.
+    next: u32,
+    /// Calls whose item has started; as many as the machine runs at once.
+    open: Vec<Open>,
+    tasks: Option<Tasks>,
+    /// Tokens of the whole thread, once a response was whole.
+    total: Option<Usage>,
+}
+
+/// Whether reasoning items are shown.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum ReasoningShown {
+    #[default]
+    Summary,
+    Hidden,
+}
+
+/// An item that started and did not complete yet.
+#[derive(Debug)]
+struct Open {
+    call: CallId,
+    number: u32,
+    /// The command line; empty for a patch.
+    command: String,
+}
+
+#[derive(Debug)]
+struct Tasks {
+    number: u32,
+    tasks: Vec<Task>,
+}
+
+#[derive(Clone, Copy)]
+enum Phase {
+    Started,
+    Updated,
+    Completed,
+}
+
+impl Jsonl {
+    pub fn new(reasoning: ReasoningShown) -> Jsonl {
+        Jsonl { reasoning, ..Jsonl::default() }
+    }
+
+    /// Appends the lines of an event.
+    pub fn told(&mut self, event: &Event, items: &[Item], out: &mut Vec<u8>) {
+        match event {
+            Event::ThreadStarted { conversation, .. } => {
+                push(out, "{\"type\":\"thread.started\"");
+                field(out, "thread_id", &conversation.to_string());
+                push(out, "}\n");
+            }
+            Event::TurnStarted { .. } => push(out, "{\"type\":\"turn.started\"}\n"),
+            Event::ItemCompleted { item } => self.item_completed(items, *item, out),
+            Event::CommandStarted { call, argv, .. } => {
+                self.command_started(*call, shell_join(argv), out);
+            }
+            Event::CommandEnded { call, item, ended } => {
+                self.command_ended(*call, answer(items, *item), *ended, out);
+            }
+            Event::PatchStarted { call, changes, .. } => {
+                let number = self.number();
+                self.open.push(Open { call: *call, number, command: String::new() });
+                file_change(out, Phase::Started, number, changes, "in_progress");
+            }
+            Event::PatchEnded { call, changes, applied, .. } => {
+                self.patch_ended(*call, changes, *applied, out);
+            }
+            Event::TasksUpdated { tasks } => self.tasks_updated(tasks, out),
+            Event::Retrying { attempt, attempts_max, .. } => {
+                error_line(&format!("Reconnecting... {attempt}/{attempts_max}"), out);
+            }
+            Event::Warning { message } => {
+                let number = self.number();
+                item_head(out, Phase::Completed, number, "error");
+                field(out, "message", message);
+                item_tail(out);
+            }
+            Event::Tokens { total, .. } => self.total = Some(*total),
+            Event::TurnEnded { how, usage, .. } => self.turn_ended(how, usage, out),
+            Event::ThreadFailed { .. }
+            | Event::PromptTaken { .. }
+            | Event::TextDelta { .. }
+            | Event::ReasoningDelta { .. }
+            | Event::CallAnswered { .. }
+            | Event::ApprovalAsked { .. }
+            | Event::ApprovalSettled { .. }
+            | Event::Limits { .. }
+            | Event::TurnStopping { .. }
+            | Event::ErrandAnswered { .. }
+            | Event::ThreadClosed
+            | Event::Refused { .. } => {}
+        }
+    }
+
+    fn item_completed(&mut self, items: &[Item], index: ItemIndex, out: &mut Vec<u8>) {
+        match item(items, index) {
+            Some(Item::Message(_)) => {
+                let Some(text) = assistant_text(items, index) else { return };
+                item_head(out, Phase::Completed, self.number(), "agent_message");
+                field(out, "text", &text);
+            }
+            Some(Item::Reasoning(reasoning)) => {
+                if reasoning.summary.is_empty() || self.reasoning == ReasoningShown::Hidden {
+                    return;
+                }
+                item_head(out, Phase::Completed, self.number(), "reasoning");
+                field(out, "text", &reasoning.summary.join("\n\n"));
+            }
+            Some(Item::Served { json, query, .. }) => {
+                item_head(out, Phase::Completed, self.number(), "web_search");
+                field(out, "query", query);
+                if let Some(action) = action(json) {
+                    push(out, ",\"action\":");
+                    push(out, &action);
+                }
+            }
+            Some(Item::Call(_) | Item::Output(_)) | None => return,
+        }
+        item_tail(out);
+    }
+
+    fn command_started(&mut self, call: CallId, command: String, out: &mut Vec<u8>) {
+        let number = self.number();
+        item_head(out, Phase::Started, number, "command_execution");
+        field(out, "command", &command);
+        push(out, ",\"aggregated_output\":\"\",\"exit_code\":null,\"status\":\"in_progress\"");
+        item_tail(out);
+        self.open.push(Open { call, number, command });
+    }
+
+    fn command_ended(
+        &mut self,
+        call: CallId,
+        answer: Option<&Answer>,
+        ended: CommandEnd,
+        out: &mut Vec<u8>,
+    ) {
+        let open = match self.closed(call) {
+            Some(open) => open,
+            None => {
+                self.command_started(call, String::new(), out);
+                self.closed(call).unwrap_or_else(|| unreachable!("it was opened on the line above"))
+            }
+        };
+        let (exit_code, status) = match (ended, answer) {
+            (CommandEnd::Exited { exit_code: 0 }, _) => (0, "completed"),
+            (CommandEnd::Exited { exit_code }, _) => (exit_code, "failed"),
+            (CommandEnd::Declined, _) => (NO_EXIT_CODE, "declined"),
+            (CommandEnd::Interrupted, Some(Answer::Command(command))) => {
+                (command.exit_code, "failed")
+            }
+            (CommandEnd::NotStarted | CommandEnd::Interrupted, _) => (NO_EXIT_CODE, "failed"),
+        };
+        item_head(out, Phase::Completed, open.number, "command_execution");
+        field(out, "command", &open.command);
+        field(out, "aggregated_output", answer.map_or("", Answer::text));
+        push(out, &format!(",\"exit_code\":{exit_code},\"status\":\"{status}\""));
+        item_tail(out);
+    }
+
+    fn patch_ended(&mut self, call: CallId, changes: &[Change], applied: bool, out: &mut Vec<u8>) {
+        let number = match self.closed(call) {
+            Some(open) => open.number,
+            // It never started: what could not be understood changed nothing.
+            None if changes.is_empty() => return,
+            None => self.number(),
+        };
+        let status = if applied { "completed" } else { "failed" };
+        file_change(out, Phase::Completed, number, changes, status);
+    }
+
+    fn tasks_updated(&mut self, tasks: &[Task], out: &mut Vec<u8>) {
+        let (phase, number) = match &self.tasks {
+            Some(known) => (Phase::Updated, known.number),
+            None => (Phase::Started, self.number()),
+        };
+        todo_list(out, phase, number, tasks);
+        self.tasks = Some(Tasks { number, tasks: tasks.to_vec() });
+    }
+
+    fn turn_ended(&mut self, how: &Ended, usage: &Usage, out: &mut Vec<u8>) {
+        if let Some(Tasks { number, tasks }) = self.tasks.take() {
+            todo_list(out, Phase::Completed, number, &tasks);
+        }
+        self.open.clear();
+        let message = match how {
+            Ended::Completed => return turn_completed(out, self.total.as_ref().unwrap_or(usage)),
+            Ended::Interrupted => "the turn was interrupted",
+            Ended::Failed { message, .. } => message,
+        };
+        error_line(message, out);
+        push(out, "{\"type\":\"turn.failed\",\"error\":{\"message\":");
+        string(out, message);
+        push(out, "}}\n");
+    }
+
+    fn number(&mut self) -> u32 {
+        let number = self.next;
+        self.next += 1;
+        number
+    }
+
+    /// Takes the open item of a call.
+    fn closed(&mut self, call: CallId) -> Option<Open> {
+        let index = self.open.iter().position(|open| open.call == call)?;
+        Some(self.open.remove(index))
+    }
+}
+
+/// What programs know as the exit code of a command that has none.
+const NO_EXIT_CODE: i32 = -1;
+
+/// Appends an `error` line.
+pub fn error_line(message: &str, out: &mut Vec<u8>) {
+    push(out, "{\"type\":\"error\"");
+    field(out, "message", message);
+    push(out, "}\n");
+}
+
+fn turn_completed(out: &mut Vec<u8>, usage: &Usage) {
+    push(
+        out,
+        &format!(
+            "{{\"type\":\"turn.completed\",\"usage\":{{\"input_tokens\":{},\
+             \"cached_input_tokens\":{},\"cache_write_input_tokens\":{},\"output_tokens\":{},\
+             \"reasoning_output_tokens\":{}}}}}\n",
+            usage.input,
+            usage.cached_input,
+            usage.cache_write_input,
+            usage.output,
+            usage.reasoning_output
+        ),
+    );
+}
+
+fn todo_list(out: &mut Vec<u8>, phase: Phase, number: u32, tasks: &[Task]) {
+    item_head(out, phase, number, "todo_list");
+    push(out, ",\"items\":[");
+    for (index, task) in tasks.iter().enumerate() {
+        push(out, if index > 0 { ",{\"text\":" } else { "{\"text\":" });
+        string(out, &task.step);
+        let completed = task.status == TaskStatus::Completed;
+        push(out, &format!(",\"completed\":{completed}}}"));
+    }
+    push(out, "]");
+    item_tail(out);
+}
+
+fn file_change(
+    out: &mut Vec<u8>,
+    phase: Phase,
+    number: u32,
+    changes: &[Change],
+    status: &'static str,
+) {
+    item_head(out, phase, number, "file_change");
+    push(out, ",\"changes\":[");
+    for (index, change) in changes.iter().enumerate() {
+        push(out, if index > 0 { ",{\"path\":" } else { "{\"path\":" });
+        string(out, &change.path);
+        field(
+            out,
+            "kind",
+            match change.kind {
+                ChangeKind::Add => "add",
+                ChangeKind::Delete => "delete",
+                ChangeKind::Update => "update",
+            },
+        );
+        push(out, "}");
+    }
+    push(out, "]");
+    field(out, "status", status);
+    item_tail(out);
+}
+
+fn item_head(out: &mut Vec<u8>, phase: Phase, number: u32, kind: &'static str) {
+    let phase = match phase {
+        Phase::Started => "started",
+        Phase::Updated => "updated",
+        Phase::Completed => "completed",
+    };
+    let head = format!(
+        "{{\"type\":\"item.{phase}\",\"item\":{{\"id\":\"item_{number}\",\"type\":\"{kind}\""
+    );
+    push(out, &head);
+}
+
+fn item_tail(out: &mut Vec<u8>) {
+    push(out, "}}\n");
+}
+
+/// Appends a further field of text.
+fn field(out: &mut Vec<u8>, name: &'static str, text: &str) {
+    push(out, ",\"");
+    push(out, name);
+    push(out, "\":");
+    string(out, text);
+}
+
+fn string(out: &mut Vec<u8>, text: &str) {
+    // Writing text to memory cannot fail: a `Vec` takes every byte and every `str` is valid JSON
+    // text.
+    let _ = serde_json::to_writer(out, text);
+}
+
+fn push(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// The answer in an output item.
+fn answer(items: &[Item], index: ItemIndex) -> Option<&Answer> {
+    match item(items, index)? {
+        Item::Output(output) => Some(&output.answer),
+        _ => None,
+    }
+}
+
+/// What a served search did, as the provider told it, on one line; `None` if it did not.
+fn action(json: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Served<'a> {
+        #[serde(borrow)]
+        action: Option<&'a RawValue>,
+    }
+    let served: Served<'_> = serde_json::from_str(json).ok()?;
+    // Newlines cannot stand inside strings, so outside them they are but white space.
+    Some(served.action?.get().replace(['\n', '\r'], " "))
+}

@@ -1,0 +1,160 @@
+//! One prompt, run to its end without questions: for people (`plain`) or programs (`jsonl`).
+//!
+//! The front is told events, writes what they look like, and keeps what the process needs at its
+//! end: the exit code and the last message of the model.
+
+pub mod jsonl;
+pub mod plain;
+pub mod plain_text;
+pub mod prompt;
+pub mod shell_words;
+pub mod style;
+
+use crate::fronts::exec::jsonl::Jsonl;
+use crate::fronts::exec::plain::Plain;
+use crate::fronts::{Output, visible};
+use crate::words::command::Refusal;
+use crate::words::event::{Ended, Event};
+use crate::words::ids::ItemIndex;
+use crate::words::item::{Item, Role};
+
+/// The turn completed.
+pub const EXIT_COMPLETED: u8 = 0;
+/// The turn failed, or never started.
+pub const EXIT_FAILED: u8 = 1;
+/// The turn was interrupted; what a shell reports of SIGINT.
+pub const EXIT_INTERRUPTED: u8 = 130;
+
+/// The front of `exec`.
+#[derive(Debug)]
+pub struct Exec {
+    manner: Manner,
+    /// The exit code, once nothing more will be told.
+    ended: Option<u8>,
+    last_message: Option<Box<str>>,
+    /// Whether anything was written to stdout that a program reads.
+    started: bool,
+}
+
+#[derive(Debug)]
+enum Manner {
+    Plain(Plain),
+    Jsonl(Jsonl),
+}
+
+impl Exec {
+    /// Writes for people.
+    pub fn plain(plain: Plain) -> Exec {
+        Exec::new(Manner::Plain(plain))
+    }
+
+    /// Writes for programs.
+    pub fn jsonl(jsonl: Jsonl) -> Exec {
+        Exec::new(Manner::Jsonl(jsonl))
+    }
+
+    fn new(manner: Manner) -> Exec {
+        Exec { manner, ended: None, last_message: None, started: false }
+    }
+
+    /// Whether the run is over; what is told after it is not shown.
+    pub fn is_finished(&self) -> bool {
+        self.ended.is_some()
+    }
+
+    /// The exit code; a run that has not ended has failed so far.
+    pub fn exit_code(&self) -> u8 {
+        self.ended.unwrap_or(EXIT_FAILED)
+    }
+
+    /// The text of the model's last message, for `--output-last-message`.
+    pub fn last_message(&self) -> Option<&str> {
+        self.last_message.as_deref()
+    }
+
+    /// Takes the next event; `items` is the thread's history.
+    pub fn told(&mut self, event: &Event, items: &[Item], out: &mut Output) {
+        if self.is_finished() {
+            return;
+        }
+        match event {
+            Event::ThreadStarted { .. } => self.started = true,
+            Event::ThreadFailed { message } => return self.fail(message, out),
+            Event::Refused { refusal } => {
+                if let Some(message) = fatal(*refusal) {
+                    self.fail(message, out);
+                }
+                return;
+            }
+            Event::ItemCompleted { item } => {
+                if let Some(text) = assistant_text(items, *item) {
+                    self.last_message = Some(text.into());
+                }
+            }
+            Event::TurnEnded { how, .. } => self.ended = Some(code(how)),
+            Event::ThreadClosed => self.ended = Some(EXIT_FAILED),
+            _ => {}
+        }
+        match &mut self.manner {
+            Manner::Plain(plain) => plain.told(event, items, self.last_message.as_deref(), out),
+            Manner::Jsonl(jsonl) => jsonl.told(event, items, &mut out.stdout),
+        }
+    }
+
+    /// Ends the run before a turn could: people read it on stderr; a program that has seen the
+    /// thread start reads it on stdout too.
+    fn fail(&mut self, message: &str, out: &mut Output) {
+        self.ended = Some(EXIT_FAILED);
+        match &mut self.manner {
+            Manner::Plain(plain) => plain.error(message, &mut out.stderr),
+            Manner::Jsonl(_) => {
+                if self.started {
+                    jsonl::error_line(message, &mut out.stdout);
+                }
+                let message = visible::block(message);
+                out.stderr.extend_from_slice(format!("error: {message}\n").as_bytes());
+            }
+        }
+    }
+}
+
+fn code(how: &Ended) -> u8 {
+    match how {
+        Ended::Completed => EXIT_COMPLETED,
+        Ended::Interrupted => EXIT_INTERRUPTED,
+        Ended::Failed { .. } => EXIT_FAILED,
+    }
+}
+
+/// What a refusal means to a run of one prompt: the message it ends with, or `None` if it may go
+/// on.
+fn fatal(refusal: Refusal) -> Option<&'static str> {
+    match refusal {
+        Refusal::NoSuchThread => Some("the prompt was not taken: its thread is gone"),
+        Refusal::TooManyThreads => Some("the thread was not opened: too many are open"),
+        Refusal::TooManyPrompts => Some("the prompt was not taken: too many are waiting"),
+        Refusal::EmptyPrompt => Some("the prompt was not taken: it is empty"),
+        Refusal::NotReady => Some("the prompt was not taken: its thread is not ready"),
+        Refusal::TooManyOps => Some("the prompt was not taken: too much is in progress"),
+        Refusal::NothingRuns | Refusal::NoQuestion => None,
+    }
+}
+
+/// The text of an item if it is a message of the model that says something.
+pub(super) fn assistant_text(items: &[Item], index: ItemIndex) -> Option<String> {
+    match item(items, index)? {
+        Item::Message(message) if message.role == Role::Assistant => {
+            let text = message.texts().collect::<String>();
+            (!text.is_empty()).then_some(text)
+        }
+        _ => None,
+    }
+}
+
+/// The item an event names; `None` only if history and event do not belong together.
+pub(super) fn item(items: &[Item], index: ItemIndex) -> Option<&Item> {
+    items.get(index.0 as usize)
+}
+
+#[cfg(test)]
+mod tests;

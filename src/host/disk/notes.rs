@@ -1,0 +1,200 @@
+//! Finds AGENTS.md: what the user and the project want every conversation to know.
+//!
+//! The home has one, for all projects; every directory from the root of the repository down to the
+//! working directory may have another. A repository is not ours: its files may be pipes, huge or no
+//! text, and none of that stops a start.
+
+use std::path::{Path, PathBuf};
+
+use crate::host::disk::{Failure, read_head};
+use crate::host::git;
+use crate::limits::{CONFIG_ENTRIES_MAX, DIRECTORY_DEPTH_MAX, GLOBAL_NOTES_BYTES_MAX};
+
+/// What was found.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Notes {
+    /// All texts, joined.
+    pub text: Option<Box<str>>,
+    /// Files that count, in order.
+    pub files: Vec<PathBuf>,
+    /// Lines for people: what was cut or could not be read.
+    pub notices: Vec<Box<str>>,
+}
+
+const OVERRIDE: &str = "AGENTS.override.md";
+const USUAL: &str = "AGENTS.md";
+const SEPARATOR: &str = "\n\n--- project-doc ---\n\n";
+
+/// Gathers the notes for a working directory.
+pub fn gather(home: &Path, cwd: &Path, project_bytes_max: u64, other_names: &[Box<str>]) -> Notes {
+    let mut notes = Notes::default();
+    let global = [OVERRIDE, USUAL]
+        .iter()
+        .find_map(|name| notes.read(&home.join(name), GLOBAL_NOTES_BYTES_MAX as u64))
+        .map(|(text, _)| text);
+    let project = notes.project(cwd, project_bytes_max, other_names);
+    let texts = [global, project].into_iter().flatten().collect::<Vec<_>>();
+    if !texts.is_empty() {
+        notes.text = Some(texts.join(SEPARATOR).into());
+    }
+    notes
+}
+
+impl Notes {
+    /// The texts of the project, the root's first.
+    fn project(&mut self, cwd: &Path, bytes_max: u64, other_names: &[Box<str>]) -> Option<String> {
+        let root = git::repository_root(cwd);
+        let top = root.as_deref().unwrap_or(cwd);
+        let mut directories: Vec<&Path> = cwd
+            .ancestors()
+            .take(DIRECTORY_DEPTH_MAX)
+            .take_while(|directory| directory.starts_with(top))
+            .collect();
+        directories.reverse();
+        // Only plain names: a fallback does not lead elsewhere.
+        let others = other_names.iter().map(|name| &**name).take(CONFIG_ENTRIES_MAX);
+        let others = others.filter(|name| !name.is_empty() && !name.contains('/'));
+        let names: Vec<&str> = [OVERRIDE, USUAL].into_iter().chain(others).collect();
+        let mut left = bytes_max;
+        let mut texts = Vec::new();
+        for directory in directories {
+            if left == 0 {
+                break;
+            }
+            let paths = names.iter().map(|name| directory.join(name));
+            let Some(path) = paths.into_iter().find(|path| path.is_file()) else { continue };
+            if let Some((text, bytes)) = self.read(&path, left) {
+                left -= bytes;
+                texts.push(text);
+            }
+        }
+        (!texts.is_empty()).then(|| texts.join("\n\n"))
+    }
+
+    /// The text of a file, unless it is blank, and how many of its bytes count.
+    fn read(&mut self, path: &Path, bytes_max: u64) -> Option<(String, u64)> {
+        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX - 1);
+        let head = match read_head(path, bytes_max) {
+            Ok(head) => head?,
+            Err(source) => {
+                let failure = Failure::new("read the notes in", path, source);
+                self.notices.push(failure.to_string().into());
+                return None;
+            }
+        };
+        let bytes = if head.cut { whole_characters(&head.bytes) } else { &head.bytes };
+        let text = String::from_utf8_lossy(bytes);
+        let text = text.trim_end();
+        if text.trim().is_empty() {
+            return None;
+        }
+        if head.cut {
+            let notice = format!("{}: cut after {bytes_max} bytes", path.display());
+            self.notices.push(notice.into());
+        }
+        self.files.push(path.to_owned());
+        Some((text.to_owned(), head.bytes.len() as u64))
+    }
+}
+
+/// The bytes without a last character that the cut went through.
+fn whole_characters(bytes: &[u8]) -> &[u8] {
+    let last = bytes.utf8_chunks().last();
+    match last.map(|chunk| chunk.invalid()) {
+        // Only an incomplete character at the very end, at most three bytes.
+        Some(invalid) if invalid.len() < 4 => &bytes[..bytes.len() - invalid.len()],
+        Some(_) | None => bytes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::disk::tests::Place;
+
+    fn text(notes: Notes) -> Option<String> {
+        notes.text.map(String::from)
+    }
+
+    #[test]
+    fn global_and_project_notes_are_joined_from_the_root_down() {
+        let place = Place::new();
+        place.file("home/AGENTS.md", "G\n");
+        place.directory("repo/.git");
+        place.file("repo/AGENTS.md", "R\n");
+        place.file("repo/sub/AGENTS.md", "not this");
+        place.file("repo/sub/AGENTS.override.md", "S\n");
+        place.file("repo/sub/deep/NOTES.md", "N");
+        place.file("repo/beside/AGENTS.md", "not this either");
+        let home = place.path().join("home");
+        let gathered = |cwd: &str| {
+            gather(
+                &home,
+                &place.path().join(cwd),
+                1000,
+                &["../AGENTS.md".into(), "NOTES.md".into()],
+            )
+        };
+        let separated = "G\n\n--- project-doc ---\n\nR\n\nS";
+        assert_eq!(text(gathered("repo/sub")).as_deref(), Some(separated));
+        assert_eq!(text(gathered("repo/sub/deep")), Some(format!("{separated}\n\nN")));
+        assert_eq!(gathered("repo/sub/deep").files.len(), 4);
+    }
+
+    #[test]
+    fn outside_a_repository_only_the_directory_itself_counts() {
+        let place = Place::new();
+        place.file("AGENTS.md", "above");
+        place.file("plain/AGENTS.md", "here");
+        let home = place.path().join("nowhere");
+        let notes = gather(&home, &place.path().join("plain"), 1000, &[]);
+        assert_eq!(text(notes).as_deref(), Some("here"));
+    }
+
+    #[test]
+    fn an_empty_override_at_home_gives_way() {
+        let place = Place::new();
+        place.file("AGENTS.override.md", " \n");
+        place.file("AGENTS.md", "usual");
+        let elsewhere = place.directory("elsewhere");
+        let notes = gather(place.path(), &elsewhere, 0, &[]);
+        assert_eq!(text(notes).as_deref(), Some("usual"));
+    }
+
+    #[test]
+    fn project_notes_are_bounded_and_cut_between_characters() {
+        let place = Place::new();
+        place.directory(".git");
+        place.file("AGENTS.md", "1234567");
+        place.file("a/AGENTS.md", "äöü");
+        place.file("a/b/AGENTS.md", "never");
+        let home = place.path().join("nowhere");
+        let notes = gather(&home, &place.path().join("a/b"), 10, &[]);
+        assert_eq!(notes.text.as_deref(), Some("1234567\n\nä"));
+        assert_eq!(notes.notices.len(), 1);
+        assert_eq!(gather(&home, place.path(), 0, &[]), Notes::default());
+    }
+
+    #[test]
+    fn a_huge_file_at_home_is_cut() {
+        let place = Place::new();
+        place.file("AGENTS.md", "x".repeat(GLOBAL_NOTES_BYTES_MAX + 1));
+        let elsewhere = place.directory("elsewhere");
+        let notes = gather(place.path(), &elsewhere, 0, &[]);
+        assert_eq!(notes.text.map(|text| text.len()), Some(GLOBAL_NOTES_BYTES_MAX));
+        assert_eq!(notes.notices.len(), 1);
+    }
+
+    #[test]
+    fn pipes_and_directories_are_passed_over() {
+        let place = Place::new();
+        place.directory(".git");
+        place.pipe("AGENTS.override.md");
+        place.file("AGENTS.md", "text");
+        place.directory("a/AGENTS.md");
+        place.file("a/b/AGENTS.md", b"\xffx");
+        let home = place.path().join("nowhere");
+        let notes = gather(&home, &place.path().join("a/b"), 1000, &[]);
+        assert_eq!(notes.text.as_deref(), Some("text\n\n\u{fffd}x"));
+    }
+}

@@ -1,0 +1,369 @@
+//! One rollout: a file of JSON lines that only grows, by whole lines.
+//!
+//! ```text
+//! not yet --first append--> open --append failed, cut back----> open
+//!                             |
+//!                             `--append failed, not cut back--> torn --next append repairs--> open
+//! ```
+//!
+//! The file is made with the first line, so that an empty conversation leaves none. Lines go out in
+//! one write(2); a write that fails or falls short is undone. A rollout belongs to one process at a
+//! time, by `flock`. What the lines mean is `wire/rollout.rs`'s business.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::de::IgnoredAny;
+
+use crate::host::disk::{self, Failure};
+use crate::limits::{ROLLOUT_LINE_BYTES_MAX, ROLLOUT_READ_BYTES};
+use crate::wire::time::Civil;
+use crate::words::ids::ConversationId;
+
+/// A rollout that is written.
+#[derive(Debug)]
+pub struct Rollout {
+    path: PathBuf,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    NotYet,
+    Open(File),
+    /// The last line may be incomplete.
+    Torn(File),
+}
+
+impl Rollout {
+    /// A rollout for a new conversation; its file is made with the first line.
+    pub fn new(home: &Path, id: ConversationId, wall_ms: u64) -> Rollout {
+        let path = path_of(home, id, &Civil::local(wall_ms, zone_ahead_seconds(wall_ms)));
+        Rollout { path, state: State::NotYet }
+    }
+
+    /// Opens the rollout of a conversation that goes on; a torn last line is repaired first.
+    pub fn reopen(path: &Path) -> Result<Rollout, Failure> {
+        let failed = |source| Failure::new("open the rollout", path, source);
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).custom_flags(libc::O_NONBLOCK);
+        let file = options.open(path).map_err(failed)?;
+        if !file.metadata().map_err(failed)?.is_file() {
+            return Err(failed(io::Error::other("not a regular file")));
+        }
+        lock(&file).map_err(failed)?;
+        repair(&file).map_err(|source| Failure::new("repair the rollout", path, source))?;
+        Ok(Rollout { path: path.to_owned(), state: State::Open(file) })
+    }
+
+    /// Where the file is, or will be.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Appends whole lines, all or none.
+    pub fn append(&mut self, lines: &[u8]) -> Result<(), Failure> {
+        assert!(lines.is_empty() || lines.ends_with(b"\n"), "rollouts grow by whole lines");
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let failed = |path: &Path, source| Failure::new("append to the rollout", path, source);
+        let state = std::mem::replace(&mut self.state, State::NotYet);
+        let (file, made) = match state {
+            State::NotYet => {
+                (create(&self.path).map_err(|source| failed(&self.path, source))?, true)
+            }
+            State::Open(file) => (file, false),
+            State::Torn(file) => {
+                if let Err(source) = repair(&file) {
+                    self.state = State::Torn(file);
+                    return Err(failed(&self.path, source));
+                }
+                (file, false)
+            }
+        };
+        let (state, result) = match append_or_undo(&file, lines) {
+            Appended::Whole => (State::Open(file), Ok(())),
+            // A file without its first line is no rollout; the next append makes it anew.
+            Appended::Undone(source) if made && std::fs::remove_file(&self.path).is_ok() => {
+                (State::NotYet, Err(source))
+            }
+            Appended::Undone(source) => (State::Open(file), Err(source)),
+            Appended::Torn(source) => (State::Torn(file), Err(source)),
+        };
+        self.state = state;
+        result.map_err(|source| failed(&self.path, source))
+    }
+}
+
+/// How an attempt to append ended.
+#[derive(Debug)]
+enum Appended {
+    Whole,
+    /// The file is as it was before.
+    Undone(io::Error),
+    /// The file ends with a part of what was to be appended.
+    Torn(io::Error),
+}
+
+/// Reads a rollout line by line, in slices, with bounded memory.
+///
+/// Call [`Reader::read_slice`], then [`Reader::pull`] until it gives `None`, until the slice was
+/// the end.
+#[derive(Debug)]
+pub struct Reader {
+    path: PathBuf,
+    file: File,
+    buffer: Vec<u8>,
+    /// Bytes already handed out or dropped. Invariant: `taken <= scanned <= buffer.len()`.
+    taken: usize,
+    /// Bytes known to end no line.
+    scanned: usize,
+    /// Where in the file the buffer begins.
+    offset_bytes: u64,
+    phase: Phase,
+    lines_skipped: u64,
+    line_bytes_max: usize,
+}
+
+/// What the reader is in the middle of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Lines,
+    /// Inside a line over the bound.
+    LongLine,
+    End,
+}
+
+/// How far a slice got.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    More,
+    End,
+}
+
+/// A line without its ending.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Line<'a> {
+    /// Where it begins in the file.
+    pub offset_bytes: u64,
+    pub bytes: &'a [u8],
+}
+
+impl Reader {
+    pub fn open(path: &Path) -> Result<Reader, Failure> {
+        Reader::bounded(path, ROLLOUT_LINE_BYTES_MAX)
+    }
+
+    /// Reads at most this much; the end is told once.
+    pub fn read_slice(&mut self, budget_bytes: usize) -> Result<Progress, Failure> {
+        self.buffer.drain(..self.taken);
+        self.offset_bytes += self.taken as u64;
+        self.scanned -= self.taken;
+        self.taken = 0;
+        let length = self.buffer.len();
+        self.buffer.resize(length + budget_bytes.clamp(1, ROLLOUT_READ_BYTES), 0);
+        let read = loop {
+            match self.file.read(&mut self.buffer[length..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read,
+            }
+        };
+        let count = *read.as_ref().unwrap_or(&0);
+        self.buffer.truncate(length + count);
+        read.map_err(|source| Failure::new("read the rollout", &self.path, source))?;
+        if count > 0 {
+            return Ok(Progress::More);
+        }
+        if self.phase == Phase::LongLine {
+            self.taken = self.buffer.len();
+            self.scanned = self.taken;
+        }
+        self.phase = Phase::End;
+        Ok(Progress::End)
+    }
+
+    /// The next line, or `None` until more was read; a last line without an ending comes at the
+    /// end.
+    pub fn pull(&mut self) -> Option<Line<'_>> {
+        loop {
+            let fresh = &self.buffer[self.scanned..];
+            let start = self.taken;
+            let Some(newline) = fresh.iter().position(|byte| *byte == b'\n') else {
+                self.scanned = self.buffer.len();
+                return self.pull_rest();
+            };
+            let end = self.scanned + newline;
+            self.scanned = end + 1;
+            self.taken = end + 1;
+            if self.phase == Phase::LongLine {
+                self.phase = Phase::Lines;
+            } else if end - start > self.line_bytes_max {
+                self.lines_skipped += 1;
+            } else {
+                let offset_bytes = self.offset_bytes + start as u64;
+                return Some(Line { offset_bytes, bytes: &self.buffer[start..end] });
+            }
+        }
+    }
+
+    /// Lines over the bound, left out so far.
+    pub fn lines_skipped(&self) -> u64 {
+        self.lines_skipped
+    }
+
+    fn bounded(path: &Path, line_bytes_max: usize) -> Result<Reader, Failure> {
+        let failed = |source| Failure::new("open the rollout", path, source);
+        let missing = || failed(io::Error::from(io::ErrorKind::NotFound));
+        let file = disk::open(path).map_err(failed)?.ok_or_else(missing)?;
+        Ok(Reader {
+            path: path.to_owned(),
+            file,
+            buffer: Vec::new(),
+            taken: 0,
+            scanned: 0,
+            offset_bytes: 0,
+            phase: Phase::Lines,
+            lines_skipped: 0,
+            line_bytes_max,
+        })
+    }
+
+    /// What to make of bytes that no newline ends yet.
+    fn pull_rest(&mut self) -> Option<Line<'_>> {
+        let (start, end) = (self.taken, self.buffer.len());
+        let over = end - start > self.line_bytes_max;
+        match self.phase {
+            Phase::Lines if !over => None,
+            Phase::Lines => {
+                self.lines_skipped += 1;
+                self.phase = Phase::LongLine;
+                self.taken = end;
+                None
+            }
+            Phase::LongLine => {
+                self.taken = end;
+                None
+            }
+            Phase::End => {
+                self.taken = end;
+                self.lines_skipped += u64::from(over);
+                let offset_bytes = self.offset_bytes + start as u64;
+                let bytes = &self.buffer[start..end];
+                (start < end && !over).then_some(Line { offset_bytes, bytes })
+            }
+        }
+    }
+}
+
+/// Where the rollout of a conversation belongs that begins at a local time.
+fn path_of(home: &Path, id: ConversationId, begun: &Civil) -> PathBuf {
+    let Civil { year, month, day, hour, minute, second, millisecond: _ } = begun;
+    let directory = format!("sessions/{year:04}/{month:02}/{day:02}");
+    let time = format!("{year:04}-{month:02}-{day:02}T{hour:02}-{minute:02}-{second:02}");
+    home.join(directory).join(format!("rollout-{time}-{id}.jsonl"))
+}
+
+/// Makes the file and the directories above it, for their owner alone.
+fn create(path: &Path) -> io::Result<File> {
+    if let Some(directory) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    }
+    let mut options = OpenOptions::new();
+    let file = options.read(true).append(true).create_new(true).mode(0o600).open(path)?;
+    lock(&file)?;
+    Ok(file)
+}
+
+fn lock(file: &File) -> io::Result<()> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => {
+            Err(io::Error::other("this session is in use by another process"))
+        }
+        // Some network file systems have no locks; a session there is as safe as the user is
+        // careful.
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Writes once and takes back what was written of a part.
+fn append_or_undo(mut file: &File, lines: &[u8]) -> Appended {
+    let written = loop {
+        match file.write(lines) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            written => break written,
+        }
+    };
+    let (written, source) = match written {
+        Ok(written) if written == lines.len() => return Appended::Whole,
+        Ok(written) => {
+            let message = format!("only {written} of {} bytes could be written", lines.len());
+            (written as u64, io::Error::new(io::ErrorKind::WriteZero, message))
+        }
+        // Nothing was written.
+        Err(error) => return Appended::Undone(error),
+    };
+    // With O_APPEND, what was written is at the end, whatever the length was before.
+    let length = file.metadata().map(|metadata| metadata.len());
+    match length.and_then(|length| file.set_len(length.saturating_sub(written))) {
+        Ok(()) => Appended::Undone(source),
+        Err(_) => Appended::Torn(source),
+    }
+}
+
+/// Makes the file end with a whole line: a last line that lacks only its ending gets it, a part of
+/// one is cut off.
+fn repair(mut file: &File) -> io::Result<()> {
+    let length = file.metadata()?.len();
+    let Some(start) = last_line_start(file, length)? else {
+        // Too long to be judged: ended, so that it hurts nothing else.
+        return file.write_all(b"\n");
+    };
+    if start == length {
+        return Ok(());
+    }
+    let mut line = vec![0; (length - start) as usize];
+    file.read_exact_at(&mut line, start)?;
+    let whole = line.starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(&line).is_ok();
+    match whole {
+        true => file.write_all(b"\n"),
+        false => file.set_len(start),
+    }
+}
+
+/// Where the bytes begin that no newline ends; `None` if they are over the bound of a line.
+fn last_line_start(file: &File, length: u64) -> io::Result<Option<u64>> {
+    let mut chunk = [0; 4096];
+    let mut end = length;
+    while end > 0 {
+        if length - end > ROLLOUT_LINE_BYTES_MAX as u64 {
+            return Ok(None);
+        }
+        let start = end.saturating_sub(chunk.len() as u64);
+        let piece = &mut chunk[..(end - start) as usize];
+        file.read_exact_at(piece, start)?;
+        if let Some(newline) = piece.iter().rposition(|byte| *byte == b'\n') {
+            return Ok(Some(start + newline as u64 + 1));
+        }
+        end = start;
+    }
+    Ok(Some(0))
+}
+
+/// How far the local zone is ahead of UTC at a moment; 0 if the system cannot say.
+fn zone_ahead_seconds(wall_ms: u64) -> i32 {
+    let Ok(seconds) = libc::time_t::try_from(wall_ms / 1000) else { return 0 };
+    // SAFETY: `tm` is integers and a pointer that nobody follows; all zero is a value of it.
+    let mut parts: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers are to locals that live through the call; nothing in this process
+    // changes the environment, which the call reads.
+    let filled = unsafe { libc::localtime_r(&raw const seconds, &raw mut parts) };
+    if filled.is_null() { 0 } else { parts.tm_gmtoff as i32 }
+}
+
+#[cfg(test)]
+mod tests;

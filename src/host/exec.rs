@@ -1,0 +1,228 @@
+//! `exec`: one prompt, one turn, no questions. Puts a host together from what the user asked for.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{IsTerminal, Write as _};
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+
+use crate::config::args::{Color, Invocation, StdinUse};
+use crate::config::credentials::{self, KeyFromEnv};
+use crate::config::providers::{Provider, Secret, Wire};
+use crate::config::settings::{ExecOptions, Resolved};
+use crate::fronts::exec::Exec;
+use crate::fronts::exec::jsonl::{Jsonl, ReasoningShown};
+use crate::fronts::exec::plain::{Looks, Plain, Stdout, Thinking};
+use crate::fronts::exec::style::{Colour, Place};
+use crate::host::disk::config::{self, Loaded};
+use crate::host::disk::{auth, read_whole};
+use crate::host::net::{Net, Trust};
+use crate::host::playing::{EXIT_MISMATCH, Recorded};
+use crate::host::proc::launch::Starter;
+use crate::host::prompting::{Prompting, Stage};
+use crate::host::recorder::Recording;
+use crate::host::rollouts::{Keeping, Rollouts};
+use crate::host::seam::Seam;
+use crate::host::stdin::{Asked, Demand, PromptFrom};
+use crate::host::{Host, Parts, clock, environment, stdio};
+use crate::limits::RECORDING_BYTES_MAX;
+use crate::wire::replay::Replay;
+use crate::words::command::Command;
+
+/// Runs `exec` and gives the exit code; what is wrong before the run is said on stderr.
+pub fn exec(invocation: &Invocation, exe: PathBuf) -> u8 {
+    let env = |name: &str| std::env::var(name).ok();
+    let loaded = match config::load(invocation, &env) {
+        Ok(loaded) => loaded,
+        Err(error) => return fail(&error.to_string()),
+    };
+    let hint = loaded.home.hint.iter();
+    for notice in hint.chain(&loaded.resolved.notices) {
+        say(notice);
+    }
+    match run(loaded, exe, None) {
+        Ok(code) => code,
+        Err(message) => fail(&message),
+    }
+}
+
+/// One line on stderr; nobody reads it if that is closed.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+fn fail(message: &str) -> u8 {
+    say(&format!("error: {message}"));
+    1
+}
+
+/// Runs what was resolved to its end. An embedded recording is given by whoever shows one.
+pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Result<u8, String> {
+    let Loaded { home, resolved, .. } = loaded;
+    let Resolved { settings, provider, options, shell_environment, .. } = resolved;
+    let env = |name: &str| std::env::var(name).ok();
+    let stored = if provider.requires_openai_auth {
+        auth::read(&home.path).map_err(|failure| failure.to_string())?
+    } else {
+        None
+    };
+    let credentials = credentials::resolve(&provider, &env, KeyFromEnv::Honoured, stored.as_ref());
+    let recorded = recorded(&provider, embedded)?;
+    let recording = recording(&options, &provider, credentials.as_ref().ok())?;
+    let keeping =
+        if options.ephemeral { Keeping::Nothing } else { Keeping::Home(home.path.clone()) };
+    let front = if options.json {
+        Exec::jsonl(Jsonl::new(if options.hide_reasoning {
+            ReasoningShown::Hidden
+        } else {
+            ReasoningShown::Summary
+        }))
+    } else {
+        Exec::plain(Plain::new(&settings, looks(&options)))
+    };
+    let seed = u64::from_le_bytes(clock::random().map_err(|error| error.to_string())?);
+    let nofile = environment::raise_open_files();
+    let links = environment::command_links(&home.path, &exe);
+    let variables =
+        environment::of_commands(&shell_environment, links.as_deref(), provider.env_key.as_deref());
+    let secrets = vec![home.path.join("auth.json"), home.path.join(".credentials.json")];
+    let starter = Starter::new(exe, nofile, secrets, variables);
+    let user_agent = environment::user_agent(&settings.originator);
+    let prompting = prompting(&options, settings);
+    let last_message = options.output_last_message.clone();
+    let mut host = Host::new(Parts {
+        seam: Seam::new(seed, Rollouts::new(keeping), front),
+        net: Net::new(trust(), environment::spawn_resolver),
+        starter,
+        provider,
+        credentials,
+        recorded,
+        recording,
+        home: Some(home.path),
+        user_agent,
+        prompting,
+    })
+    .map_err(|error| format!("cannot set up the loop: {error}"))?;
+    let code = host.run().map_err(|error| format!("the loop failed: {error}"))?;
+    if let Some(path) = last_message {
+        write_last_message(&path, host.seam.front.last_message());
+    }
+    if let Some(error) = host.recording.as_mut().and_then(|recording| recording.failure.take()) {
+        say(&format!("error: the recording is incomplete: {error}"));
+        return Ok(1);
+    }
+    let mismatched = host.recorded.is_some_and(|recorded| recorded.is_mismatched);
+    Ok(if mismatched { EXIT_MISMATCH } else { code })
+}
+
+fn prompting(options: &ExecOptions, settings: crate::words::settings::ThreadSettings) -> Prompting {
+    let prompt = match options.prompt.as_deref() {
+        Some("-") => PromptFrom::Dash,
+        Some(_) => PromptFrom::Argument,
+        None => PromptFrom::Missing,
+    };
+    let demand = match options.stdin {
+        StdinUse::Judged => Demand::AsNeeded,
+        StdinUse::Always => Demand::Always,
+        StdinUse::Never => Demand::Never,
+    };
+    let settings = Box::new(settings);
+    let opening = match options.resume.clone() {
+        Some(which) => Command::Resume { settings, which },
+        None => Command::Start { settings },
+    };
+    Prompting {
+        argument: options.prompt.clone().filter(|prompt| &**prompt != "-"),
+        images: options.images.clone(),
+        asked: Asked { demand, prompt, timeout_ms: options.stdin_timeout_ms },
+        opening: Some(opening),
+        stage: Stage::NotBegun,
+    }
+}
+
+fn recorded(
+    provider: &Provider,
+    embedded: Option<&'static str>,
+) -> Result<Option<Recorded>, String> {
+    let Wire::Replay { path } = &provider.wire else { return Ok(None) };
+    let replay = match (path, embedded) {
+        (Some(path), _) => {
+            let path = Path::new(&**path);
+            let named = |why: &str| format!("the recording {}: {why}", path.display());
+            let bytes = read_whole(path, RECORDING_BYTES_MAX)
+                .map_err(|error| named(&error.to_string()))?
+                .ok_or_else(|| named("there is no such file"))?;
+            Replay::parse_bytes(bytes).map_err(|error| named(&error.to_string()))?
+        }
+        (None, Some(text)) => Replay::parse(text).map_err(|error| error.to_string())?,
+        (None, None) => {
+            return Err("only the demo plays the embedded recording: run windlass demo".into());
+        }
+    };
+    Ok(Some(Recorded { replay, is_mismatched: false }))
+}
+
+fn recording(
+    options: &ExecOptions,
+    provider: &Provider,
+    credentials: Option<&credentials::Credentials>,
+) -> Result<Option<Recording>, String> {
+    let Some(path) = &options.record else { return Ok(None) };
+    let mut secrets: Vec<Secret> =
+        provider.headers.iter().map(|(_, value)| value.clone()).collect();
+    secrets.extend(credentials.and_then(|credentials| credentials.token.clone()));
+    let made = Recording::create(path, secrets);
+    made.map(Some)
+        .map_err(|error| format!("cannot write the recording {}: {error}", path.display()))
+}
+
+fn looks(options: &ExecOptions) -> Looks {
+    let colour = match options.color {
+        Color::Auto => Colour::Auto,
+        Color::Always => Colour::Always,
+        Color::Never => Colour::Never,
+    };
+    let term = std::env::var("TERM").ok();
+    let no_color = std::env::var("NO_COLOR").ok();
+    let is_terminal = std::io::stderr().is_terminal();
+    let paint = colour.paint(Place {
+        terminal: is_terminal,
+        no_color: no_color.as_deref(),
+        term: term.as_deref(),
+    });
+    // SAFETY: descriptors 1 and 2 are open: the program's first act is to see to that.
+    let (one, two) = unsafe { (BorrowedFd::borrow_raw(1), BorrowedFd::borrow_raw(2)) };
+    let stdout = match std::io::stdout().is_terminal() {
+        false => Stdout::Elsewhere,
+        true if stdio::is_same_terminal(one, two) => Stdout::SameTerminal,
+        true => Stdout::Terminal,
+    };
+    let reasoning = match (options.hide_reasoning, options.show_raw_reasoning) {
+        (true, _) => Thinking::Hidden,
+        (false, true) => Thinking::Raw,
+        (false, false) => Thinking::Summary,
+    };
+    Looks { paint, stdout, reasoning }
+}
+
+/// Where trust in servers comes from, as the environment says.
+fn trust() -> Trust {
+    let path = |name: &str| -> Option<OsString> {
+        std::env::var_os(name).filter(|value| !value.is_empty())
+    };
+    Trust {
+        ca_file: path("WINDLASS_CA_FILE").map(PathBuf::from),
+        cert_file: path("SSL_CERT_FILE").map(PathBuf::from),
+        cert_dirs: path("SSL_CERT_DIR"),
+    }
+}
+
+/// Not being able to write it is worth a warning, not a failure: the turn is done.
+fn write_last_message(path: &Path, message: Option<&str>) {
+    if message.is_none() {
+        say(&format!("warning: there is no last message; {} is left empty", path.display()));
+    }
+    if let Err(error) = fs::write(path, message.unwrap_or("")) {
+        say(&format!("warning: cannot write the last message to {}: {error}", path.display()));
+    }
+}

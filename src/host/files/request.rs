@@ -1,0 +1,130 @@
+//! What the agent asks `windlass-files`, and what it makes of the replies.
+
+use serde_json::{Value, json};
+
+use crate::limits::LOOK_TEXT_BYTES_MAX;
+use crate::words::call::{Change, ChangeKind, Look, LookAt, PatchPlan};
+
+/// A look at a file or directory.
+pub fn look(look: &Look) -> Vec<u8> {
+    let op = match look.what {
+        LookAt::File => "read_file",
+        LookAt::Directory => "list_dir",
+    };
+    json!({ "op": op, "arguments": look.arguments }).to_string().into_bytes()
+}
+
+/// What a patch would do.
+pub fn inspect(patch: &PatchPlan) -> Vec<u8> {
+    let request = json!({ "op": "inspect_patch", "cwd": patch.workdir, "patch": patch.patch });
+    request.to_string().into_bytes()
+}
+
+/// A patch to be applied if the files still are what was inspected.
+pub fn apply(patch: &PatchPlan, inspected: &[Change]) -> Vec<u8> {
+    let mut expect: Vec<Value> = Vec::new();
+    for change in inspected {
+        expect.push(json!({ "path": change.path, "before": change.before }));
+        if let Some(moved_to) = &change.moved_to {
+            expect.push(json!({ "path": moved_to, "before": change.over }));
+        }
+    }
+    let request = json!({
+        "op": "apply_patch", "cwd": patch.workdir, "patch": patch.patch, "expect": expect,
+    });
+    request.to_string().into_bytes()
+}
+
+/// The text of a look.
+pub fn looked(reply: &[u8]) -> Result<Box<str>, Box<str>> {
+    match ok(reply)? {
+        Value::String(text) if text.len() <= LOOK_TEXT_BYTES_MAX => Ok(text.into()),
+        Value::String(text) => {
+            let shown = &text[..text.floor_char_boundary(LOOK_TEXT_BYTES_MAX)];
+            let left_out = text.len() - shown.len();
+            Ok(format!("{shown}\n[{left_out} more bytes; ask for fewer lines]").into())
+        }
+        _ => Err(senseless()),
+    }
+}
+
+/// The changes a patch would make.
+pub fn inspected(reply: &[u8]) -> Result<Vec<Change>, Box<str>> {
+    let value = ok(reply)?;
+    let before_of = |path: &str| {
+        let known = value["expect"].as_array().into_iter().flatten();
+        known.filter(|known| known["path"] == path).find_map(|known| text(&known["before"]))
+    };
+    let changes = value["changes"].as_array().ok_or_else(senseless)?;
+    changes
+        .iter()
+        .map(|change| {
+            let kind = match change["kind"].as_str() {
+                Some("add") => ChangeKind::Add,
+                Some("delete") => ChangeKind::Delete,
+                Some("update") => ChangeKind::Update,
+                Some(_) | None => return Err(senseless()),
+            };
+            let moved_to = text(&change["move_path"]);
+            let diff = text(&change["unified_diff"]).or_else(|| text(&change["content"]));
+            Ok(Change {
+                path: text(&change["path"]).ok_or_else(senseless)?,
+                kind,
+                before: text(&change["before"]),
+                over: moved_to.as_deref().and_then(before_of),
+                moved_to,
+                diff: diff.unwrap_or_default(),
+            })
+        })
+        .collect()
+}
+
+/// What applying a patch printed.
+pub fn applied(reply: &[u8]) -> Result<Box<str>, Box<str>> {
+    let value = ok(reply)?;
+    match (value["exit_code"].as_u64(), text(&value["stdout"]), text(&value["stderr"])) {
+        (Some(0), Some(stdout), _) => Ok(stdout),
+        (Some(_), _, Some(stderr)) => Err(stderr),
+        _ => Err(senseless()),
+    }
+}
+
+fn ok(reply: &[u8]) -> Result<Value, Box<str>> {
+    let mut reply: Value = serde_json::from_slice(reply).map_err(|_| senseless())?;
+    match text(&reply["error"]) {
+        Some(error) => Err(error),
+        None if reply.get("ok").is_some() => Ok(reply["ok"].take()),
+        None => Err(senseless()),
+    }
+}
+
+fn text(value: &Value) -> Option<Box<str>> {
+    value.as_str().map(Into::into)
+}
+
+fn senseless() -> Box<str> {
+    "windlass-files gave a reply that makes no sense".into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_that_makes_no_sense_is_a_failure() {
+        for reply in ["", "{}", "[]", "{\"ok\":7}", "{\"ok\":{\"changes\":[{\"kind\":\"add\"}]}}"] {
+            assert_eq!(looked(reply.as_bytes()), Err(senseless()), "{reply}");
+            assert_eq!(inspected(reply.as_bytes()), Err(senseless()), "{reply}");
+            assert_eq!(applied(reply.as_bytes()), Err(senseless()), "{reply}");
+        }
+    }
+
+    #[test]
+    fn a_long_look_is_cut_at_a_character() {
+        let long = "ä".repeat(LOOK_TEXT_BYTES_MAX);
+        let reply = json!({ "ok": long }).to_string();
+        let text = looked(reply.as_bytes()).unwrap();
+        assert!(text.len() < LOOK_TEXT_BYTES_MAX + 64);
+        assert!(text.ends_with("more bytes; ask for fewer lines]"), "{text:.20}");
+    }
+}

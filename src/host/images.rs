@@ -1,0 +1,43 @@
+//! Images of the command line as parts of a prompt.
+//!
+//! No codec: what the bytes begin with decides, and a bound on their number. What cannot be sent
+//! becomes a text that tells the model why.
+
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::host::disk;
+use crate::limits::IMAGE_BYTES_MAX;
+use crate::words::item::Part;
+
+/// The part that stands for an image file.
+pub fn part(path: &Path) -> Part {
+    let why = match disk::read_whole(path, IMAGE_BYTES_MAX) {
+        Ok(Some(bytes)) => match kind(&bytes) {
+            Some(kind) => {
+                let mut url = format!("data:image/{kind};base64,");
+                STANDARD.encode_string(&bytes, &mut url);
+                return Part::Image(url.into());
+            }
+            None => "it is not a PNG, JPEG, GIF or WebP image".to_string(),
+        },
+        Ok(None) => "there is no such file".to_string(),
+        Err(error) => error.to_string(),
+    };
+    let path = path.display();
+    Part::Text(
+        format!("[the user attached the image {path}, but it cannot be shown: {why}]").into(),
+    )
+}
+
+fn kind(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [0x89, b'P', b'N', b'G', ..] => Some("png"),
+        [0xff, 0xd8, 0xff, ..] => Some("jpeg"),
+        [b'G', b'I', b'F', b'8', ..] => Some("gif"),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some("webp"),
+        _ => None,
+    }
+}

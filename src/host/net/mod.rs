@@ -1,0 +1,508 @@
+//! HTTP exchanges of the loop: a table of them, and the connections that are kept for the next.
+//!
+//! `start` makes an exchange; what becomes of it is told to the caller given to `on_ready` and
+//! `on_deadline`: `Head`, any number of `Body`, then `End` or `Failed`, after which it is
+//! forgotten. Nothing here waits, reads a clock or knows what bytes mean. A kept connection that
+//! dies before it answered is replaced once; every other retry is the caller's decision.
+
+mod connect;
+mod exchange;
+mod failure;
+mod live;
+mod resolver;
+mod tls;
+
+use std::fmt;
+
+use crate::host::poller::{Key, Kind, Poller, Readiness};
+use crate::limits::{EXCHANGES_MAX, IDLE_CONNECTION_MS, IDLE_CONNECTIONS_MAX};
+use crate::wire::http::{Exchange, Head, Method};
+use crate::wire::url::{Scheme, Url};
+use connect::{Connecting, Progress};
+use exchange::{Buffers, Connection, Transfer};
+pub use failure::{NetFailure, Waiting};
+use live::{Live, Outcome, Phase};
+use resolver::{Answer, Resolver};
+pub use resolver::{RESOLVER_NAME, SpawnResolver, resolver_main};
+pub use tls::{Tls, Trust, provider};
+
+/// All exchanges and kept connections.
+#[derive(Debug)]
+pub struct Net {
+    slots: Vec<Slot>,
+    free: Vec<u16>,
+    idle_count: usize,
+    resolver: Resolver,
+    tls: Tls,
+    buffers: Buffers,
+    /// Nothing is due before this; may be too early, since deadlines only move away.
+    earliest_ms: u64,
+    serial: u32,
+}
+
+/// What to ask, of whom, and how long to wait.
+#[derive(Clone)]
+pub struct Call {
+    pub method: Method,
+    pub url: Url,
+    pub headers: Vec<(String, String)>,
+    pub body_bytes: u64,
+    /// From the start until the connection can carry the request.
+    pub connect_ms: u64,
+    /// Without any byte moving, from then on.
+    pub idle_ms: u64,
+}
+
+/// Names an exchange. One that is over is not found again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ExchangeId {
+    slot: u16,
+    serial: u32,
+}
+
+/// What is told of an exchange. After `End` or `Failed` nothing more is.
+#[derive(Debug)]
+pub enum NetEvent<'a> {
+    Head(&'a Head),
+    Body(&'a [u8]),
+    End,
+    Failed(NetFailure),
+}
+
+/// Who makes exchanges: lends bodies and is told what comes back.
+pub trait Caller {
+    /// Appends to the buffer what follows the offset in the body of the owner's exchange, at least
+    /// one byte. An offset of zero may come a second time.
+    fn body(&mut self, owner: u64, offset_bytes: u64, out: &mut Vec<u8>);
+    fn told(&mut self, owner: u64, event: NetEvent<'_>);
+}
+
+#[derive(Debug)]
+struct Slot {
+    /// Goes with the key of the connection; a connection that is kept stays in its slot.
+    generation: u32,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Free,
+    Idle(Idle),
+    Live(Box<Live>),
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: Connection,
+    origin: String,
+    until_ms: u64,
+}
+
+impl Net {
+    pub fn new(trust: Trust, spawn: SpawnResolver) -> Net {
+        Net {
+            slots: Vec::new(),
+            free: Vec::new(),
+            idle_count: 0,
+            resolver: Resolver::new(spawn),
+            tls: Tls::new(trust),
+            buffers: Buffers::default(),
+            earliest_ms: u64::MAX,
+            serial: 0,
+        }
+    }
+
+    /// Begins an exchange on behalf of `owner`. An error means that there is none.
+    pub fn start(
+        &mut self,
+        poller: &mut Poller,
+        now_ms: u64,
+        call: Call,
+        owner: u64,
+    ) -> Result<ExchangeId, NetFailure> {
+        let http = exchange_of(&call)?;
+        let origin = call.url.origin().to_owned();
+        let (slot, kept) = self.take_slot(&origin)?;
+        self.serial = self.serial.wrapping_add(1);
+        let id = ExchangeId { slot, serial: self.serial };
+        let is_reused = kept.is_some();
+        let phase = match kept {
+            Some(connection) => {
+                Phase::Talking { transfer: Box::new(Transfer::new(connection, http)), is_reused }
+            }
+            None => Phase::Resolving,
+        };
+        let live = Live {
+            serial: id.serial,
+            owner,
+            origin,
+            host: call.url.host().to_owned(),
+            port: call.url.port(),
+            connect_ms: call.connect_ms,
+            idle_ms: call.idle_ms,
+            deadline_ms: now_ms.saturating_add(if is_reused {
+                call.idle_ms
+            } else {
+                call.connect_ms
+            }),
+            is_paused: false,
+            phase,
+            call: Some(Box::new(call)),
+        };
+        self.earliest_ms = self.earliest_ms.min(live.deadline_ms);
+        self.slots[usize::from(slot)].stage = Stage::Live(Box::new(live));
+        if is_reused {
+            poller.mark_ready(self.key(slot));
+        } else if let Err(failure) = self.begin(poller, now_ms, slot) {
+            self.release(slot);
+            return Err(failure);
+        }
+        Ok(id)
+    }
+
+    /// Does what an event allows: an exchange under its byte budget, a lookup, a kept connection.
+    pub fn on_ready(
+        &mut self,
+        poller: &mut Poller,
+        now_ms: u64,
+        key: Key,
+        readiness: Readiness,
+        caller: &mut dyn Caller,
+    ) {
+        if key.kind() == Kind::Resolver {
+            if self.resolver.on_ready(now_ms, key) {
+                self.begin_all(poller, now_ms, caller);
+            }
+            return;
+        }
+        let slot = key.slot();
+        let Some(found) = self.slots.get_mut(usize::from(slot)) else { return };
+        if Key::new(Kind::Exchange, slot, found.generation) != key {
+            // Of an earlier connection, which is closed.
+            return;
+        }
+        match &mut found.stage {
+            Stage::Free => {}
+            Stage::Idle(idle) => {
+                idle.connection.notice(readiness);
+                if !idle.connection.is_quiet(&mut self.buffers) {
+                    self.release(slot);
+                }
+            }
+            Stage::Live(live) => match &mut live.phase {
+                Phase::Resolving => {}
+                Phase::Connecting(_) => {
+                    self.connect(poller, now_ms, slot, readiness, caller);
+                }
+                Phase::Talking { transfer, .. } => {
+                    transfer.notice(readiness);
+                    self.drive(poller, now_ms, slot, caller);
+                }
+            },
+        }
+    }
+
+    /// When `on_deadline` should be called next.
+    pub fn next_deadline(&self, now_ms: u64) -> Option<u64> {
+        let own = (self.earliest_ms < u64::MAX).then_some(self.earliest_ms);
+        own.into_iter().chain(self.resolver.next_deadline(now_ms)).min()
+    }
+
+    /// Ends what has waited too long, and tries further addresses.
+    pub fn on_deadline(&mut self, poller: &mut Poller, now_ms: u64, caller: &mut dyn Caller) {
+        if self.resolver.on_deadline(now_ms) {
+            self.begin_all(poller, now_ms, caller);
+        }
+        if now_ms < self.earliest_ms {
+            return;
+        }
+        for slot in 0..self.slots.len() {
+            // Fits: `EXCHANGES_MAX` slots at most.
+            self.on_slot_deadline(poller, now_ms, slot as u16, caller);
+        }
+        self.earliest_ms = self.slots.iter().filter_map(Slot::due_ms).min().unwrap_or(u64::MAX);
+    }
+
+    /// Forgets an exchange and closes its connection. Nothing more is told of it.
+    pub fn cancel(&mut self, id: ExchangeId) {
+        if self.live(id).is_some() {
+            self.release(id.slot);
+        }
+    }
+
+    /// Reads no more of a response until `resume`; the provider is made to wait.
+    pub fn pause(&mut self, id: ExchangeId) {
+        if let Some(live) = self.live(id) {
+            live.is_paused = true;
+        }
+    }
+
+    /// Goes on reading. The time without bytes counts from now.
+    pub fn resume(&mut self, poller: &mut Poller, now_ms: u64, id: ExchangeId) {
+        let Some(live) = self.live(id) else { return };
+        if !std::mem::replace(&mut live.is_paused, false) {
+            return;
+        }
+        live.deadline_ms = live.deadline_ms.max(now_ms.saturating_add(live.idle_ms));
+        poller.mark_ready(self.key(id.slot));
+    }
+
+    /// How many exchanges are going on, and how many connections are kept.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.slots.len() - self.free.len() - self.idle_count, self.idle_count)
+    }
+
+    fn live(&mut self, id: ExchangeId) -> Option<&mut Live> {
+        match &mut self.slots.get_mut(usize::from(id.slot))?.stage {
+            Stage::Live(live) if live.serial == id.serial => Some(live),
+            Stage::Live(_) | Stage::Idle(_) | Stage::Free => None,
+        }
+    }
+
+    fn key(&self, slot: u16) -> Key {
+        Key::new(Kind::Exchange, slot, self.slots[usize::from(slot)].generation)
+    }
+
+    /// A slot for an exchange with `origin`, with a connection if one is kept.
+    fn take_slot(&mut self, origin: &str) -> Result<(u16, Option<Connection>), NetFailure> {
+        let mut oldest: Option<(usize, u64)> = None;
+        if self.idle_count > 0 {
+            for (index, slot) in self.slots.iter_mut().enumerate() {
+                let Stage::Idle(idle) = &slot.stage else { continue };
+                if idle.origin == origin
+                    && let Stage::Idle(idle) = std::mem::replace(&mut slot.stage, Stage::Free)
+                {
+                    self.idle_count -= 1;
+                    return Ok((index as u16, Some(idle.connection)));
+                }
+                if let Stage::Idle(idle) = &slot.stage
+                    && oldest.is_none_or(|(_, until_ms)| idle.until_ms < until_ms)
+                {
+                    oldest = Some((index, idle.until_ms));
+                }
+            }
+        }
+        if self.free.is_empty() {
+            if self.slots.len() < EXCHANGES_MAX {
+                self.slots.push(Slot { generation: 0, stage: Stage::Free });
+                self.free.push((self.slots.len() - 1) as u16);
+            } else if let Some((index, _)) = oldest {
+                self.release(index as u16);
+            }
+        }
+        self.free.pop().map(|slot| (slot, None)).ok_or(NetFailure::Full)
+    }
+
+    /// Empties a slot; its connection closes, and events that are still on their way are of nobody.
+    fn release(&mut self, slot: u16) {
+        let found = &mut self.slots[usize::from(slot)];
+        found.generation = found.generation.wrapping_add(1);
+        if let Stage::Idle(_) = std::mem::replace(&mut found.stage, Stage::Free) {
+            self.idle_count -= 1;
+        }
+        self.free.push(slot);
+    }
+
+    /// Begins anew what waits for addresses: one lookup is over.
+    fn begin_all(&mut self, poller: &mut Poller, now_ms: u64, caller: &mut dyn Caller) {
+        for slot in 0..self.slots.len() {
+            let Stage::Live(live) = &self.slots[slot].stage else { continue };
+            let owner = live.owner;
+            if let Phase::Resolving = live.phase
+                && let Err(failure) = self.begin(poller, now_ms, slot as u16)
+            {
+                self.release(slot as u16);
+                caller.told(owner, NetEvent::Failed(failure));
+            }
+        }
+    }
+
+    /// Connects if the addresses are known.
+    fn begin(&mut self, poller: &mut Poller, now_ms: u64, slot: u16) -> Result<(), NetFailure> {
+        let key = self.key(slot);
+        let Stage::Live(live) = &mut self.slots[usize::from(slot)].stage else { return Ok(()) };
+        let addresses = match self.resolver.ask(poller, now_ms, &live.host) {
+            Answer::Known(addresses) => addresses,
+            Answer::Pending => return Ok(()),
+            Answer::Failed(why) => {
+                return Err(NetFailure::Resolve { host: live.host.clone(), why });
+            }
+        };
+        let mut connecting = Connecting::start(poller, key, now_ms, &addresses, live.port);
+        // Addresses that cannot even be tried are known to fail by now.
+        if let Some(error) = connecting.failed_at_once() {
+            return Err(live.connect_failure(&error));
+        }
+        self.earliest_ms = self.earliest_ms.min(connecting.next_at_ms().unwrap_or(u64::MAX));
+        live.phase = Phase::Connecting(connecting);
+        Ok(())
+    }
+
+    /// Looks after the attempts to connect; goes on with the exchange when one succeeded.
+    fn connect(
+        &mut self,
+        poller: &mut Poller,
+        now_ms: u64,
+        slot: u16,
+        readiness: Readiness,
+        caller: &mut dyn Caller,
+    ) {
+        let key = self.key(slot);
+        let Stage::Live(live) = &mut self.slots[usize::from(slot)].stage else { return };
+        let Phase::Connecting(connecting) = &mut live.phase else { return };
+        let socket = match connecting.check(poller, key, now_ms, readiness) {
+            Progress::Waiting => {
+                let next_ms = connecting.next_at_ms().unwrap_or(u64::MAX);
+                self.earliest_ms = self.earliest_ms.min(next_ms);
+                return;
+            }
+            Progress::Failed(error) => {
+                let failure = live.connect_failure(&error);
+                return self.fail(slot, failure, caller);
+            }
+            Progress::Connected(socket) => socket,
+        };
+        let Some(call) = &live.call else {
+            unreachable!("the call is kept until the server has answered")
+        };
+        let tls = match call.url.scheme() {
+            Scheme::Http => None,
+            Scheme::Https => match self.tls.connect(&live.host) {
+                Ok(tls) => Some(tls),
+                Err(why) => {
+                    let failure = NetFailure::Tls { host: live.host.clone(), why };
+                    return self.fail(slot, failure, caller);
+                }
+            },
+        };
+        let http = match exchange_of(call) {
+            Ok(http) => http,
+            Err(failure) => return self.fail(slot, failure, caller),
+        };
+        let mut transfer = Box::new(Transfer::new(Connection::new(socket, tls), http));
+        transfer.notice(readiness);
+        live.phase = Phase::Talking { transfer, is_reused: false };
+        self.drive(poller, now_ms, slot, caller);
+    }
+
+    /// Moves bytes of one exchange and tells what came of it.
+    fn drive(&mut self, poller: &mut Poller, now_ms: u64, slot: u16, caller: &mut dyn Caller) {
+        let Stage::Live(live) = &mut self.slots[usize::from(slot)].stage else { return };
+        match live.drive(now_ms, &mut self.buffers, caller) {
+            Outcome::Goes => {}
+            Outcome::Again => poller.mark_ready(self.key(slot)),
+            Outcome::Ended => {
+                let owner = live.owner;
+                self.keep(poller, now_ms, slot);
+                caller.told(owner, NetEvent::End);
+            }
+            Outcome::Stale => {
+                let found = &mut self.slots[usize::from(slot)];
+                found.generation = found.generation.wrapping_add(1);
+                if let Stage::Live(live) = &mut found.stage {
+                    live.phase = Phase::Resolving;
+                    live.deadline_ms = now_ms.saturating_add(live.connect_ms);
+                    self.earliest_ms = self.earliest_ms.min(live.deadline_ms);
+                }
+                if let Err(failure) = self.begin(poller, now_ms, slot) {
+                    self.fail(slot, failure, caller);
+                }
+            }
+            Outcome::Failed(failure) => self.fail(slot, failure, caller),
+        }
+    }
+
+    fn fail(&mut self, slot: u16, failure: NetFailure, caller: &mut dyn Caller) {
+        let Stage::Live(live) = &self.slots[usize::from(slot)].stage else { return };
+        let owner = live.owner;
+        self.release(slot);
+        caller.told(owner, NetEvent::Failed(failure));
+    }
+
+    /// Keeps the connection of an exchange that is over, if it is good for another.
+    fn keep(&mut self, poller: &mut Poller, now_ms: u64, slot: u16) {
+        let stage = &mut self.slots[usize::from(slot)].stage;
+        let Stage::Live(live) = std::mem::replace(stage, Stage::Free) else { return };
+        let Live { phase, origin, .. } = *live;
+        let kept = match phase {
+            Phase::Talking { transfer, .. } if self.idle_count < IDLE_CONNECTIONS_MAX => {
+                transfer.into_reusable()
+            }
+            Phase::Talking { .. } | Phase::Connecting(_) | Phase::Resolving => None,
+        };
+        let Some(connection) = kept else { return self.release(slot) };
+        if connection.has_news() {
+            poller.mark_ready(self.key(slot));
+        }
+        let until_ms = now_ms + IDLE_CONNECTION_MS;
+        self.earliest_ms = self.earliest_ms.min(until_ms);
+        self.idle_count += 1;
+        self.slots[usize::from(slot)].stage = Stage::Idle(Idle { connection, origin, until_ms });
+    }
+
+    fn on_slot_deadline(
+        &mut self,
+        poller: &mut Poller,
+        now_ms: u64,
+        slot: u16,
+        caller: &mut dyn Caller,
+    ) {
+        let found = &mut self.slots[usize::from(slot)];
+        if found.due_ms().is_none_or(|due_ms| now_ms < due_ms) {
+            return;
+        }
+        let live = match &mut found.stage {
+            Stage::Live(live) => live,
+            Stage::Idle(_) | Stage::Free => return self.release(slot),
+        };
+        if now_ms < live.deadline_ms {
+            return self.connect(poller, now_ms, slot, Readiness::default(), caller);
+        }
+        if live.is_paused {
+            // It is we who make it wait.
+            live.deadline_ms = now_ms.saturating_add(live.idle_ms);
+            return;
+        }
+        let (waiting, after_ms) = match &live.phase {
+            Phase::Resolving => (Waiting::Address, live.connect_ms),
+            Phase::Connecting(_) => (Waiting::Connection, live.connect_ms),
+            Phase::Talking { transfer, .. } if transfer.connection().is_established() => {
+                (Waiting::Bytes, live.idle_ms)
+            }
+            Phase::Talking { .. } => (Waiting::Connection, live.connect_ms),
+        };
+        let failure = NetFailure::TimedOut { origin: live.origin.clone(), waiting, after_ms };
+        self.fail(slot, failure, caller);
+    }
+}
+
+impl Slot {
+    fn due_ms(&self) -> Option<u64> {
+        match &self.stage {
+            Stage::Free => None,
+            Stage::Idle(idle) => Some(idle.until_ms),
+            Stage::Live(live) => match &live.phase {
+                Phase::Connecting(connecting) => {
+                    let next_ms = connecting.next_at_ms().unwrap_or(u64::MAX);
+                    Some(live.deadline_ms.min(next_ms))
+                }
+                Phase::Resolving | Phase::Talking { .. } => Some(live.deadline_ms),
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Call {
+    /// Without headers and query: they hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Call({:?} {})", self.method, self.url.origin())
+    }
+}
+
+fn exchange_of(call: &Call) -> Result<Exchange, NetFailure> {
+    Exchange::new(call.method, &call.url, &call.headers, call.body_bytes)
+        .map_err(|error| NetFailure::of_http(call.url.origin(), error))
+}
+
+#[cfg(test)]
+mod tests;

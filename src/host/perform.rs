@@ -1,0 +1,239 @@
+//! One match: effect to deed.
+//!
+//! Deeds are performed in the order in which they were asked for. A deed that cannot even begin is
+//! answered at once with its failure; every other answer comes from the loop.
+
+use std::path::Path;
+
+use crate::config::providers::Wire;
+use crate::core::effect::{Effect, Stop};
+use crate::core::input::{CommandEnded, CommandResult, Input};
+use crate::host::loading::Loading;
+use crate::host::net::Call;
+use crate::host::proc::child::{Child, End, Purpose};
+use crate::host::{Host, files, git};
+use crate::limits::CONNECT_MS;
+use crate::wire::http::Method;
+use crate::wire::responses::encode;
+use crate::wire::url::Url;
+use crate::words::call::Change;
+use crate::words::ids::{OpId, ThreadId};
+use crate::words::model::{FailureKind, ModelEvent, ModelFailure};
+use crate::words::policy::Confinement;
+use crate::words::settings::OpeningFacts;
+
+impl Host {
+    /// Performs everything that is to be done now, and what that leads to.
+    pub(crate) fn work(&mut self) {
+        while let Some(deed) = self.seam.deeds.pop_front() {
+            self.perform(deed);
+        }
+    }
+
+    fn perform(&mut self, deed: Effect) {
+        match deed {
+            Effect::Append { .. } | Effect::Notify { .. } => {
+                unreachable!("records and notices never reach the queue of deeds")
+            }
+            Effect::Open { op, thread } => self.open(op, thread),
+            Effect::Restore { op, thread, which } => {
+                let home = self.home.as_deref();
+                self.loading.push(Loading::begin(op, thread, which, home));
+            }
+            Effect::Request { op, thread } => self.request(op, thread),
+            Effect::Spawn { op, thread, command, confinement } => {
+                let child = match self.seam.agent.settings(thread) {
+                    Some(settings) => self.starter.command(op, &command, settings, confinement),
+                    None => return,
+                };
+                self.started(op, Purpose::Command, child);
+            }
+            Effect::Look { op, thread, look } => {
+                let request = files::request::look(&look);
+                self.files(op, thread, Purpose::Look, &request, Confinement::Sandboxed);
+            }
+            Effect::Inspect { op, thread, patch } => {
+                let request = files::request::inspect(&patch);
+                self.files(op, thread, Purpose::Inspect, &request, Confinement::Sandboxed);
+            }
+            Effect::Apply { op, thread, patch, expected, confinement } => {
+                let request = files::request::apply(&patch, &expected);
+                self.files(op, thread, Purpose::Apply, &request, confinement);
+            }
+            Effect::Stop { op, how } => self.stop(op, how),
+            Effect::Release { thread } => self.seam.rollouts.release(thread),
+        }
+    }
+
+    fn open(&mut self, op: OpId, thread: ThreadId) {
+        let Some(settings) = self.seam.agent.settings(thread) else { return };
+        let git = git::facts(Path::new(&*settings.cwd));
+        self.seam.feed(Input::Opened { op, facts: OpeningFacts { git } });
+    }
+
+    fn request(&mut self, op: OpId, thread: ThreadId) {
+        let begun = match &self.provider.wire {
+            Wire::Responses => self.send(op),
+            Wire::Replay { .. } => self.play(op),
+            Wire::Chat => Err(ModelFailure::new(
+                FailureKind::Setup,
+                format!(
+                    "the provider {} speaks chat completions, which this version does not; set \
+                     wire_api = \"responses\"",
+                    self.provider.id
+                ),
+            )),
+        };
+        let _ = thread;
+        if let Err(failure) = begun {
+            self.seam.feed(Input::Model { op, event: ModelEvent::Failed(failure) });
+        }
+    }
+
+    /// Sends a request to the provider.
+    fn send(&mut self, op: OpId) -> Result<(), ModelFailure> {
+        let setup = |text: String| ModelFailure::new(FailureKind::Setup, text);
+        let credentials = match &self.credentials {
+            Ok(credentials) => credentials,
+            Err(text) => {
+                return Err(ModelFailure::new(FailureKind::Credentials, text.clone()));
+            }
+        };
+        let Some(view) = self.seam.agent.request_view(op) else { return Ok(()) };
+        let base = Url::parse(&credentials.base_url);
+        let query: Vec<(&str, &str)> =
+            self.provider.query_params.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let url = base.and_then(|base| base.join("/responses", &query));
+        let url = url.map_err(|error| {
+            setup(format!("the address of the provider {}: {error}", self.provider.id))
+        })?;
+        let mut headers: Vec<(String, String)> = encode::headers(&view, &self.user_agent)
+            .into_iter()
+            .map(|(name, value)| (name.to_string(), value.into()))
+            .collect();
+        if let Some(token) = &credentials.token {
+            headers.push(("authorization".into(), format!("Bearer {}", token.expose())));
+        }
+        if let Some(account) = &credentials.account_id {
+            headers.push(("chatgpt-account-id".into(), account.to_string()));
+        }
+        for (name, value) in &self.provider.headers {
+            headers.push((name.to_string(), value.expose().to_string()));
+        }
+        let idle_ms = view.settings.stream_idle_ms;
+        let calls_count = view.items.len() as u32;
+        let body_bytes = encode::length(&view);
+        if let Some(recording) = &mut self.recording {
+            recording.asked(op, &view);
+        }
+        let call = Call {
+            method: Method::Post,
+            url,
+            headers,
+            body_bytes,
+            connect_ms: CONNECT_MS,
+            idle_ms,
+        };
+        let now_ms = crate::host::clock::mono_ms();
+        match self.net.start(&mut self.poller, now_ms, call, op.packed()) {
+            Ok(exchange) => {
+                self.responses.add(op, exchange, calls_count);
+                Ok(())
+            }
+            Err(failure) => Err(ModelFailure::new(FailureKind::Unreachable, failure.to_string())),
+        }
+    }
+
+    fn files(
+        &mut self,
+        op: OpId,
+        thread: ThreadId,
+        purpose: Purpose,
+        request: &[u8],
+        confinement: Confinement,
+    ) {
+        let child = match self.seam.agent.settings(thread) {
+            Some(settings) => self.starter.files(op, purpose, request, settings, confinement),
+            None => return,
+        };
+        self.started(op, purpose, child);
+    }
+
+    /// Watches a child that was started, or answers for one that was not.
+    fn started(&mut self, op: OpId, purpose: Purpose, child: std::io::Result<Child>) {
+        let added = child.and_then(|child| self.children.add(&self.poller, child));
+        if let Err(error) = added {
+            let why = format!("it could not be started: {error}").into();
+            self.child_ended(op, purpose, End::not_started(purpose, why));
+        }
+    }
+
+    /// Tells the machine how a child ended.
+    pub(crate) fn child_ended(&mut self, op: OpId, purpose: Purpose, end: End) {
+        let input = match (purpose, end) {
+            (_, End::Command(end)) => Input::Exited { op, end },
+            (_, End::Reply(Err(CommandEnded::Signalled { .. }))) => Input::Stopped { op },
+            (Purpose::Look | Purpose::Command, End::Reply(reply)) => {
+                Input::Looked { op, result: text_of(reply, files::request::looked) }
+            }
+            (Purpose::Inspect, End::Reply(reply)) => {
+                Input::Inspected { op, result: changes_of(reply) }
+            }
+            (Purpose::Apply, End::Reply(reply)) => {
+                Input::Applied { op, result: text_of(reply, files::request::applied) }
+            }
+        };
+        self.seam.feed(input);
+    }
+
+    /// Stops work of any kind; work that is gone is answered for.
+    fn stop(&mut self, op: OpId, how: Stop) {
+        if let Some(exchange) = self.responses.take(op) {
+            self.net.cancel(exchange);
+            self.seam.feed(Input::Stopped { op });
+            return;
+        }
+        if self.children.stop(op, how) {
+            return;
+        }
+        self.playing.retain(|(playing, _)| *playing != op);
+        self.loading.retain(|loading| loading.op != op);
+        self.seam.feed(Input::Stopped { op });
+    }
+}
+
+impl End {
+    fn not_started(purpose: Purpose, why: Box<str>) -> End {
+        let ended = CommandEnded::NotStarted { why };
+        match purpose {
+            Purpose::Command => {
+                End::Command(CommandResult { ended, output: "".into(), lines_total: None })
+            }
+            Purpose::Look | Purpose::Inspect | Purpose::Apply => End::Reply(Err(ended)),
+        }
+    }
+}
+
+/// What `windlass-files` wrote, or how it ended without that.
+type Reply = Result<Vec<u8>, CommandEnded>;
+/// Text for the model, or why there is none.
+type Text = Result<Box<str>, Box<str>>;
+
+fn text_of(reply: Reply, read: fn(&[u8]) -> Text) -> Text {
+    read(&reply.map_err(no_reply)?)
+}
+
+fn changes_of(reply: Reply) -> Result<Vec<Change>, Box<str>> {
+    files::request::inspected(&reply.map_err(no_reply)?)
+}
+
+fn no_reply(ended: CommandEnded) -> Box<str> {
+    match ended {
+        CommandEnded::NotStarted { why } => {
+            format!("the files could not be looked at: {why}").into()
+        }
+        CommandEnded::Exited { .. } | CommandEnded::Signalled { .. } => {
+            "the files could not be looked at: the reply is too long or broken".into()
+        }
+    }
+}

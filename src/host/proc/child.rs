@@ -1,0 +1,276 @@
+//! One child that runs under a launcher: its status, its output, its end.
+//!
+//! The launcher's frames say how the command ended; end of file on the status pipe says that
+//! everything the command left behind is gone too. A child has ended when both its status and its
+//! output have, or `OUTPUT_LINGER_MS` after its status if something still holds the output open.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use windlass_sandbox::{Spawned, Stage, Status, StatusDecoder};
+
+use crate::core::effect::Stop;
+use crate::core::input::{CommandEnded, CommandResult};
+use crate::limits::FILES_REPLY_BYTES_MAX;
+use crate::tools::clip::Clip;
+use crate::words::ids::OpId;
+
+/// What a child was started for; its end is told accordingly.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    Command,
+    Look,
+    Inspect,
+    Apply,
+}
+
+/// A running child.
+#[derive(Debug)]
+pub struct Child {
+    pub op: OpId,
+    pub purpose: Purpose,
+    pub pid: i32,
+    status: Option<File>,
+    frames: StatusDecoder,
+    control: File,
+    output: Option<File>,
+    collected: Collected,
+    ended: Option<CommandEnded>,
+    confined: bool,
+    /// What is wrong if the command cannot be executed.
+    program: String,
+    /// When the output is given up, once the status has ended.
+    pub linger_until_ms: Option<u64>,
+}
+
+/// Output as far as it is kept.
+#[derive(Debug)]
+enum Collected {
+    /// For the model: head and tail.
+    Clipped(Clip),
+    /// A reply of `windlass-files`; more than the bound is no reply.
+    Whole { bytes: Vec<u8>, is_too_long: bool },
+}
+
+/// What a child came to.
+#[derive(Debug)]
+pub enum End {
+    Command(CommandResult),
+    /// The whole reply, or why there is none.
+    Reply(Result<Vec<u8>, CommandEnded>),
+}
+
+/// Whether a descriptor has more at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Drained {
+    /// Everything there was; the kernel will tell of more.
+    Dry,
+    /// The budget ended it.
+    More,
+}
+
+impl Child {
+    pub fn new(
+        op: OpId,
+        purpose: Purpose,
+        spawned: Spawned,
+        output: OwnedFd,
+        program: String,
+    ) -> Child {
+        let collected = match purpose {
+            Purpose::Command => Collected::Clipped(Clip::new()),
+            Purpose::Look | Purpose::Inspect | Purpose::Apply => {
+                Collected::Whole { bytes: Vec::new(), is_too_long: false }
+            }
+        };
+        Child {
+            op,
+            purpose,
+            pid: spawned.pid,
+            status: Some(File::from(spawned.status)),
+            frames: StatusDecoder::default(),
+            control: File::from(spawned.control),
+            output: Some(File::from(output)),
+            collected,
+            ended: None,
+            confined: false,
+            program,
+            linger_until_ms: None,
+        }
+    }
+
+    pub fn status_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.status.as_ref().map(AsFd::as_fd)
+    }
+
+    pub fn output_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.output.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Reads status frames until there are no more.
+    pub fn read_status(&mut self, now_ms: u64, linger_ms: u64) {
+        let Some(status) = &mut self.status else { return };
+        let mut buffer = [0; 256];
+        loop {
+            match status.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => {
+                    self.frames.push(&buffer[..count]);
+                    while let Some(frame) = self.frames.pull() {
+                        match frame {
+                            Ok(frame) => Self::on_frame(
+                                frame,
+                                &self.program,
+                                &mut self.confined,
+                                &mut self.ended,
+                            ),
+                            // Whoever writes this is not our launcher: there is nothing to wait
+                            // for.
+                            Err(_) => return self.status_ended(now_ms, linger_ms),
+                        }
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        self.status_ended(now_ms, linger_ms);
+    }
+
+    fn on_frame(
+        frame: Status,
+        program: &str,
+        confined: &mut bool,
+        ended: &mut Option<CommandEnded>,
+    ) {
+        match frame {
+            Status::Confined { .. } => *confined = true,
+            Status::Refused { stage, errno } => {
+                let why = refused(stage, errno, program).into();
+                *ended = Some(CommandEnded::NotStarted { why });
+            }
+            Status::Exited(code) => *ended = Some(CommandEnded::Exited { code }),
+            Status::Signalled(signal) => *ended = Some(CommandEnded::Signalled { signal }),
+            Status::LeftOver { .. } => {}
+        }
+    }
+
+    fn status_ended(&mut self, now_ms: u64, linger_ms: u64) {
+        self.status = None;
+        self.linger_until_ms = Some(now_ms + linger_ms);
+    }
+
+    /// Reads output into the clip, at most this much of it.
+    pub fn read_output(&mut self, scratch: &mut [u8], budget_bytes: usize) -> Drained {
+        let Some(output) = &mut self.output else { return Drained::Dry };
+        let mut left = budget_bytes;
+        while left > 0 {
+            match output.read(scratch) {
+                Ok(0) => break,
+                Ok(count) => {
+                    self.collected.push(&scratch[..count]);
+                    left = left.saturating_sub(count);
+                    if left == 0 {
+                        return Drained::More;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Drained::Dry,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // A PTY master reports its end as EIO; any other error ends the output as well.
+                Err(_) => break,
+            }
+        }
+        self.output = None;
+        Drained::Dry
+    }
+
+    /// Whether nothing more is to be expected.
+    pub fn has_ended(&self, now_ms: u64) -> bool {
+        let given_up = self.linger_until_ms.is_some_and(|until_ms| until_ms <= now_ms);
+        self.status.is_none() && (self.output.is_none() || given_up)
+    }
+
+    /// Asks the launcher to stop the command. A launcher that is gone has stopped it.
+    pub fn stop(&mut self, how: Stop) {
+        let byte = match how {
+            Stop::Interrupt => b'I',
+            Stop::Terminate => b'T',
+            Stop::Kill => b'K',
+        };
+        // A full pipe holds such a byte already, and a closed one means that all is over.
+        let _ = self.control.write(&[byte]);
+    }
+
+    /// What it came to. Closes what is open, which ends what is left.
+    pub fn end(self) -> (OpId, Purpose, End) {
+        let ended = self.ended.unwrap_or_else(|| {
+            if self.confined {
+                CommandEnded::Signalled { signal: libc::SIGKILL }
+            } else {
+                let why = "the launcher ended before it could start the command".into();
+                CommandEnded::NotStarted { why }
+            }
+        });
+        let end = match self.collected {
+            Collected::Clipped(clip) => {
+                let clipped = clip.finish();
+                End::Command(CommandResult {
+                    ended,
+                    output: clipped.text.into(),
+                    lines_total: clipped.truncated.then_some(clipped.total_lines),
+                })
+            }
+            Collected::Whole { bytes, is_too_long } => {
+                let whole = ended == CommandEnded::Exited { code: 0 } && !is_too_long;
+                End::Reply(if whole { Ok(bytes) } else { Err(ended) })
+            }
+        };
+        (self.op, self.purpose, end)
+    }
+}
+
+impl Collected {
+    fn push(&mut self, piece: &[u8]) {
+        match self {
+            Collected::Clipped(clip) => clip.push(piece),
+            Collected::Whole { bytes, is_too_long } => {
+                if bytes.len() + piece.len() > FILES_REPLY_BYTES_MAX {
+                    *is_too_long = true;
+                } else {
+                    bytes.extend_from_slice(piece);
+                }
+            }
+        }
+    }
+}
+
+/// Cause, effect and next step of a command that was not run.
+fn refused(stage: Stage, errno: i32, program: &str) -> String {
+    let cause = io::Error::from_raw_os_error(errno);
+    match stage {
+        Stage::Exec => match errno {
+            libc::ENOENT => format!("{program}: no such program"),
+            libc::EACCES => format!("{program}: not executable"),
+            _ => format!("{program}: {cause}"),
+        },
+        Stage::Directory => format!("its working directory: {cause}"),
+        Stage::Landlock => format!(
+            "sandbox: Landlock cannot confine it on this kernel ({cause}). Options: a kernel from 6.2 on \
+             with Landlock enabled; or, where something else confines windlass, --sandbox \
+             danger-full-access"
+        ),
+        Stage::Plan => "the windlass executable was replaced while it runs; start it again".into(),
+        Stage::Supervise
+        | Stage::Orphaned
+        | Stage::Fork
+        | Stage::Session
+        | Stage::Terminal
+        | Stage::Limits
+        | Stage::Capabilities
+        | Stage::Privileges
+        | Stage::Seccomp
+        | Stage::Descriptors => format!("sandbox: {stage:?} failed: {cause}"),
+    }
+}

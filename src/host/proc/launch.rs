@@ -1,0 +1,188 @@
+//! From a plan of the machine to a child under a launcher: policy, environment, descriptors.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Seek, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use windlass_sandbox::{Access, Plan, Policy, Stdio};
+
+use crate::host::proc::child::{Child, Purpose};
+use crate::limits::STOP_GRACE_MS;
+use crate::words::call::CommandPlan;
+use crate::words::ids::OpId;
+use crate::words::policy::{Confinement, SandboxMode};
+use crate::words::settings::ThreadSettings;
+
+/// The name under which our executable looks at files and applies patches.
+pub const FILES_NAME: &str = "windlass-files";
+
+/// What every start of a child has in common.
+#[derive(Debug)]
+pub struct Starter {
+    /// Our own executable.
+    exe: PathBuf,
+    /// The soft limit of open files that we were started with.
+    nofile: Option<u64>,
+    /// Files whose content no command may read.
+    secrets: Vec<PathBuf>,
+    tmpdir: Option<PathBuf>,
+    /// The environment of commands, before what the sandbox adds.
+    env: Vec<(OsString, OsString)>,
+}
+
+impl Starter {
+    /// `exe` is the path from start-up; it is used only where there is no `/proc`.
+    pub fn new(
+        exe: PathBuf,
+        nofile: Option<u64>,
+        secrets: Vec<PathBuf>,
+        env: Vec<(OsString, OsString)>,
+    ) -> Starter {
+        let own = Path::new("/proc/self/exe");
+        let exe = if own.exists() { own.to_path_buf() } else { exe };
+        let secrets = secrets.iter().filter_map(|path| path.canonicalize().ok()).collect();
+        let tmpdir = std::env::var_os("TMPDIR").filter(|value| !value.is_empty());
+        let tmpdir = tmpdir.and_then(|path| PathBuf::from(path).canonicalize().ok());
+        Starter { exe, nofile, secrets, tmpdir, env }
+    }
+
+    pub fn exe(&self) -> &Path {
+        &self.exe
+    }
+
+    /// Starts a command of the model, its stdout and stderr in one pipe, in the order of arrival.
+    pub fn command(
+        &self,
+        op: OpId,
+        command: &CommandPlan,
+        settings: &ThreadSettings,
+        confinement: Confinement,
+    ) -> io::Result<Child> {
+        let policy = self.policy(settings, confinement);
+        let mut env: Vec<(Vec<u8>, Vec<u8>)> = Vec::with_capacity(self.env.len() + 1);
+        env.extend(self.env.iter().map(|(name, value)| (bytes(name), bytes(value))));
+        if !settings.sandbox.network && settings.sandbox.mode != SandboxMode::DangerFullAccess {
+            env.push((b"CODEX_SANDBOX_NETWORK_DISABLED".to_vec(), b"1".to_vec()));
+        }
+        let argv: Vec<Vec<u8>> =
+            command.argv.iter().map(|word| word.clone().into_bytes()).collect();
+        let program = command.argv.first().cloned().unwrap_or_default();
+        let plan = Plan {
+            policy,
+            program: program.clone().into_bytes(),
+            argv,
+            env,
+            cwd: PathBuf::from(&*command.workdir),
+            pty: false,
+            background: false,
+            grace_ms: STOP_GRACE_MS as u32,
+            nofile: self.nofile,
+        };
+        self.start(op, Purpose::Command, &plan, None, program)
+    }
+
+    /// Starts `windlass-files` with a request. It may look where the thread may look; it may write,
+    /// when it applies a patch, where the thread may write.
+    pub fn files(
+        &self,
+        op: OpId,
+        purpose: Purpose,
+        request: &[u8],
+        settings: &ThreadSettings,
+        confinement: Confinement,
+    ) -> io::Result<Child> {
+        let mut policy = self.policy(settings, confinement);
+        let is_full = settings.sandbox.mode == SandboxMode::DangerFullAccess;
+        if purpose != Purpose::Apply && !is_full {
+            policy.access = Access::ReadOnly;
+        }
+        policy.network = is_full;
+        let plan = Plan {
+            policy,
+            program: bytes(self.exe.as_os_str()),
+            argv: vec![FILES_NAME.into()],
+            env: Vec::new(),
+            cwd: PathBuf::from("/"),
+            pty: false,
+            background: false,
+            grace_ms: STOP_GRACE_MS as u32,
+            nofile: self.nofile,
+        };
+        let input = memory_file(request)?;
+        self.start(op, purpose, &plan, Some(input), FILES_NAME.to_string())
+    }
+
+    fn start(
+        &self,
+        op: OpId,
+        purpose: Purpose,
+        plan: &Plan,
+        stdin: Option<OwnedFd>,
+        program: String,
+    ) -> io::Result<Child> {
+        let (output, output_end) = io::pipe()?;
+        let output = OwnedFd::from(output);
+        set_nonblocking(&output)?;
+        let stdout = OwnedFd::from(output_end);
+        let stderr = stdout.try_clone()?;
+        let stdio = Stdio { stdin, stdout, stderr };
+        let spawned = windlass_sandbox::spawn(&self.exe, plan, stdio)?;
+        Ok(Child::new(op, purpose, spawned, output, program))
+    }
+
+    fn policy(&self, settings: &ThreadSettings, confinement: Confinement) -> Policy {
+        let sandbox = &settings.sandbox;
+        let access = match (confinement, sandbox.mode) {
+            (Confinement::Unconfined, _) | (_, SandboxMode::DangerFullAccess) => Access::Full,
+            (Confinement::Sandboxed, SandboxMode::ReadOnly) => Access::ReadOnly,
+            (Confinement::Sandboxed, SandboxMode::WorkspaceWrite) => Access::WorkspaceWrite,
+        };
+        let mut writable_roots = Vec::new();
+        if access == Access::WorkspaceWrite {
+            let tmp = (!sandbox.exclude_slash_tmp).then(|| PathBuf::from("/tmp"));
+            let tmpdir = self.tmpdir.clone().filter(|_| !sandbox.exclude_tmpdir_env_var);
+            let named = sandbox.writable_roots.iter().chain([&settings.cwd]);
+            let named = named.map(|root| PathBuf::from(&**root));
+            let roots = named.chain(tmp).chain(tmpdir);
+            // A root that does not exist grants nothing.
+            writable_roots.extend(roots.filter_map(|root| root.canonicalize().ok()));
+        }
+        let network = sandbox.network || access == Access::Full;
+        let unreadable = if access == Access::Full { Vec::new() } else { self.secrets.clone() };
+        Policy { access, writable_roots, network, unreadable }
+    }
+}
+
+fn bytes(text: &OsStr) -> Vec<u8> {
+    text.as_bytes().to_vec()
+}
+
+/// A file without a name that holds these bytes, to be read from its start.
+fn memory_file(content: &[u8]) -> io::Result<OwnedFd> {
+    // SAFETY: the name is NUL-terminated.
+    let fd = unsafe { libc::memfd_create(c"windlass-request".as_ptr(), libc::MFD_CLOEXEC) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call above has just made this descriptor, and nobody else knows it.
+    let mut file = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
+    file.write_all(content)?;
+    file.rewind()?;
+    Ok(OwnedFd::from(file))
+}
+
+/// Makes reads of a descriptor of our own return at once.
+pub fn set_nonblocking(fd: &OwnedFd) -> io::Result<()> {
+    let raw = fd.as_raw_fd();
+    // SAFETY: the descriptor is open, and these commands touch no memory.
+    let flags = unsafe { libc::fcntl(raw, libc::F_GETFL) };
+    if flags < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: as above.
+    let set = unsafe { libc::fcntl(raw, libc::F_SETFL, flags | libc::O_NONBLOCK) };
+    if set < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

@@ -1,0 +1,152 @@
+//! Children that run for a call: the table of them.
+//!
+//! Each is started by `launch`, watched through its status and output pipes, and told of once, when
+//! it has ended. Closing a child's control pipe, as happens when it is dropped, ends everything it
+//! started.
+
+pub mod child;
+pub mod launch;
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use mio::Interest;
+
+use crate::core::effect::Stop;
+use crate::core::slots::Slots;
+use crate::host::poller::{Key, Kind, Poller};
+use crate::host::proc::child::{Child, Drained, End, Purpose};
+use crate::limits::{CHILDREN_MAX, OUTPUT_LINGER_MS, READ_BUDGET_BYTES, SCRATCH_BYTES};
+use crate::words::ids::OpId;
+
+/// All children.
+#[derive(Debug)]
+pub struct Children {
+    slots: Slots<Child>,
+    /// Launchers that have closed their status and are about to be gone.
+    unreaped: Vec<i32>,
+    scratch: Box<[u8]>,
+}
+
+impl Default for Children {
+    fn default() -> Children {
+        let scratch = vec![0; SCRATCH_BYTES].into_boxed_slice();
+        Children { slots: Slots::new(CHILDREN_MAX), unreaped: Vec::new(), scratch }
+    }
+}
+
+impl Children {
+    /// Whether one more child may be started.
+    pub fn has_room(&self) -> bool {
+        self.slots.iter().count() < CHILDREN_MAX
+    }
+
+    /// Watches a child that was started.
+    pub fn add(&mut self, poller: &Poller, child: Child) -> io::Result<()> {
+        let put = self.slots.put(|_, _| child);
+        let Some((slot, generation)) = put else {
+            return Err(io::Error::other("too many children run already"));
+        };
+        let Some(child) = self.slots.of(slot, generation) else { return Ok(()) };
+        let watch = |fd: Option<BorrowedFd<'_>>, kind| match fd {
+            Some(fd) => {
+                let key = Key::new(kind, slot, generation);
+                poller.register_fd(fd, key, Interest::READABLE).map(|_| ())
+            }
+            None => Ok(()),
+        };
+        watch(child.status_fd(), Kind::CommandStatus)?;
+        watch(child.output_fd(), Kind::CommandOutput)
+    }
+
+    /// Reads what a child has to say; gives its end once nothing more can come.
+    pub fn on_ready(
+        &mut self,
+        poller: &mut Poller,
+        key: Key,
+        now_ms: u64,
+    ) -> Option<(OpId, Purpose, End)> {
+        let child = self.slots.of_mut(key.slot(), key.generation())?;
+        match key.kind() {
+            Kind::CommandStatus => child.read_status(now_ms, OUTPUT_LINGER_MS),
+            _ => {
+                if child.read_output(&mut self.scratch, READ_BUDGET_BYTES) == Drained::More {
+                    poller.mark_ready(key);
+                }
+            }
+        }
+        self.take_if_ended(key.slot(), key.generation(), now_ms)
+    }
+
+    /// When the output of a child whose status has ended is to be given up.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.slots.iter().filter_map(|child| child.linger_until_ms).min()
+    }
+
+    /// A child whose time to linger is over.
+    pub fn on_deadline(&mut self, now_ms: u64) -> Option<(OpId, Purpose, End)> {
+        let ids: Vec<(u16, u32)> = self.slots.ids().collect();
+        ids.into_iter().find_map(|(slot, generation)| self.take_if_ended(slot, generation, now_ms))
+    }
+
+    fn take_if_ended(
+        &mut self,
+        slot: u16,
+        generation: u32,
+        now_ms: u64,
+    ) -> Option<(OpId, Purpose, End)> {
+        if !self.slots.of(slot, generation)?.has_ended(now_ms) {
+            return None;
+        }
+        let child = self.slots.take(slot, generation)?;
+        self.unreaped.push(child.pid);
+        Some(child.end())
+    }
+
+    /// Stops the child of this op. Returns whether there is one.
+    pub fn stop(&mut self, op: OpId, how: Stop) -> bool {
+        let ids: Vec<(u16, u32)> = self.slots.ids().collect();
+        for (slot, generation) in ids {
+            if let Some(child) = self.slots.of_mut(slot, generation)
+                && child.op == op
+            {
+                child.stop(how);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether launchers are about to be gone.
+    pub fn is_reaping(&self) -> bool {
+        !self.unreaped.is_empty()
+    }
+
+    /// Takes the exit statuses of launchers that have gone, so that none stays a zombie.
+    pub fn reap(&mut self) {
+        self.unreaped.retain(|&pid| !is_reaped(pid));
+    }
+
+    /// Ends everything, and waits for the launchers as long as `until` says.
+    pub fn end_all(&mut self, mut wait: impl FnMut() -> bool) {
+        let ids: Vec<(u16, u32)> = self.slots.ids().collect();
+        for (slot, generation) in ids {
+            if let Some(child) = self.slots.take(slot, generation) {
+                self.unreaped.push(child.pid);
+            }
+        }
+        self.reap();
+        while !self.unreaped.is_empty() && wait() {
+            self.reap();
+        }
+    }
+}
+
+/// Whether the process is gone, without waiting for it.
+fn is_reaped(pid: i32) -> bool {
+    let mut status = 0;
+    // SAFETY: `status` is a valid place for the call to write to.
+    let reaped = unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) };
+    // An error means that there is no such child: somebody reaped it already.
+    reaped != 0
+}

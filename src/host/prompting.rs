@@ -1,0 +1,131 @@
+//! From the command line and stdin to the prompt, and from the prompt to a thread that has it.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+
+use crate::core::input::Input;
+use crate::fronts::exec::prompt::compose;
+use crate::fronts::visible;
+use crate::host::poller::{Key, Kind};
+use crate::host::stdin::{Asked, Ending, Progress, Stdin};
+use crate::host::stdio::Watch;
+use crate::host::{FRONT, Host, clock, images};
+use crate::limits::READ_BUDGET_BYTES;
+use crate::words::command::Command;
+use crate::words::item::Part;
+
+/// How far the prompt has come.
+#[derive(Debug)]
+pub struct Prompting {
+    /// The prompt of the command line; `-` is not one.
+    pub argument: Option<Box<str>>,
+    pub images: Vec<PathBuf>,
+    pub asked: Asked,
+    /// Opens the thread once there is a prompt for it.
+    pub opening: Option<Command>,
+    pub stage: Stage,
+}
+
+#[derive(Debug)]
+pub enum Stage {
+    NotBegun,
+    Reading(Stdin),
+    /// The thread is being opened.
+    Opening(Vec<Part>),
+    /// The thread has it.
+    Given,
+    /// There is no prompt, and so nothing to do.
+    Failed,
+}
+
+const STDIN: Key = Key::new(Kind::Stdin, 0, 0);
+
+impl Prompting {
+    pub fn next_deadline(&self) -> Option<u64> {
+        match &self.stage {
+            Stage::Reading(stdin) => stdin.next_deadline(),
+            Stage::NotBegun | Stage::Opening(_) | Stage::Given | Stage::Failed => None,
+        }
+    }
+}
+
+impl Host {
+    pub(crate) fn begin_prompting(&mut self) -> io::Result<()> {
+        // SAFETY: descriptor 0 is open: the program's first act is to see to that.
+        let fd = unsafe { BorrowedFd::borrow_raw(0) };
+        let stdin = Stdin::open(fd, self.prompting.asked, clock::mono_ms())?;
+        match stdin.register(self.poller.registry(), STDIN.token())? {
+            Watch::Events | Watch::AlwaysReady => self.poller.mark_ready(STDIN),
+        }
+        self.prompting.stage = Stage::Reading(stdin);
+        Ok(())
+    }
+
+    pub(crate) fn on_stdin(&mut self) {
+        let now_ms = clock::mono_ms();
+        let Stage::Reading(stdin) = &mut self.prompting.stage else { return };
+        let progress = stdin.advance(now_ms, READ_BUDGET_BYTES);
+        while let Some(notice) = stdin.notice(now_ms) {
+            let line = format!("{}\n", visible::line(&notice.to_string()));
+            self.seam.output.stderr.extend_from_slice(line.as_bytes());
+        }
+        match progress {
+            Progress::Waiting => {}
+            Progress::Spent => self.poller.mark_ready(STDIN),
+            Progress::Ended(ending) => {
+                stdin.deregister(self.poller.registry());
+                self.on_stdin_ended(ending);
+            }
+        }
+    }
+
+    pub(crate) fn on_prompting_deadline(&mut self, now_ms: u64) {
+        if self.prompting.next_deadline().is_some_and(|at_ms| at_ms <= now_ms) {
+            self.on_stdin();
+        }
+    }
+
+    fn on_stdin_ended(&mut self, ending: Ending) {
+        let input = match ending {
+            Ending::Text(text) => Some(text),
+            Ending::Absent(_) => None,
+            Ending::Failed(error) => return self.fail_prompting(&error.to_string()),
+        };
+        let prompting = &mut self.prompting;
+        match compose(prompting.argument.as_deref(), input.as_deref()) {
+            Ok(text) => {
+                let mut parts: Vec<Part> =
+                    prompting.images.iter().map(|path| images::part(path)).collect();
+                parts.push(Part::Text(text.into()));
+                prompting.stage = Stage::Opening(parts);
+                if let Some(command) = prompting.opening.take() {
+                    self.seam.feed(Input::Command { front: FRONT, command });
+                }
+            }
+            Err(error) => self.fail_prompting(&error.to_string()),
+        }
+    }
+
+    /// Gives the prompt to the thread as soon as it is open.
+    pub(crate) fn prompt_thread(&mut self) {
+        let Some(thread) = self.seam.thread else { return };
+        if !matches!(self.prompting.stage, Stage::Opening(_)) {
+            return;
+        }
+        if let Stage::Opening(parts) = std::mem::replace(&mut self.prompting.stage, Stage::Given) {
+            let command = Command::Prompt { thread, parts };
+            self.seam.feed(Input::Command { front: FRONT, command });
+        }
+    }
+
+    pub(crate) fn fail_prompting(&mut self, message: &str) {
+        self.prompting.stage = Stage::Failed;
+        let line = format!("error: {}\n", visible::line(message));
+        self.seam.output.stderr.extend_from_slice(line.as_bytes());
+    }
+
+    pub(crate) fn has_no_prompt(&self) -> bool {
+        matches!(self.prompting.stage, Stage::Failed)
+    }
+}

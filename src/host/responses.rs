@@ -1,0 +1,256 @@
+//! Responses that are coming in: HTTP bytes to events of the model.
+//!
+//! One entry for each exchange with a provider. It lends the request's body to the exchange,
+//! segment by segment, and turns what comes back into inputs for the machine: events of a stream,
+//! or one failure.
+
+use std::fmt::Write as _;
+
+use crate::core::input::Input;
+use crate::host::clock;
+use crate::host::net::{Caller, ExchangeId, NetEvent, NetFailure};
+use crate::host::recorder::Recording;
+use crate::host::seam::Seam;
+use crate::limits::ERROR_BODY_BYTES_MAX;
+use crate::wire::http::Head;
+use crate::wire::responses::decode::Decoder;
+use crate::wire::responses::encode::Cursor;
+use crate::wire::responses::errors::{self, Calendar};
+use crate::wire::sse::Events;
+use crate::words::ids::OpId;
+use crate::words::model::{FailureKind, ModelEvent, ModelFailure};
+
+/// Everything that is coming in.
+#[derive(Default, Debug)]
+pub struct Responses {
+    live: Vec<Response>,
+}
+
+/// One response.
+#[derive(Debug)]
+struct Response {
+    op: OpId,
+    exchange: ExchangeId,
+    cursor: Cursor,
+    sent_bytes: u64,
+    decoder: Decoder,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Nothing has come yet.
+    Asked,
+    Streaming(Events),
+    /// The provider refused; its reasons are collected.
+    Refused {
+        head: Box<Refusal>,
+        body: Vec<u8>,
+    },
+    /// The model's part is over; the exchange may still end properly.
+    Over,
+}
+
+#[derive(Debug)]
+struct Refusal {
+    status: u16,
+    headers: Vec<(Box<str>, Box<str>)>,
+}
+
+impl Responses {
+    /// Watches a response that was asked for.
+    pub fn add(&mut self, op: OpId, exchange: ExchangeId, calls_count: u32) {
+        self.live.push(Response {
+            op,
+            exchange,
+            cursor: Cursor::default(),
+            sent_bytes: 0,
+            decoder: Decoder::new(calls_count),
+            stage: Stage::Asked,
+        });
+    }
+
+    /// Forgets the response to this op; gives the exchange that is to be cancelled.
+    pub fn take(&mut self, op: OpId) -> Option<ExchangeId> {
+        let index = self.live.iter().position(|response| response.op == op)?;
+        Some(self.live.swap_remove(index).exchange)
+    }
+
+    /// The exchanges that are going on.
+    pub fn exchanges(&self) -> impl Iterator<Item = ExchangeId> + '_ {
+        self.live.iter().map(|response| response.exchange)
+    }
+
+    fn of(&mut self, owner: u64) -> Option<&mut Response> {
+        self.live.iter_mut().find(|response| response.op.packed() == owner)
+    }
+}
+
+/// What the exchanges talk to.
+#[derive(Debug)]
+pub struct Ear<'a> {
+    pub responses: &'a mut Responses,
+    pub seam: &'a mut Seam,
+    pub recording: &'a mut Option<Recording>,
+}
+
+impl Caller for Ear<'_> {
+    fn body(&mut self, owner: u64, offset_bytes: u64, out: &mut Vec<u8>) {
+        let Some(response) = self.responses.of(owner) else { return };
+        let Some(view) = self.seam.agent.request_view(response.op) else { return };
+        if offset_bytes == 0 {
+            response.cursor = Cursor::default();
+            response.sent_bytes = 0;
+        }
+        let before = out.len();
+        while out.len() == before && response.cursor.next(&view, out) {}
+        response.sent_bytes += (out.len() - before) as u64;
+    }
+
+    fn told(&mut self, owner: u64, event: NetEvent<'_>) {
+        let Some(response) = self.responses.of(owner) else { return };
+        let op = response.op;
+        match event {
+            NetEvent::Head(head) => self.on_head(owner, head),
+            NetEvent::Body(piece) => self.on_body(owner, piece),
+            NetEvent::End => {
+                let failure = self.on_end(owner);
+                self.responses.take(op);
+                if let Some(failure) = failure {
+                    self.fail(op, failure);
+                }
+            }
+            NetEvent::Failed(failure) => {
+                let over = matches!(response.stage, Stage::Over);
+                let failure = unreachable(&failure, matches!(response.stage, Stage::Asked));
+                self.responses.take(op);
+                if !over {
+                    self.fail(op, failure);
+                }
+            }
+        }
+    }
+}
+
+impl Ear<'_> {
+    fn fail(&mut self, op: OpId, failure: ModelFailure) {
+        let event = ModelEvent::Failed(failure);
+        if let Some(recording) = self.recording {
+            recording.heard(op, &event);
+        }
+        self.seam.feed(Input::Model { op, event });
+    }
+
+    fn on_head(&mut self, owner: u64, head: &Head) {
+        let Some(response) = self.responses.of(owner) else { return };
+        let op = response.op;
+        let is_stream = errors::is_stream(head.header("content-type"));
+        response.stage = if head.status() / 100 == 2 && is_stream {
+            Stage::Streaming(Events::default())
+        } else {
+            let kept = head.headers().map(|(name, value)| (name.into(), value.into()));
+            let refusal = Refusal { status: head.status(), headers: kept.collect() };
+            Stage::Refused { head: Box::new(refusal), body: Vec::new() }
+        };
+        if let Some(limits) = errors::rate_limits(&|name| head.header(name)) {
+            self.seam.feed(Input::Model { op, event: ModelEvent::Limits(limits) });
+        }
+    }
+
+    fn on_body(&mut self, owner: u64, piece: &[u8]) {
+        let Ear { responses, seam, recording } = self;
+        let Some(response) = responses.of(owner) else { return };
+        let op = response.op;
+        match &mut response.stage {
+            Stage::Asked | Stage::Over => {}
+            Stage::Refused { body, .. } => {
+                let room = ERROR_BODY_BYTES_MAX.saturating_sub(body.len());
+                body.extend_from_slice(&piece[..room.min(piece.len())]);
+            }
+            Stage::Streaming(events) => {
+                events.push(piece);
+                let decoder = &mut response.decoder;
+                let mut wrong = None;
+                while let Some(event) = events.pull() {
+                    match event {
+                        Ok(event) => {
+                            decoder.push_event(event.data.as_bytes(), &mut |event| {
+                                if let Some(recording) = recording {
+                                    recording.heard(op, &event);
+                                }
+                                seam.feed(Input::Model { op, event });
+                            });
+                        }
+                        Err(error) => {
+                            wrong = Some(error);
+                            break;
+                        }
+                    }
+                }
+                if decoder.ended() {
+                    response.stage = Stage::Over;
+                } else if let Some(error) = wrong {
+                    response.stage = Stage::Over;
+                    let text = format!("the provider's stream makes no sense: {error}");
+                    self.fail(op, ModelFailure::new(FailureKind::Stream, text));
+                }
+            }
+        }
+    }
+
+    /// What the end of the exchange means to the response.
+    fn on_end(&mut self, owner: u64) -> Option<ModelFailure> {
+        let response = self.responses.of(owner)?;
+        match &response.stage {
+            Stage::Over => None,
+            Stage::Asked | Stage::Streaming(_) => Some(ModelFailure::new(
+                FailureKind::Stream,
+                "stream disconnected before completion: it closed before response.completed",
+            )),
+            Stage::Refused { head, body } => {
+                let now_s = clock::wall_ms() / 1000;
+                let calendar = Calendar { now_s, local: local_time };
+                let header = |name: &str| {
+                    let found =
+                        head.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+                    found.map(|(_, value)| &**value)
+                };
+                let failure = errors::refused(head.status, &header, body, &calendar);
+                if let Some(recording) = self.recording {
+                    recording.refused(response.op, head.status, body);
+                }
+                Some(failure)
+            }
+        }
+    }
+}
+
+/// Seconds since 1970 as people here read them.
+fn local_time(unix_s: u64) -> errors::LocalTime {
+    match clock::local_time(unix_s.saturating_mul(1000)) {
+        Some(local) => errors::LocalTime {
+            year: i64::from(local.year),
+            month: local.month,
+            day: local.day,
+            hour: local.hour,
+            minute: local.minute,
+        },
+        None => errors::LocalTime::utc(unix_s),
+    }
+}
+
+/// A connection that failed, before or after the provider was heard.
+fn unreachable(failure: &NetFailure, is_unheard: bool) -> ModelFailure {
+    let mut text = String::new();
+    // Writing into a string cannot fail.
+    let _ = write!(text, "{failure}");
+    let kind = match failure {
+        NetFailure::Redirected { .. } => FailureKind::Refused,
+        _ if is_unheard => FailureKind::Unreachable,
+        _ => {
+            text.insert_str(0, "stream disconnected before completion: ");
+            FailureKind::Stream
+        }
+    };
+    ModelFailure::new(kind, text)
+}

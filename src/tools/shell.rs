@@ -1,0 +1,78 @@
+//! Runs a command to its end: `shell`, `shell_command`, `container.exec`, `local_shell`.
+//!
+//! A command that does nothing but apply a patch is planned as a patch, so that it is judged and
+//! told as one.
+
+use crate::limits::{COMMAND_TIMEOUT_MS, COMMAND_TIMEOUT_MS_MAX};
+use crate::tools::arguments::{Arguments, CommandArgument, required};
+use crate::tools::patch::{self, Intercepted};
+use crate::words::call::{Answer, CallAsked, CommandPlan, Escalation, PatchPlan, Plan};
+use crate::words::settings::ThreadSettings;
+
+/// A command given as an argument vector; executed as it is.
+pub fn plan_argv(asked: &CallAsked, settings: &ThreadSettings) -> Result<Plan, Answer> {
+    plan(asked, settings)
+}
+
+/// A command given as one line for the user's shell.
+pub fn plan_line(asked: &CallAsked, settings: &ThreadSettings) -> Result<Plan, Answer> {
+    plan(asked, settings)
+}
+
+fn plan(asked: &CallAsked, settings: &ThreadSettings) -> Result<Plan, Answer> {
+    let arguments = Arguments::parse(&asked.arguments)?;
+    let argv: Vec<String> = match required(arguments.command, "command")? {
+        CommandArgument::Argv(argv) => argv,
+        CommandArgument::Line(line) => vec![settings.shell.to_string(), "-lc".to_string(), line],
+    };
+    if argv.first().is_none_or(|program| program.is_empty()) {
+        return Err(Answer::failure("the command's arguments are empty"));
+    }
+    if argv.iter().any(|word| word.contains('\0')) {
+        return Err(Answer::failure("a command cannot hold a NUL character"));
+    }
+    let asked_for = arguments.workdir.or(arguments.working_directory);
+    let workdir = joined(&settings.cwd, asked_for.as_deref().unwrap_or(""));
+    if let Some(intercepted) = patch::as_patch(&argv) {
+        return patch_plan(intercepted, &workdir);
+    }
+    let escalated = arguments.with_escalated_permissions == Some(true)
+        || arguments.sandbox_permissions.as_deref() == Some("require_escalated");
+    let justification = arguments.justification.map(Into::into);
+    Ok(Plan::Command(CommandPlan {
+        argv,
+        workdir: workdir.into(),
+        timeout_ms: timeout_ms(arguments.timeout_ms),
+        escalation: escalated.then_some(Escalation { justification }),
+    }))
+}
+
+fn patch_plan(intercepted: Intercepted, workdir: &str) -> Result<Plan, Answer> {
+    match intercepted {
+        Intercepted::Patch(call) => Ok(Plan::Patch(PatchPlan {
+            patch: call.body.into(),
+            workdir: joined(workdir, call.workdir.as_deref().unwrap_or("")).into(),
+        })),
+        Intercepted::Bare => Err(Answer::failure(
+            "this is a patch without a command; call apply_patch with it, or run \
+             [\"apply_patch\", PATCH]",
+        )),
+    }
+}
+
+/// Models send whole numbers, fractions and nonsense; what is no time at all means the usual one.
+fn timeout_ms(asked: Option<f64>) -> u64 {
+    match asked {
+        Some(ms) if ms >= 1.0 => (ms as u64).min(COMMAND_TIMEOUT_MS_MAX),
+        Some(_) | None => COMMAND_TIMEOUT_MS,
+    }
+}
+
+/// The path seen from a directory.
+fn joined(directory: &str, path: &str) -> String {
+    match path {
+        "" => directory.to_string(),
+        path if path.starts_with('/') => path.to_string(),
+        path => format!("{}/{path}", directory.trim_end_matches('/')),
+    }
+}

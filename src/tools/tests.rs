@@ -1,0 +1,97 @@
+//! What becomes of calls, by a table.
+
+use super::*;
+use crate::words::call::CommandPlan;
+
+fn settings() -> ThreadSettings {
+    crate::words::samples::settings()
+}
+
+fn asked(kind: CallKind, name: &str, arguments: &str) -> CallAsked {
+    CallAsked {
+        kind,
+        call_id: "c".into(),
+        name: name.into(),
+        arguments: arguments.into(),
+        id: None,
+    }
+}
+
+fn check(name: &str, arguments: &str, expected: &str) {
+    let plan = plan(&asked(CallKind::Function, name, arguments), &settings());
+    let told = match plan {
+        Plan::Answered(answer) => answer.text().to_string(),
+        Plan::Command(CommandPlan { argv, workdir, timeout_ms, escalation }) => {
+            format!("{} in {workdir} for {timeout_ms} {}", argv.join(" "), escalation.is_some())
+        }
+        Plan::Patch(patch) => format!("patch in {}", patch.workdir),
+        Plan::Tasks { tasks, .. } => format!("{} tasks", tasks.len()),
+        Plan::Look(look) => format!("{look:?}"),
+    };
+    assert!(told.starts_with(expected), "{name} {arguments}: {told}");
+}
+
+#[test]
+fn every_offered_tool_is_one_that_is_handled() {
+    for spec in offered(&settings()) {
+        assert!(TOOLS.iter().any(|tool| tool.names.contains(&spec.name)), "{}", spec.name);
+    }
+}
+
+#[test]
+fn commands_are_planned_as_they_were_asked() {
+    check("shell", r#"{"command":["ls","-l"]}"#, "ls -l in /w for 10000 false");
+    check("container.exec", r#"{"command":["ls"],"workdir":"a"}"#, "ls in /w/a for 10000");
+    check("shell", r#"{"command":["ls"],"workdir":"/a","timeout_ms":5}"#, "ls in /a for 5");
+    check("shell", r#"{"command":["ls"],"timeout":7.9}"#, "ls in /w for 7");
+    check("shell", r#"{"command":["ls"],"timeout_ms":1e300}"#, "ls in /w for 3600000");
+    check("shell", r#"{"command":["ls"],"timeout_ms":-1}"#, "ls in /w for 10000");
+    check("shell_command", r#"{"command":"ls | wc"}"#, "/bin/sh -lc ls | wc in /w");
+    check(
+        "shell",
+        r#"{"command":["ls"],"sandbox_permissions":"require_escalated"}"#,
+        "ls in /w for 10000 true",
+    );
+    check(
+        "shell",
+        r#"{"command":["ls"],"with_escalated_permissions":true}"#,
+        "ls in /w for 10000 true",
+    );
+}
+
+#[test]
+fn calls_that_make_no_sense_are_answered() {
+    check("shell", "{", "failed to parse function arguments: EOF");
+    check("shell", "", "failed to parse function arguments: missing field `command`");
+    check("shell", r#"{"command":[]}"#, "the command's arguments are empty");
+    check("shell", r#"{"command":["a\u0000"]}"#, "a command cannot hold a NUL");
+    check("shell", r#"{"command":7}"#, "failed to parse function arguments");
+    check("nonsense", "{}", "unsupported call: nonsense");
+    check("update_plan", r#"{"plan":[{"step":"a","status":"soon"}]}"#, "failed to parse");
+    let custom = plan(&asked(CallKind::Custom, "shell", "x"), &settings());
+    assert_eq!(custom, Plan::Answered(Answer::failure("unsupported custom tool call: shell")));
+}
+
+#[test]
+fn a_command_that_only_patches_is_a_patch() {
+    check(
+        "shell",
+        r#"{"command":["apply_patch","*** Begin Patch\n*** End Patch"]}"#,
+        "patch in /w",
+    );
+    check(
+        "shell",
+        r#"{"command":["bash","-lc","cd sub && apply_patch <<'EOF'\n*** Begin Patch\n*** End Patch\nEOF\n"]}"#,
+        "patch in /w/sub",
+    );
+    check("shell", r#"{"command":["*** Begin Patch\n*** End Patch"]}"#, "this is a patch without");
+    check("apply_patch", r#"{"input":"*** Begin Patch"}"#, "patch in /w");
+}
+
+#[test]
+fn a_plan_that_is_too_long_is_refused() {
+    let step = r#"{"step":"a","status":"pending"}"#;
+    let steps = vec![step; TASKS_MAX].join(",");
+    check("update_plan", &format!(r#"{{"plan":[{steps}]}}"#), &format!("{TASKS_MAX} tasks"));
+    check("update_plan", &format!(r#"{{"plan":[{steps},{step}]}}"#), "a plan has at most");
+}

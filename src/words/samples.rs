@@ -1,0 +1,35 @@
+//! Data that tests of several rooms begin with.
+
+use std::borrow::Cow;
+
+use crate::words::policy::{ApprovalPolicy, SandboxMode, SandboxPolicy};
+use crate::words::settings::{
+    PatchForm, ReasoningSettings, ShellForm, ThreadSettings, ToolSettings,
+};
+
+/// Settings of a thread in `/w` that offers every tool and asks nobody.
+pub(crate) fn settings() -> ThreadSettings {
+    ThreadSettings {
+        model: "model".into(),
+        provider: "provider".into(),
+        cwd: "/w".into(),
+        approval: ApprovalPolicy::Never,
+        sandbox: SandboxPolicy::of(SandboxMode::WorkspaceWrite),
+        shell: "/bin/sh".into(),
+        instructions: Cow::Borrowed("instructions"),
+        developer_instructions: None,
+        project_notes: None,
+        reasoning: ReasoningSettings::default(),
+        verbosity: None,
+        output_schema: None,
+        context_window: None,
+        parallel_tool_calls: true,
+        tools: ToolSettings { shell: ShellForm::Argv, patch: PatchForm::Freeform, files: true },
+        request_retries_max: 4,
+        stream_retries_max: 5,
+        stream_idle_ms: 300_000,
+        stored_by_provider: false,
+        source: "exec",
+        originator: "test".into(),
+    }
+}
