@@ -5,6 +5,9 @@
 
 use crate::words::settings::{PatchForm, ShellForm, Verbosity};
 
+/// What stands for a model where a recording answers.
+pub const RECORDED_MODEL: &str = "recording";
+
 /// The model that is asked when nobody names one.
 pub const DEFAULT_MODEL: &str = "gpt-5.1-codex";
 

@@ -210,7 +210,7 @@ fn model(
     provider: &Provider,
 ) -> Result<Box<str>, ConfigError> {
     if invocation.verb == Verb::Demo {
-        return Ok(models::DEFAULT_MODEL.into());
+        return Ok(models::RECORDED_MODEL.into());
     }
     let configured = match invocation.oss {
         true => layers.overridden(&["model"]),
