@@ -246,6 +246,8 @@ fn unreachable(failure: &NetFailure, is_unheard: bool) -> ModelFailure {
     let _ = write!(text, "{failure}");
     let kind = match failure {
         NetFailure::Redirected { .. } => FailureKind::Refused,
+        // A certificate that is not trusted now will not be trusted in a second.
+        NetFailure::Tls { .. } => FailureKind::Setup,
         _ if is_unheard => FailureKind::Unreachable,
         _ => {
             text.insert_str(0, "stream disconnected before completion: ");

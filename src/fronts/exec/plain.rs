@@ -295,7 +295,10 @@ impl Plain {
         }
         let usage = self.total.as_ref().unwrap_or(usage);
         let tokens = usage.input.saturating_sub(usage.cached_input).saturating_add(usage.output);
-        self.block("tokens used", Ink::Faint, &thousands(tokens), Ink::Plain, &mut out.stderr);
+        if tokens > 0 {
+            let text = thousands(tokens);
+            self.block("tokens used", Ink::Faint, &text, Ink::Plain, &mut out.stderr);
+        }
         if *how == Ended::Completed
             && let Some(text) = last_message
         {
