@@ -5,8 +5,11 @@
 use std::fs;
 use std::path::Path;
 
+/// The body of a fuzz target.
+type Target = fn(&[u8]);
+
 /// Each corpus and what it is fed to; the same functions that the fuzz targets call.
-const TARGETS: [(&str, fn(&[u8])); 11] = [
+const TARGETS: [(&str, Target); 11] = [
     ("clip", windlass::tools::clip::fuzz),
     ("command_line", windlass::tools::command_line::fuzz),
     ("http", windlass::wire::http::fuzz_cuts),
