@@ -1,1 +1,284 @@
 //! The machine at its own cut: inputs in, effects out.
+
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    clippy::needless_borrowed_reference,
+    dead_code,
+    unused_imports
+)]
+
+use std::borrow::Cow;
+
+use crate::core::Agent;
+use crate::core::effect::{Audience, Effect, Effects};
+use crate::core::input::{CommandEnded, CommandResult, Input, Lost, Now};
+use crate::words::call::{CallAsked, CallKind};
+use crate::words::command::{Command, Refusal};
+use crate::words::event::{Ended, Event, Failed};
+use crate::words::ids::{CallId, FrontId, ItemIndex, OpId, ThreadId};
+use crate::words::item::{Item, Message, Part, Role};
+use crate::words::model::{FailureKind, ModelEvent, ModelFailure};
+use crate::words::policy::{ApprovalPolicy, Decision, SandboxMode, SandboxPolicy};
+use crate::words::record::Record;
+use crate::words::settings::{
+    OpeningFacts, PatchForm, ReasoningSettings, ShellForm, ThreadSettings, ToolSettings,
+};
+
+mod found;
+
+/// Settings of a thread in `/w` that offers every tool and asks nobody.
+pub(crate) fn settings() -> ThreadSettings {
+    ThreadSettings {
+        model: "model".into(),
+        provider: "provider".into(),
+        cwd: "/w".into(),
+        approval: ApprovalPolicy::Never,
+        sandbox: SandboxPolicy::of(SandboxMode::WorkspaceWrite),
+        shell: "/bin/sh".into(),
+        instructions: Cow::Borrowed("instructions"),
+        developer_instructions: None,
+        project_notes: None,
+        reasoning: ReasoningSettings::default(),
+        verbosity: None,
+        output_schema: None,
+        context_window: None,
+        parallel_tool_calls: true,
+        tools: ToolSettings { shell: ShellForm::Argv, patch: PatchForm::Freeform, files: true },
+        request_retries_max: 4,
+        stream_retries_max: 5,
+        stream_idle_ms: 300_000,
+        stored_by_provider: false,
+        source: "exec",
+        originator: "test".into(),
+    }
+}
+
+/// An agent with one thread, and what its last input led to.
+struct Story {
+    agent: Agent,
+    now_ms: u64,
+    thread: ThreadId,
+    effects: Vec<Effect>,
+}
+
+impl Story {
+    fn new(settings: ThreadSettings) -> Story {
+        let mut story = Story {
+            agent: Agent::new(7),
+            now_ms: 1_000,
+            thread: ThreadId { slot: 0, generation: 0 },
+            effects: Vec::new(),
+        };
+        story.command(Command::Start { settings: Box::new(settings) });
+        story
+    }
+
+    /// A thread whose first request is being answered.
+    fn asked(settings: ThreadSettings) -> (Story, OpId) {
+        let mut story = Story::new(settings);
+        story.prompt("do it");
+        let op = story.open_op();
+        story.feed(Input::Opened { op, facts: OpeningFacts::default() });
+        let op = story.request_op();
+        (story, op)
+    }
+
+    /// A thread whose first response asked for these calls.
+    fn calling(settings: ThreadSettings, calls: Vec<CallAsked>) -> Story {
+        let (mut story, op) = Story::asked(settings);
+        for call in calls {
+            story.say(op, ModelEvent::ItemDone(Item::Call(call)));
+        }
+        story.say(op, ModelEvent::Completed { usage: None });
+        story
+    }
+
+    fn feed(&mut self, input: Input<'_>) {
+        let now = Now { mono_ms: self.now_ms, wall_ms: 1_700_000_000_000 + self.now_ms };
+        let mut effects = Effects::default();
+        self.agent.handle(now, input, &mut effects);
+        self.agent.check();
+        self.effects.clear();
+        while let Some(effect) = effects.pull() {
+            self.effects.push(effect);
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        self.feed(Input::Command { front: FrontId(0), command });
+    }
+
+    fn prompt(&mut self, text: &str) {
+        let parts = vec![Part::Text(text.into())];
+        self.command(Command::Prompt { thread: self.thread, parts });
+    }
+
+    fn interrupt(&mut self) {
+        self.command(Command::Interrupt { thread: self.thread });
+    }
+
+    fn answer(&mut self, call: u32, decision: Decision) {
+        self.command(Command::Answer { thread: self.thread, call: CallId(call), decision });
+    }
+
+    fn say(&mut self, op: OpId, event: ModelEvent<'_>) {
+        self.feed(Input::Model { op, event });
+    }
+
+    fn fail(&mut self, op: OpId, kind: FailureKind) {
+        self.say(op, ModelEvent::Failed(ModelFailure::new(kind, "as told")));
+    }
+
+    fn exit(&mut self, op: OpId, code: i32) {
+        let ended = CommandEnded::Exited { code };
+        let end = CommandResult { ended, output: "out".into(), lines_total: None };
+        self.feed(Input::Exited { op, end });
+    }
+
+    /// Lets the next deadline come.
+    fn wait(&mut self) {
+        let at_ms = self.agent.next_deadline().expect("something is waited for");
+        assert!(at_ms >= self.now_ms, "deadlines are ahead");
+        self.now_ms = at_ms;
+        self.feed(Input::Deadline);
+    }
+
+    /// The last batch could not be recorded, from this of its records on.
+    fn lose_from(&mut self, index: usize) {
+        let mut lost = Lost { meta: false, items_from: None };
+        let records: Vec<&Record> = self.records();
+        assert!(index < records.len(), "there is such a record");
+        for record in &records[index..] {
+            match record {
+                Record::Meta => lost.meta = true,
+                Record::Item(item) => lost.items_from = lost.items_from.or(Some(*item)),
+                _ => {}
+            }
+        }
+        let (thread, message) = (self.thread, "disk full".into());
+        self.feed(Input::AppendFailed { thread, lost, message });
+    }
+
+    fn records(&self) -> Vec<&Record> {
+        let record = |effect| match effect {
+            &Effect::Append { ref record, .. } => Some(record),
+            _ => None,
+        };
+        self.effects.iter().filter_map(record).collect()
+    }
+
+    fn events(&self) -> Vec<&Event> {
+        let event = |effect| match effect {
+            &Effect::Notify { ref event, .. } => Some(event),
+            _ => None,
+        };
+        self.effects.iter().filter_map(event).collect()
+    }
+
+    fn tells(&self, what: impl Fn(&Event) -> bool) -> bool {
+        self.events().into_iter().any(what)
+    }
+
+    fn does(&self, what: impl Fn(&Effect) -> bool) -> bool {
+        self.effects.iter().any(what)
+    }
+
+    fn refused(&self) -> Option<Refusal> {
+        self.events().into_iter().find_map(|event| match event {
+            Event::Refused { refusal } => Some(*refusal),
+            _ => None,
+        })
+    }
+
+    fn ended(&self) -> Option<&Ended> {
+        self.events().into_iter().find_map(|event| match event {
+            Event::TurnEnded { how, .. } => Some(how),
+            _ => None,
+        })
+    }
+
+    /// What failed the turn that ended.
+    fn failed(&self) -> Option<Failed> {
+        match self.ended()? {
+            Ended::Failed { kind, .. } => Some(*kind),
+            Ended::Completed | Ended::Interrupted => None,
+        }
+    }
+
+    fn op(&self, of: impl Fn(&Effect) -> Option<OpId>) -> OpId {
+        let found = self.effects.iter().find_map(of);
+        found.unwrap_or_else(|| panic!("not among {:?}", self.effects))
+    }
+
+    fn open_op(&self) -> OpId {
+        self.op(|effect| match effect {
+            Effect::Open { op, .. } => Some(*op),
+            _ => None,
+        })
+    }
+
+    fn request_op(&self) -> OpId {
+        self.op(|effect| match effect {
+            Effect::Request { op, .. } => Some(*op),
+            _ => None,
+        })
+    }
+
+    fn spawn_op(&self) -> OpId {
+        self.op(|effect| match effect {
+            Effect::Spawn { op, .. } => Some(*op),
+            _ => None,
+        })
+    }
+
+    fn look_ops(&self) -> Vec<OpId> {
+        let look = |effect: &Effect| match effect {
+            Effect::Look { op, .. } => Some(*op),
+            _ => None,
+        };
+        self.effects.iter().filter_map(look).collect()
+    }
+
+    fn items(&self) -> &[Item] {
+        self.agent.items(self.thread)
+    }
+
+    /// The texts of the outputs in the history, in order.
+    fn outputs(&self) -> Vec<&str> {
+        let output = |item| match item {
+            &Item::Output(ref output) => Some(output.answer.text()),
+            _ => None,
+        };
+        self.items().iter().filter_map(output).collect()
+    }
+}
+
+fn said(text: &str) -> ModelEvent<'static> {
+    ModelEvent::ItemDone(Item::Message(Message::text(Role::Assistant, text)))
+}
+
+fn completed() -> ModelEvent<'static> {
+    ModelEvent::Completed { usage: None }
+}
+
+fn call(call_id: &str, name: &str, arguments: &str) -> CallAsked {
+    CallAsked {
+        kind: CallKind::Function,
+        call_id: call_id.into(),
+        name: name.into(),
+        arguments: arguments.into(),
+        id: None,
+    }
+}
+
+fn shell(call_id: &str, argv: &str) -> CallAsked {
+    call(call_id, "shell", &format!(r#"{{"command":{argv}}}"#))
+}
+
+fn look(call_id: &str) -> CallAsked {
+    call(call_id, "read_file", r#"{"file_path":"/w/a"}"#)
+}
+
+fn patch(call_id: &str) -> CallAsked {
+    CallAsked { kind: CallKind::Custom, ..call(call_id, "apply_patch", "*** Begin Patch") }
+}
