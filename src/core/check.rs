@@ -23,6 +23,10 @@ impl Agent {
                 assert_eq!(owner.map(|owner| owner.thread), Some(thread.id));
                 assert!(waited.insert(op), "one wait for each op");
             }
+            assert!(
+                !thread.is_closed() || self.last == Some(thread.id),
+                "a thread that has closed is gone with the next input"
+            );
             check_thread(thread);
         }
         assert_eq!(self.ops.iter().count(), waited.len(), "what is in progress is waited for");
@@ -40,10 +44,6 @@ fn awaited_ops(thread: &Thread) -> Vec<OpId> {
 fn check_thread(thread: &Thread) {
     assert!(thread.prompts.len() <= PROMPTS_WAITING_MAX, "waiting prompts are bounded");
     assert!(thread.approvals.count() <= APPROVALS_REMEMBERED_MAX, "approvals are bounded");
-    assert!(
-        thread.phase != Phase::Closing || thread.turn.is_some(),
-        "a closing thread without a turn is gone"
-    );
     let items = thread.history.items();
     let bytes: u64 = items.iter().map(Item::bytes).sum();
     assert_eq!(thread.history.bytes(), bytes, "bytes are counted");

@@ -52,6 +52,8 @@ pub struct Agent {
     ops: Ops,
     prng: Prng,
     threads_count: u32,
+    /// The thread of the last input: whether its batch could be recorded shows with the next.
+    last: Option<ThreadId>,
 }
 
 /// What a thread works with while it handles one input.
@@ -71,11 +73,17 @@ impl Agent {
             ops: Ops::default(),
             prng: Prng::new(seed),
             threads_count: 0,
+            last: None,
         }
     }
 
     /// Takes what happened; what is to be done about it is added to `out`.
+    ///
+    /// A batch that cannot be recorded is answered by `Input::AppendFailed` before anything else.
     pub fn handle(&mut self, now: Now, input: Input<'_>, out: &mut Effects) {
+        if !matches!(input, Input::AppendFailed { .. }) {
+            self.confirm();
+        }
         match input {
             Input::Command { front, command } => self.on_command(now, front, command, out),
             Input::Deadline => self.on_deadline(now, out),
@@ -185,6 +193,14 @@ impl Agent {
         self.ops.late_count()
     }
 
+    /// The last batch was done: a thread that closed in it is lent no longer.
+    fn confirm(&mut self) {
+        let Some(id) = self.last.take() else { return };
+        if self.thread(id).is_some_and(Thread::is_closed) {
+            self.threads.take(id.slot, id.generation);
+        }
+    }
+
     fn thread(&self, id: ThreadId) -> Option<&Thread> {
         self.threads.of(id.slot, id.generation)
     }
@@ -273,7 +289,7 @@ impl Agent {
         }
     }
 
-    /// Lets the thread work at a desk; forgets it afterwards if it has closed.
+    /// Lets the thread work at a desk. If it has closed it stays until its last batch is done.
     fn on_ready_thread(
         &mut self,
         id: ThreadId,
@@ -284,11 +300,11 @@ impl Agent {
         let thread = self.threads.of_mut(id.slot, id.generation).ok_or(Refusal::NoSuchThread)?;
         let mut desk = Desk { now, ops: &mut self.ops, prng: &mut self.prng, out };
         let done = work(thread, &mut desk);
-        if thread.phase == Phase::Closing && thread.turn.is_none() {
+        if thread.is_closed() {
             out.tell_front(thread.front, Event::ThreadClosed);
             out.act(effect::Effect::Release { thread: id });
-            self.threads.take(id.slot, id.generation);
         }
+        self.last = Some(id);
         done
     }
 

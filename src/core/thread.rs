@@ -59,6 +59,11 @@ pub enum Phase {
 }
 
 impl Thread {
+    /// Whether nothing will happen here any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.phase == Phase::Closing && self.turn.is_none()
+    }
+
     /// Takes a prompt, now or when the running turn can.
     pub(crate) fn on_prompt(
         &mut self,

@@ -1,1 +1,33 @@
 //! What the simulation found, told as stories.
+
+use super::*;
+
+#[test]
+fn a_closed_thread_is_lent_until_its_last_batch_is_done() {
+    let (mut story, op) = Story::asked(settings());
+    story.say(op, ModelEvent::TextDelta("half an ans"));
+    story.command(Command::Close { thread: story.thread });
+    assert!(story.records().contains(&&Record::AgentMessage(ItemIndex(2))));
+    story.prompt("too late");
+    assert_eq!(story.refused(), Some(Refusal::NotReady));
+    story.feed(Input::Stopped { op });
+    assert_eq!(story.records(), [&Record::TurnAborted]);
+    assert!(story.does(|effect| matches!(effect, Effect::Release { .. })));
+    assert!(story.agent.record_view(story.thread).is_some(), "the record is made of it");
+    assert!(story.agent.front(story.thread).is_some(), "the turn's end is told to somebody");
+    story.feed(Input::Deadline);
+    assert!(story.agent.record_view(story.thread).is_none());
+}
+
+#[test]
+fn a_thread_whose_last_batch_is_lost_closes_again() {
+    let (mut story, op) = Story::asked(settings());
+    story.command(Command::Close { thread: story.thread });
+    story.feed(Input::Stopped { op });
+    story.lose_from(0);
+    assert_eq!(story.failed(), Some(Failed::Record));
+    assert!(story.does(|effect| matches!(effect, Effect::Release { .. })));
+    assert!(story.tells(|event| *event == Event::ThreadClosed));
+    story.prompt("too late");
+    assert_eq!(story.refused(), Some(Refusal::NoSuchThread));
+}
