@@ -193,10 +193,12 @@ impl Agent {
         self.ops.late_count()
     }
 
-    /// The last batch was done: a thread that closed in it is lent no longer.
+    /// The last batch was done: what it told is known; a thread that closed in it is lent no more.
     fn confirm(&mut self) {
         let Some(id) = self.last.take() else { return };
-        if self.thread(id).is_some_and(Thread::is_closed) {
+        let Some(thread) = self.threads.of_mut(id.slot, id.generation) else { return };
+        thread.turns_told = thread.turns_count;
+        if thread.is_closed() {
             self.threads.take(id.slot, id.generation);
         }
     }
@@ -263,6 +265,7 @@ impl Agent {
             prompts: std::collections::VecDeque::new(),
             turn: None,
             turns_count: 0,
+            turns_told: 0,
             calls_count: 0,
             requests_count: 0,
             usage: Usage::default(),

@@ -15,7 +15,7 @@ use crate::core::input::{CommandEnded, CommandResult, Input, Lost, Now};
 use crate::words::call::{CallAsked, CallKind};
 use crate::words::command::{Command, Refusal};
 use crate::words::event::{Ended, Event, Failed};
-use crate::words::ids::{CallId, FrontId, ItemIndex, OpId, ThreadId};
+use crate::words::ids::{CallId, FrontId, ItemIndex, OpId, ThreadId, TurnId};
 use crate::words::item::{Item, Message, Part, Role};
 use crate::words::model::{FailureKind, ModelEvent, ModelFailure};
 use crate::words::policy::{ApprovalPolicy, Decision, SandboxMode, SandboxPolicy};

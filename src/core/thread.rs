@@ -37,6 +37,8 @@ pub struct Thread {
     pub(crate) prompts: VecDeque<Vec<Part>>,
     pub(crate) turn: Option<Turn>,
     pub(crate) turns_count: u32,
+    /// Turns whose start was told: the last one's may be in a batch that cannot be recorded.
+    pub(crate) turns_told: u32,
     pub(crate) calls_count: u32,
     pub(crate) requests_count: u32,
     pub(crate) usage: Usage,
@@ -155,11 +157,14 @@ impl Thread {
             None => self.history.settle(),
         }
         let how = Ended::Failed { kind: Failed::Record, message };
+        let turn = TurnId(self.turns_count);
+        if self.turns_told < self.turns_count {
+            desk.out.tell(self.id, Event::TurnStarted { turn });
+        }
         match &self.turn {
             Some(_) => self.abandon(how, desk),
             None => {
                 // The turn's end was in the batch that failed: it is told again, differently.
-                let turn = TurnId(self.turns_count);
                 desk.out.tell(self.id, Event::TurnEnded { turn, how, usage: Usage::default() });
             }
         }

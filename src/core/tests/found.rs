@@ -31,3 +31,17 @@ fn a_thread_whose_last_batch_is_lost_closes_again() {
     story.prompt("too late");
     assert_eq!(story.refused(), Some(Refusal::NoSuchThread));
 }
+
+#[test]
+fn a_turn_whose_first_batch_is_lost_starts_before_it_ends() {
+    let (mut story, op) = Story::asked(settings());
+    story.say(op, completed());
+    story.prompt("again");
+    story.lose_from(0);
+    let turn = TurnId(2);
+    assert_eq!(story.events(), [&Event::TurnStarted { turn }, &Event::TurnStopping { turn }]);
+    story.wait();
+    story.wait();
+    assert_eq!(story.failed(), Some(Failed::Record));
+    assert!(!story.tells(|event| matches!(event, Event::TurnStarted { .. })), "it starts once");
+}
