@@ -1,8 +1,8 @@
 //! Everything the machine may ask for, and the bounded queue of it.
 //!
-//! Record, act, tell: the queue has three lanes and gives them out in this order, whatever order
-//! they were asked for in. What a front was told is therefore in the rollout, and nothing is done
-//! that is not recorded first.
+//! Stop, record, act, tell: the queue has four lanes and gives them out in this order, whatever
+//! order they were asked for in. What a front was told is therefore in the rollout, and nothing is
+//! done that is not recorded first. Work is stopped also when nothing can be recorded.
 
 use std::collections::VecDeque;
 
@@ -102,6 +102,7 @@ pub enum Audience {
 /// The queue of what one input led to.
 #[derive(Default, Debug)]
 pub struct Effects {
+    stops: VecDeque<Effect>,
     records: VecDeque<Effect>,
     deeds: VecDeque<Effect>,
     notices: VecDeque<Effect>,
@@ -116,7 +117,9 @@ impl Effects {
     /// Asks for a deed; records and notices have methods of their own.
     pub fn act(&mut self, deed: Effect) {
         assert!(!matches!(deed, Effect::Append { .. } | Effect::Notify { .. }), "not a deed");
-        self.deeds.push_back(deed);
+        let stops = matches!(deed, Effect::Stop { .. });
+        let lane = if stops { &mut self.stops } else { &mut self.deeds };
+        lane.push_back(deed);
         self.assert_bounded();
     }
 
@@ -130,14 +133,14 @@ impl Effects {
         self.assert_bounded();
     }
 
-    /// The next thing to do: records first, then deeds, then notices.
+    /// The next thing to do: stops first, then records, then deeds, then notices.
     pub fn pull(&mut self) -> Option<Effect> {
-        let lanes = [&mut self.records, &mut self.deeds, &mut self.notices];
+        let lanes = [&mut self.stops, &mut self.records, &mut self.deeds, &mut self.notices];
         lanes.into_iter().find_map(VecDeque::pop_front)
     }
 
     pub fn len(&self) -> usize {
-        self.records.len() + self.deeds.len() + self.notices.len()
+        self.stops.len() + self.records.len() + self.deeds.len() + self.notices.len()
     }
 
     pub fn is_empty(&self) -> bool {

@@ -35,7 +35,8 @@ pub enum Input<'a> {
     Applied { op: OpId, result: Result<Box<str>, Box<str>> },
     /// Work that was to be stopped has ended without an answer.
     Stopped { op: OpId },
-    /// A batch could not be recorded, and so nothing of it was done or told.
+    /// A batch could not be recorded, and so nothing of it was done or told, stops aside. Comes
+    /// before any other input.
     AppendFailed { thread: ThreadId, lost: Lost, message: Box<str> },
     /// The time that `next_deadline` named has come.
     Deadline,

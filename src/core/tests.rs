@@ -10,7 +10,7 @@
 use std::borrow::Cow;
 
 use crate::core::Agent;
-use crate::core::effect::{Audience, Effect, Effects};
+use crate::core::effect::{Effect, Effects, Stop};
 use crate::core::input::{CommandEnded, CommandResult, Input, Lost, Now};
 use crate::words::call::{CallAsked, CallKind};
 use crate::words::command::{Command, Refusal};

@@ -45,3 +45,12 @@ fn a_turn_whose_first_batch_is_lost_starts_before_it_ends() {
     assert_eq!(story.failed(), Some(Failed::Record));
     assert!(!story.tells(|event| matches!(event, Event::TurnStarted { .. })), "it starts once");
 }
+
+#[test]
+fn a_silent_stream_is_stopped_also_when_nothing_can_be_recorded() {
+    let (mut story, op) = Story::asked(ThreadSettings { stream_retries_max: 0, ..settings() });
+    story.say(op, ModelEvent::TextDelta("half an ans"));
+    story.wait();
+    assert_eq!(story.records()[0], &Record::Item(ItemIndex(2)), "the half answer is kept");
+    assert_eq!(story.effects[0], Effect::Stop { op, how: Stop::Kill }, "but first it is stopped");
+}
