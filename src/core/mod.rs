@@ -126,12 +126,13 @@ impl Agent {
     /// What the request is made of; `None` if it is no longer wanted.
     pub fn request_view(&self, op: OpId) -> Option<RequestView<'_>> {
         let thread = self.thread(self.ops.owner(op)?.thread)?;
+        let awaited = thread.awaited().filter(|awaited| awaited.op == op)?;
         Some(RequestView {
             settings: &thread.settings,
             conversation: thread.conversation,
             thread_ordinal: thread.ordinal,
             request_ordinal: thread.requests_count.saturating_sub(1),
-            items: thread.history.items(),
+            items: &thread.history.items()[..awaited.items_sent],
             tools: &thread.tools,
             sub_agent: None,
         })
@@ -163,24 +164,13 @@ impl Agent {
 
     /// The message that is being written; empty when none is.
     pub fn partial_text(&self, thread: ThreadId) -> &str {
-        match self.thread(thread).and_then(|thread| thread.turn.as_ref()).map(|turn| &turn.wait) {
-            Some(Wait::Model(awaited)) => &awaited.partial,
-            Some(
-                Wait::Opening { .. } | Wait::Retry { .. } | Wait::Calls { .. } | Wait::Stop(_),
-            )
-            | None => "",
-        }
+        self.thread(thread).and_then(Thread::awaited).map_or("", |awaited| &awaited.partial)
     }
 
     /// The reasoning that is being written; empty when none is.
     pub fn partial_reasoning(&self, thread: ThreadId) -> &str {
-        match self.thread(thread).and_then(|thread| thread.turn.as_ref()).map(|turn| &turn.wait) {
-            Some(Wait::Model(awaited)) => &awaited.partial_reasoning,
-            Some(
-                Wait::Opening { .. } | Wait::Retry { .. } | Wait::Calls { .. } | Wait::Stop(_),
-            )
-            | None => "",
-        }
+        let awaited = self.thread(thread).and_then(Thread::awaited);
+        awaited.map_or("", |awaited| &awaited.partial_reasoning)
     }
 
     /// Who listens to the thread.

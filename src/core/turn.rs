@@ -52,6 +52,8 @@ pub enum Wait {
 #[derive(Debug)]
 pub struct Awaited {
     pub(crate) op: OpId,
+    /// How many items the request holds: what the response brings is not sent with it.
+    pub(crate) items_sent: usize,
     tries: Tries,
     idle_at_ms: u64,
     /// The message that is being written, as far as it has come.
@@ -148,6 +150,7 @@ impl Thread {
         let idle_at_ms = desk.now.mono_ms.saturating_add(self.settings.stream_idle_ms);
         self.wait_for(Wait::Model(Awaited {
             op,
+            items_sent: self.history.items().len(),
             tries,
             idle_at_ms,
             partial: String::new(),
@@ -201,6 +204,14 @@ impl Thread {
                 desk.ops.end(op);
                 self.on_request_failed(failure, desk);
             }
+        }
+    }
+
+    /// The response that is coming in, if one is.
+    pub(crate) fn awaited(&self) -> Option<&Awaited> {
+        match &self.turn.as_ref()?.wait {
+            Wait::Model(awaited) => Some(awaited),
+            Wait::Opening { .. } | Wait::Retry { .. } | Wait::Calls { .. } | Wait::Stop(_) => None,
         }
     }
 

@@ -54,3 +54,14 @@ fn a_silent_stream_is_stopped_also_when_nothing_can_be_recorded() {
     assert_eq!(story.records()[0], &Record::Item(ItemIndex(2)), "the half answer is kept");
     assert_eq!(story.effects[0], Effect::Stop { op, how: Stop::Kill }, "but first it is stopped");
 }
+
+#[test]
+fn a_request_does_not_grow_by_what_it_is_answered() {
+    let (mut story, op) = Story::asked(settings());
+    let sent = story.items().to_vec();
+    story.say(op, said("an early answer"));
+    assert_eq!(story.items().len(), sent.len() + 1);
+    assert_eq!(story.agent.request_view(op).unwrap().items, sent);
+    story.interrupt();
+    assert!(story.agent.request_view(op).is_none(), "it is no longer wanted");
+}
