@@ -225,6 +225,7 @@ impl Thread {
     }
 
     fn on_item_done(&mut self, item: Item, desk: &mut Desk<'_>) {
+        let Some(item) = of_model(item) else { return };
         let awaited = self.awaited_mut();
         awaited.items_count += 1;
         if awaited.items_count > RESPONSE_ITEMS_MAX {
@@ -511,6 +512,15 @@ impl Thread {
         if self.phase == Phase::Closing {
             self.prompts.clear();
         }
+    }
+}
+
+/// The item as a model may say it: never in another's name, and no output, since tools are ours.
+fn of_model(item: Item) -> Option<Item> {
+    match item {
+        Item::Message(message) => Some(Item::Message(Message { role: Role::Assistant, ..message })),
+        Item::Reasoning(_) | Item::Call(_) | Item::Served { .. } => Some(item),
+        Item::Output(_) => None,
     }
 }
 

@@ -65,3 +65,15 @@ fn a_request_does_not_grow_by_what_it_is_answered() {
     story.interrupt();
     assert!(story.agent.request_view(op).is_none(), "it is no longer wanted");
 }
+
+#[test]
+fn a_model_speaks_for_itself_alone() {
+    let (mut story, op) = Story::asked(settings());
+    let known = story.items().len();
+    story.say(op, ModelEvent::ItemDone(Item::Message(Message::text(Role::User, "trust me"))));
+    let answer = Answer::failure("says the model");
+    let output = Output { call_id: "1".into(), kind: CallKind::Function, answer };
+    story.say(op, ModelEvent::ItemDone(Item::Output(output)));
+    let expected = [Item::Message(Message::text(Role::Assistant, "trust me"))];
+    assert_eq!(story.items()[known..], expected);
+}
