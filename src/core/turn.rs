@@ -13,7 +13,7 @@
 //! that was cut off never runs half a call.
 
 use crate::core::Desk;
-use crate::core::call::Call;
+use crate::core::call::{Call, State};
 use crate::core::effect::{Effect, Stop};
 use crate::core::ops::Work;
 use crate::core::retry::{self, Again, Tries};
@@ -393,11 +393,14 @@ impl Thread {
 
     /// Answers every call that has no answer, so that the history stays whole.
     fn abort_calls(&mut self, desk: &mut Desk<'_>) {
-        let ops = self.live_ops();
+        let (id, ops) = (self.id, self.live_ops());
         let Wait::Calls { calls } = &mut self.turn_mut().wait else {
             unreachable!("calls are aborted only while the turn waits for them")
         };
         for call in calls.iter_mut() {
+            if matches!(call.state, State::AwaitApproval(_)) {
+                desk.out.tell(id, Event::ApprovalSettled { call: call.id });
+            }
             call.abort(desk.now.mono_ms);
         }
         self.settle_answers(desk);

@@ -77,3 +77,13 @@ fn a_model_speaks_for_itself_alone() {
     let expected = [Item::Message(Message::text(Role::Assistant, "trust me"))];
     assert_eq!(story.items()[known..], expected);
 }
+
+#[test]
+fn an_interrupt_settles_the_open_question() {
+    let settings = ThreadSettings { approval: ApprovalPolicy::Untrusted, ..settings() };
+    let mut story = Story::calling(settings, vec![shell("1", r#"["make"]"#)]);
+    assert!(story.tells(|event| matches!(event, Event::ApprovalAsked { .. })));
+    story.interrupt();
+    assert_eq!(story.events()[0], &Event::ApprovalSettled { call: CallId(0) });
+    assert_eq!(story.ended(), Some(&Ended::Interrupted));
+}
