@@ -4,7 +4,7 @@
 //! is made whole by [`settle`]: that is a function of the items alone, so that memory and a rollout
 //! that was folded again always agree.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 use crate::words::call::Answer;
 use crate::words::ids::ItemIndex;
@@ -58,15 +58,16 @@ impl History {
 
 /// Puts an output right after each call that has none, and drops outputs that answer no call.
 ///
-/// An output answers the first unanswered call before it that has its id.
+/// An output answers the last unanswered call before it that has its id: providers give ids again, and a
+/// call that nobody answered stays so.
 pub fn settle(items: Vec<Item>) -> Vec<Item> {
-    let mut open: HashMap<Box<str>, VecDeque<usize>> = HashMap::new();
+    let mut open: HashMap<Box<str>, Vec<usize>> = HashMap::new();
     let mut dropped = Vec::new();
     for (index, item) in items.iter().enumerate() {
         match item {
-            Item::Call(call) => open.entry(call.call_id.clone()).or_default().push_back(index),
+            Item::Call(call) => open.entry(call.call_id.clone()).or_default().push(index),
             Item::Output(output) => {
-                let answered = open.get_mut(&output.call_id).and_then(VecDeque::pop_front);
+                let answered = open.get_mut(&output.call_id).and_then(Vec::pop);
                 if answered.is_none() {
                     dropped.push(index);
                 }
@@ -156,10 +157,14 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_share_an_id_are_answered_in_order() {
+    fn calls_that_share_an_id_are_answered_apart() {
         check(
             vec![call("1"), output("1", "x"), output("1", "z"), call("1")],
             vec![call("1"), output("1", "x"), call("1"), output("1", ABORTED)],
+        );
+        check(
+            vec![call("1"), said("a"), call("1"), output("1", "x")],
+            vec![call("1"), output("1", ABORTED), said("a"), call("1"), output("1", "x")],
         );
     }
 }

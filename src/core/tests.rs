@@ -11,6 +11,7 @@ use std::borrow::Cow;
 
 use crate::core::Agent;
 use crate::core::effect::{Effect, Effects, Stop};
+use crate::core::history;
 use crate::core::input::{CommandEnded, CommandResult, Input, Lost, Now};
 use crate::words::call::{Answer, CallAsked, CallKind};
 use crate::words::command::{Command, Refusal};

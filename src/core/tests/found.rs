@@ -87,3 +87,25 @@ fn an_interrupt_settles_the_open_question() {
     assert_eq!(story.events()[0], &Event::ApprovalSettled { call: CallId(0) });
     assert_eq!(story.ended(), Some(&Ended::Interrupted));
 }
+
+#[test]
+fn a_call_that_nobody_answered_does_not_take_the_output_of_its_namesake() {
+    let mut story = Story::calling(settings(), vec![shell("1", r#"["make"]"#)]);
+    let lost = story.spawn_op();
+    story.exit(lost, 0);
+    story.lose_from(0);
+    story.wait();
+    story.wait();
+    assert_eq!(story.failed(), Some(Failed::Record));
+    story.prompt("again");
+    let op = story.request_op();
+    story.say(op, ModelEvent::ItemDone(Item::Call(shell("1", r#"["make"]"#))));
+    story.say(op, completed());
+    story.exit(story.spawn_op(), 0);
+    assert_eq!(story.outputs(), ["aborted", "out"]);
+    let recorded = story.items().iter().filter(|item| match item {
+        Item::Output(output) => output.answer.text() != "aborted",
+        _ => true,
+    });
+    assert_eq!(history::settle(recorded.cloned().collect()), story.items());
+}
