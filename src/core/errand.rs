@@ -45,7 +45,6 @@ impl Thread {
                     let message = format!("{count} lines of the session could not be read").into();
                     desk.out.tell(self.id, Event::Warning { message });
                 }
-                self.run_prompts(desk);
             }
             Err(message) => {
                 self.phase = Phase::Closing;

@@ -72,7 +72,7 @@ impl Thread {
         parts: Vec<Part>,
         desk: &mut Desk<'_>,
     ) -> Result<(), Refusal> {
-        if self.phase == Phase::Closing {
+        if self.phase != Phase::Ready {
             return Err(Refusal::NotReady);
         }
         let says_something = parts.iter().any(|part| match part {
@@ -86,15 +86,10 @@ impl Thread {
             return Err(Refusal::TooManyPrompts);
         }
         self.prompts.push_back(parts);
-        self.run_prompts(desk);
-        Ok(())
-    }
-
-    /// Starts a turn if something waits and nothing runs.
-    pub(crate) fn run_prompts(&mut self, desk: &mut Desk<'_>) {
-        if self.phase == Phase::Ready && self.turn.is_none() && !self.prompts.is_empty() {
+        if self.turn.is_none() {
             self.start_turn(desk);
         }
+        Ok(())
     }
 
     /// Stops what runs, then lets the thread be forgotten.

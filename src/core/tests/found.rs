@@ -109,3 +109,13 @@ fn a_call_that_nobody_answered_does_not_take_the_output_of_its_namesake() {
     });
     assert_eq!(history::settle(recorded.cloned().collect()), story.items());
 }
+
+#[test]
+fn a_thread_that_is_loading_takes_no_prompt() {
+    let mut story = Story::new(settings());
+    let which = Which::Id(ConversationId([7; 16]));
+    story.command(Command::Resume { settings: Box::new(settings()), which });
+    story.thread.slot = 1;
+    story.prompt("too early");
+    assert_eq!(story.refused(), Some(Refusal::NotReady));
+}
