@@ -82,7 +82,8 @@ impl Thread {
         if !says_something {
             return Err(Refusal::EmptyPrompt);
         }
-        if self.prompts.len() >= PROMPTS_WAITING_MAX {
+        // What waits behind a turn that could not be recorded is taken with this prompt.
+        if self.turn.is_some() && self.prompts.len() >= PROMPTS_WAITING_MAX {
             return Err(Refusal::TooManyPrompts);
         }
         self.prompts.push_back(parts);

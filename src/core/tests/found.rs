@@ -119,3 +119,21 @@ fn a_thread_that_is_loading_takes_no_prompt() {
     story.prompt("too early");
     assert_eq!(story.refused(), Some(Refusal::NotReady));
 }
+
+#[test]
+fn prompts_that_wait_behind_a_lost_turn_do_not_shut_the_thread() {
+    let (mut story, op) = Story::asked(settings());
+    story.say(op, said("an answer"));
+    story.lose_from(0);
+    for _ in 0..PROMPTS_WAITING_MAX {
+        story.prompt("and then");
+        assert_eq!(story.refused(), None);
+    }
+    story.prompt("one too many");
+    assert_eq!(story.refused(), Some(Refusal::TooManyPrompts));
+    story.feed(Input::Stopped { op });
+    assert_eq!(story.failed(), Some(Failed::Record));
+    story.prompt("at last");
+    let taken = |event: &&&Event| matches!(event, Event::PromptTaken { .. });
+    assert_eq!(story.events().iter().filter(taken).count(), PROMPTS_WAITING_MAX + 1);
+}
