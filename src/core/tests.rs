@@ -13,7 +13,7 @@ use crate::core::Agent;
 use crate::core::effect::{Effect, Effects, Stop};
 use crate::core::history;
 use crate::core::input::{CommandEnded, CommandResult, Input, Lost, Now};
-use crate::limits::PROMPTS_WAITING_MAX;
+use crate::limits::{HISTORY_BYTES_MAX, PROMPTS_WAITING_MAX};
 use crate::words::call::{Answer, CallAsked, CallKind};
 use crate::words::command::{Command, Refusal, Which};
 use crate::words::event::{Ended, Event, Failed};

@@ -93,6 +93,14 @@ impl Thread {
         Ok(())
     }
 
+    /// What the waiting prompts will add to the history.
+    pub(crate) fn prompts_bytes(&self) -> u64 {
+        let bytes = |part: &Part| match part {
+            Part::Text(text) | Part::Image(text) => text.len() as u64,
+        };
+        self.prompts.iter().flatten().map(bytes).sum()
+    }
+
     /// Stops what runs, then lets the thread be forgotten.
     pub(crate) fn on_close(&mut self, desk: &mut Desk<'_>) {
         if let Phase::Loading { op } = self.phase {

@@ -63,6 +63,8 @@ pub struct Awaited {
     /// The first call and what came after it: held until the response is whole.
     held: Vec<Item>,
     items_count: usize,
+    /// Whether the rest is left out.
+    is_cut: bool,
 }
 
 /// Work that is being stopped, and what the turn will then have come to.
@@ -126,16 +128,18 @@ impl Thread {
 
     /// Asks the model for a new response, with all that waits to be said.
     fn request(&mut self, desk: &mut Desk<'_>) {
-        let fresh = !self.prompts.is_empty();
-        self.take_prompts(desk);
-        if fresh {
-            desk.out.append(self.id, Record::TurnContext);
-        }
-        if self.history.bytes() > HISTORY_BYTES_MAX {
+        if self.history.bytes() + self.prompts_bytes() > HISTORY_BYTES_MAX {
+            // There will never be room for what waits.
+            self.prompts.clear();
             let mib = HISTORY_BYTES_MAX >> 20;
             let text = format!("the conversation exceeds {mib} MiB; start a new one");
             self.fail_bound(&text, desk);
             return;
+        }
+        let fresh = !self.prompts.is_empty();
+        self.take_prompts(desk);
+        if fresh {
+            desk.out.append(self.id, Record::TurnContext);
         }
         self.requests_count += 1;
         self.send(Tries::default(), desk);
@@ -157,6 +161,7 @@ impl Thread {
             partial_reasoning: String::new(),
             held: Vec::new(),
             items_count: 0,
+            is_cut: false,
         }));
         desk.out.act(Effect::Request { op, thread: self.id });
     }
@@ -226,15 +231,22 @@ impl Thread {
 
     fn on_item_done(&mut self, item: Item, desk: &mut Desk<'_>) {
         let Some(item) = of_model(item) else { return };
+        let history_bytes = self.history.bytes();
         let awaited = self.awaited_mut();
+        if awaited.is_cut {
+            return;
+        }
         awaited.items_count += 1;
-        if awaited.items_count > RESPONSE_ITEMS_MAX {
-            if awaited.items_count == RESPONSE_ITEMS_MAX + 1 {
-                let message = format!(
-                    "the response has more than {RESPONSE_ITEMS_MAX} items; the rest is left out"
-                );
-                desk.out.tell(self.id, Event::Warning { message: message.into() });
-            }
+        let held_bytes: u64 = awaited.held.iter().map(Item::bytes).sum();
+        let fits = history_bytes + held_bytes + item.bytes() <= HISTORY_BYTES_MAX;
+        if awaited.items_count > RESPONSE_ITEMS_MAX || !fits {
+            awaited.is_cut = true;
+            let mib = HISTORY_BYTES_MAX >> 20;
+            let message = format!(
+                "the response has more than {RESPONSE_ITEMS_MAX} items, or the conversation \
+                 exceeds {mib} MiB; the rest is left out"
+            );
+            desk.out.tell(self.id, Event::Warning { message: message.into() });
             return;
         }
         match &item {

@@ -137,3 +137,37 @@ fn prompts_that_wait_behind_a_lost_turn_do_not_shut_the_thread() {
     let taken = |event: &&&Event| matches!(event, Event::PromptTaken { .. });
     assert_eq!(story.events().iter().filter(taken).count(), PROMPTS_WAITING_MAX + 1);
 }
+
+#[test]
+fn a_history_takes_no_more_than_it_may_hold() {
+    let (mut story, op) = Story::asked(settings());
+    let large = "x".repeat(HISTORY_BYTES_MAX as usize / 4);
+    for _ in 0..3 {
+        story.say(op, said(&large));
+        assert!(!story.tells(|event| matches!(event, Event::Warning { .. })));
+    }
+    story.say(op, said(&large));
+    assert!(story.tells(|event| matches!(event, Event::Warning { .. })));
+    story.say(op, said("small"));
+    assert!(story.effects.is_empty(), "what comes after a cut is left out without a word");
+    story.say(op, completed());
+    let held = story.items().len();
+    for _ in 0..3 {
+        story.prompt(&large);
+        assert_eq!(story.failed(), Some(Failed::Bound));
+        assert_eq!(story.items().len(), held);
+    }
+    story.prompt("this still fits");
+    assert_eq!(story.items().len(), held + 1);
+}
+
+#[test]
+fn what_a_response_holds_back_counts_too() {
+    let (mut story, op) = Story::asked(settings());
+    let large = "x".repeat(HISTORY_BYTES_MAX as usize / 2);
+    story.say(op, ModelEvent::ItemDone(Item::Call(call("1", "no_such_tool", &large))));
+    story.say(op, ModelEvent::ItemDone(Item::Call(call("2", "no_such_tool", &large))));
+    assert!(story.tells(|event| matches!(event, Event::Warning { .. })));
+    story.say(op, completed());
+    assert_eq!(story.outputs().len(), 1);
+}
