@@ -1,32 +1,41 @@
 //! The machine at its own cut: inputs in, effects out.
 
-#![allow(
-    clippy::wildcard_enum_match_arm,
-    clippy::needless_borrowed_reference,
-    dead_code,
-    unused_imports
-)]
+// Stories look for one thing among many.
+#![allow(clippy::wildcard_enum_match_arm)]
 
 use std::borrow::Cow;
 
 use crate::core::Agent;
+use crate::core::approval::{Approvals, Verdict, judge_command};
+use crate::core::call::Asked;
 use crate::core::effect::{Effect, Effects, Stop};
 use crate::core::history;
 use crate::core::input::{CommandEnded, CommandResult, Input, Lost, Now};
-use crate::limits::{HISTORY_BYTES_MAX, PROMPTS_WAITING_MAX};
-use crate::words::call::{Answer, CallAsked, CallKind};
+use crate::core::ops::{Ops, Work};
+use crate::core::restore::Fold;
+use crate::limits::{
+    APPROVALS_REMEMBERED_MAX, CALLS_PARALLEL_MAX, EFFECTS_PER_INPUT_MAX, HISTORY_BYTES_MAX,
+    KILL_GRACE_MS, OPS_MAX, PARTIAL_BYTES_MAX, PROMPTS_WAITING_MAX, RESPONSE_ITEMS_MAX,
+    RETRIES_MAX, RETRY_DELAY_MS_MAX, STOP_GRACE_MS, THREADS_MAX,
+};
+use crate::words::call::{Answer, CallAsked, CallKind, Change, ChangeKind, CommandPlan};
 use crate::words::command::{Command, Refusal, Which};
-use crate::words::event::{Ended, Event, Failed};
+use crate::words::event::{CommandEnd, Ended, Event, Failed};
 use crate::words::ids::{CallId, ConversationId, FrontId, ItemIndex, OpId, ThreadId, TurnId};
 use crate::words::item::{Item, Message, Output, Part, Role};
-use crate::words::model::{FailureKind, ModelEvent, ModelFailure};
-use crate::words::policy::{ApprovalPolicy, Decision, SandboxMode, SandboxPolicy};
-use crate::words::record::Record;
+use crate::words::model::{FailureKind, ModelEvent, ModelFailure, Usage};
+use crate::words::policy::{ApprovalPolicy, Confinement, Decision, SandboxMode, SandboxPolicy};
+use crate::words::record::{Record, Remembered};
 use crate::words::settings::{
     OpeningFacts, PatchForm, ReasoningSettings, ShellForm, ThreadSettings, ToolSettings,
 };
 
+mod approvals;
+mod bounds;
+mod calls;
 mod found;
+mod records;
+mod turns;
 
 /// Settings of a thread in `/w` that offers every tool and asks nobody.
 pub(crate) fn settings() -> ThreadSettings {
@@ -96,10 +105,14 @@ impl Story {
     }
 
     fn feed(&mut self, input: Input<'_>) {
+        self.handle(input);
+        self.agent.check();
+    }
+
+    fn handle(&mut self, input: Input<'_>) {
         let now = Now { mono_ms: self.now_ms, wall_ms: 1_700_000_000_000 + self.now_ms };
         let mut effects = Effects::default();
         self.agent.handle(now, input, &mut effects);
-        self.agent.check();
         self.effects.clear();
         while let Some(effect) = effects.pull() {
             self.effects.push(effect);
@@ -162,19 +175,19 @@ impl Story {
     }
 
     fn records(&self) -> Vec<&Record> {
-        let record = |effect| match effect {
-            &Effect::Append { ref record, .. } => Some(record),
+        let records = self.effects.iter().filter_map(|effect| match effect {
+            Effect::Append { record, .. } => Some(record),
             _ => None,
-        };
-        self.effects.iter().filter_map(record).collect()
+        });
+        records.collect()
     }
 
     fn events(&self) -> Vec<&Event> {
-        let event = |effect| match effect {
-            &Effect::Notify { ref event, .. } => Some(event),
+        let events = self.effects.iter().filter_map(|effect| match effect {
+            Effect::Notify { event, .. } => Some(event),
             _ => None,
-        };
-        self.effects.iter().filter_map(event).collect()
+        });
+        events.collect()
     }
 
     fn tells(&self, what: impl Fn(&Event) -> bool) -> bool {
@@ -233,6 +246,20 @@ impl Story {
         })
     }
 
+    fn inspect_op(&self) -> OpId {
+        self.op(|effect| match effect {
+            Effect::Inspect { op, .. } => Some(*op),
+            _ => None,
+        })
+    }
+
+    fn restore_op(&self) -> OpId {
+        self.op(|effect| match effect {
+            Effect::Restore { op, .. } => Some(*op),
+            _ => None,
+        })
+    }
+
     fn look_ops(&self) -> Vec<OpId> {
         let look = |effect: &Effect| match effect {
             Effect::Look { op, .. } => Some(*op),
@@ -247,11 +274,11 @@ impl Story {
 
     /// The texts of the outputs in the history, in order.
     fn outputs(&self) -> Vec<&str> {
-        let output = |item| match item {
-            &Item::Output(ref output) => Some(output.answer.text()),
+        let outputs = self.items().iter().filter_map(|item| match item {
+            Item::Output(output) => Some(output.answer.text()),
             _ => None,
-        };
-        self.items().iter().filter_map(output).collect()
+        });
+        outputs.collect()
     }
 }
 
@@ -283,4 +310,9 @@ fn look(call_id: &str) -> CallAsked {
 
 fn patch(call_id: &str) -> CallAsked {
     CallAsked { kind: CallKind::Custom, ..call(call_id, "apply_patch", "*** Begin Patch") }
+}
+
+fn change(path: &str) -> Change {
+    let (kind, moved_to, before) = (ChangeKind::Update, None, None);
+    Change { path: path.into(), kind, moved_to, before, diff: "".into() }
 }

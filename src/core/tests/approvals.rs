@@ -1,0 +1,123 @@
+//! Questions and their answers.
+
+use super::*;
+
+fn untrusted() -> ThreadSettings {
+    ThreadSettings { approval: ApprovalPolicy::Untrusted, ..settings() }
+}
+
+fn asks(story: &Story) -> bool {
+    story.tells(|event| matches!(event, Event::ApprovalAsked { .. }))
+}
+
+fn spawns(story: &Story) -> bool {
+    story.does(|effect| matches!(effect, Effect::Spawn { .. }))
+}
+
+#[test]
+fn nothing_runs_before_the_answer_yes() {
+    let mut story = Story::calling(untrusted(), vec![shell("1", r#"["make"]"#)]);
+    assert!(asks(&story) && !spawns(&story));
+    assert_eq!(story.agent.next_deadline(), None, "a person has all the time in the world");
+    story.answer(1, Decision::Approved);
+    assert_eq!(story.refused(), Some(Refusal::NoQuestion));
+    story.answer(0, Decision::Approved);
+    assert_eq!(story.events()[0], &Event::ApprovalSettled { call: CallId(0) });
+    assert!(spawns(&story));
+    story.answer(0, Decision::Approved);
+    assert_eq!(story.refused(), Some(Refusal::NoQuestion), "an answer counts once");
+}
+
+#[test]
+fn a_no_goes_back_to_the_model() {
+    let mut story = Story::calling(untrusted(), vec![shell("1", r#"["make"]"#)]);
+    story.answer(0, Decision::Denied);
+    assert!(!spawns(&story));
+    assert!(
+        story.tells(|event| matches!(
+            event,
+            Event::CommandEnded { ended: CommandEnd::Declined, .. }
+        ))
+    );
+    assert!(story.outputs()[0].starts_with("rejected by the user"));
+    story.request_op();
+}
+
+#[test]
+fn an_abort_ends_the_turn() {
+    let calls = vec![shell("1", r#"["make"]"#), shell("2", r#"["make"]"#)];
+    let mut story = Story::calling(untrusted(), calls);
+    story.answer(0, Decision::Abort);
+    assert!(!spawns(&story));
+    assert_eq!(story.ended(), Some(&Ended::Interrupted));
+    assert_eq!(story.outputs().len(), 2);
+}
+
+#[test]
+fn an_approval_for_the_session_is_remembered() {
+    let calls = vec![shell("1", r#"["make"]"#), shell("2", r#"["make"]"#)];
+    let mut story = Story::calling(untrusted(), calls);
+    story.answer(0, Decision::ApprovedForSession);
+    story.exit(story.spawn_op(), 0);
+    assert!(spawns(&story) && !asks(&story));
+}
+
+#[test]
+fn an_approval_is_for_one_command_in_one_place() {
+    let elsewhere = shell("3", r#"["make"],"workdir":"/elsewhere""#);
+    let calls = vec![shell("1", r#"["make"]"#), shell("2", r#"["make","all"]"#), elsewhere];
+    let mut story = Story::calling(untrusted(), calls);
+    story.answer(0, Decision::ApprovedForSession);
+    story.exit(story.spawn_op(), 0);
+    assert!(asks(&story) && !spawns(&story));
+    story.answer(1, Decision::Approved);
+    story.exit(story.spawn_op(), 0);
+    assert!(asks(&story) && !spawns(&story));
+}
+
+#[test]
+fn known_safe_commands_run_unasked() {
+    let story = Story::calling(untrusted(), vec![shell("1", r#"["ls"]"#)]);
+    assert!(spawns(&story) && !asks(&story));
+}
+
+#[test]
+fn leaving_the_sandbox_is_asked_only_on_request() {
+    let escalated = || shell("1", r#"["make"],"with_escalated_permissions":true"#);
+    for approval in [ApprovalPolicy::Never, ApprovalPolicy::OnFailure, ApprovalPolicy::Untrusted] {
+        let story = Story::calling(ThreadSettings { approval, ..settings() }, vec![escalated()]);
+        assert!(!asks(&story) && !spawns(&story));
+        assert!(story.outputs()[0].contains("only under on-request"));
+    }
+    let on_request = ThreadSettings { approval: ApprovalPolicy::OnRequest, ..settings() };
+    let mut story = Story::calling(on_request, vec![escalated()]);
+    assert!(asks(&story));
+    story.answer(0, Decision::Approved);
+    assert!(story.does(|effect| {
+        matches!(effect, Effect::Spawn { confinement: Confinement::Unconfined, .. })
+    }));
+}
+
+#[test]
+fn a_patch_outside_the_project_is_asked_or_refused() {
+    for (approval, asked) in [(ApprovalPolicy::Never, false), (ApprovalPolicy::OnRequest, true)] {
+        let mut story = Story::calling(ThreadSettings { approval, ..settings() }, vec![patch("1")]);
+        let op = story.inspect_op();
+        story.feed(Input::Inspected { op, result: Ok(vec![change("/w/../etc/passwd")]) });
+        assert_eq!(asks(&story), asked);
+        assert!(!story.does(|effect| matches!(effect, Effect::Apply { .. })));
+    }
+}
+
+#[test]
+fn a_patch_that_was_approved_is_applied_as_it_was_shown() {
+    let mut story = Story::calling(untrusted(), vec![patch("1")]);
+    let op = story.inspect_op();
+    story.feed(Input::Inspected { op, result: Ok(vec![change("/etc/passwd")]) });
+    story.answer(0, Decision::Approved);
+    assert!(story.does(|effect| matches!(
+        effect,
+        Effect::Apply { expected, confinement: Confinement::Unconfined, .. }
+            if *expected == [change("/etc/passwd")]
+    )));
+}

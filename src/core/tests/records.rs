@@ -1,0 +1,132 @@
+//! Batches that cannot be recorded, and sessions that go on.
+
+use super::*;
+
+#[test]
+fn a_lost_batch_while_the_model_answers_fails_the_turn() {
+    let (mut story, op) = Story::asked(settings());
+    let known = story.items().len();
+    story.say(op, said("an answer"));
+    story.lose_from(0);
+    assert_eq!(story.items().len(), known, "what is not recorded is not remembered");
+    assert!(story.does(|effect| *effect == Effect::Stop { op, how: Stop::Interrupt }));
+    assert!(story.records().is_empty());
+    story.feed(Input::Stopped { op });
+    assert_eq!(story.failed(), Some(Failed::Record));
+    assert!(story.records().is_empty());
+}
+
+#[test]
+fn a_lost_batch_that_asked_for_calls_runs_none() {
+    let (mut story, op) = Story::asked(settings());
+    story.say(op, ModelEvent::ItemDone(Item::Call(shell("1", r#"["make"]"#))));
+    story.say(op, completed());
+    let op = story.spawn_op();
+    story.lose_from(0);
+    assert_eq!(story.outputs(), [""; 0]);
+    story.feed(Input::Stopped { op });
+    assert_eq!(story.failed(), Some(Failed::Record));
+}
+
+#[test]
+fn a_lost_output_leaves_the_call_aborted() {
+    let mut story = Story::calling(settings(), vec![shell("1", r#"["make"]"#)]);
+    story.exit(story.spawn_op(), 0);
+    let op = story.request_op();
+    story.lose_from(0);
+    assert_eq!(story.outputs(), ["aborted"]);
+    story.feed(Input::Stopped { op });
+    assert_eq!(story.failed(), Some(Failed::Record));
+}
+
+#[test]
+fn a_turn_whose_end_is_lost_ends_again() {
+    let (mut story, op) = Story::asked(settings());
+    let usage = Some(Usage { total: 7, ..Usage::default() });
+    story.say(op, ModelEvent::Completed { usage });
+    assert_eq!(story.ended(), Some(&Ended::Completed));
+    story.lose_from(0);
+    assert_eq!(story.failed(), Some(Failed::Record));
+    assert_eq!(story.agent.next_deadline(), None);
+}
+
+#[test]
+fn a_lost_batch_while_the_turn_stops_changes_only_its_end() {
+    let (mut story, op) = Story::asked(settings());
+    story.say(op, ModelEvent::TextDelta("half an"));
+    story.interrupt();
+    story.lose_from(0);
+    assert!(story.does(|effect| *effect == Effect::Stop { op, how: Stop::Interrupt }));
+    story.feed(Input::Stopped { op });
+    assert_eq!(story.failed(), Some(Failed::Record));
+}
+
+#[test]
+fn a_first_line_that_is_lost_is_written_again() {
+    let mut story = Story::new(settings());
+    story.prompt("do it");
+    let op = story.open_op();
+    story.feed(Input::Opened { op, facts: OpeningFacts::default() });
+    story.lose_from(0);
+    assert!(story.items().is_empty());
+    story.wait();
+    story.wait();
+    story.prompt("again");
+    assert_eq!(story.records()[0], &Record::Meta);
+}
+
+#[test]
+fn a_session_goes_on_where_its_records_end() {
+    let mut fold = Fold::default();
+    let conversation = ConversationId([7; 16]);
+    let usage = Usage { total: 7, ..Usage::default() };
+    fold.push(Remembered::Meta { conversation, cwd: "/w".into() });
+    fold.push(Remembered::Item(Item::Message(Message::text(Role::User, "do it"))));
+    fold.push(Remembered::Item(Item::Call(shell("1", r#"["make"]"#))));
+    fold.push(Remembered::TokenCount { total: usage, limits: None });
+    fold.skip();
+    let restored = fold.finish().unwrap();
+
+    let mut story = Story::new(settings());
+    let which = Which::Id(conversation);
+    story.command(Command::Resume { settings: Box::new(settings()), which });
+    let op = story.restore_op();
+    story.thread.slot = 1;
+    story.feed(Input::Restored { op, result: Ok(Box::new(restored)) });
+    assert_eq!(story.events()[0], &Event::ThreadStarted { conversation, resumed: true });
+    assert!(story.tells(|event| matches!(event, Event::Warning { .. })));
+    assert_eq!(story.outputs(), ["aborted"]);
+    story.prompt("go on");
+    assert!(!story.records().contains(&&Record::Meta), "the rollout has its first line");
+    let op = story.request_op();
+    assert_eq!(story.agent.request_view(op).unwrap().conversation, conversation);
+    story.say(op, ModelEvent::Completed { usage: Some(usage) });
+    let total = Usage { total: 14, ..Usage::default() };
+    assert!(
+        story.tells(|event| matches!(event, Event::Tokens { total: all, .. } if *all == total))
+    );
+}
+
+#[test]
+fn a_session_that_cannot_be_read_is_closed() {
+    let mut story = Story::new(settings());
+    let which = Which::Last { cwd: None };
+    story.command(Command::Resume { settings: Box::new(settings()), which });
+    let op = story.restore_op();
+    story.feed(Input::Restored { op, result: Err("gone".into()) });
+    let message = "gone".into();
+    assert_eq!(story.events(), [&Event::ThreadFailed { message }, &Event::ThreadClosed]);
+}
+
+#[test]
+fn closing_a_thread_that_loads_gives_the_loading_up() {
+    let mut story = Story::new(settings());
+    let which = Which::Last { cwd: None };
+    story.command(Command::Resume { settings: Box::new(settings()), which });
+    let op = story.restore_op();
+    story.command(Command::Close { thread: ThreadId { slot: 1, generation: 0 } });
+    assert!(story.does(|effect| *effect == Effect::Stop { op, how: Stop::Kill }));
+    assert_eq!(story.events(), [&Event::ThreadClosed]);
+    story.feed(Input::Restored { op, result: Err("late".into()) });
+    assert!(story.effects.is_empty());
+}
