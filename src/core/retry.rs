@@ -66,6 +66,6 @@ fn delay_ms(failure: &ModelFailure, attempt: u32, prng: &mut Prng) -> u64 {
         return asked_ms.min(RETRY_DELAY_MS_MAX);
     }
     let doubled = RETRY_DELAY_MS.saturating_mul(1 << (attempt - 1).min(20));
-    let bounded = doubled.min(RETRY_DELAY_MS_MAX);
-    bounded * (90 + prng.below(21)) / 100
+    let jittered = doubled.min(RETRY_DELAY_MS_MAX) * (90 + prng.below(21)) / 100;
+    jittered.min(RETRY_DELAY_MS_MAX)
 }

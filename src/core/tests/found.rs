@@ -1,6 +1,9 @@
 //! What the simulation found, told as stories.
 
 use super::*;
+use crate::core::prng::Prng;
+use crate::core::retry::{Again, Tries, judge};
+use crate::limits::RETRY_DELAY_MS;
 
 #[test]
 fn a_closed_thread_is_lent_until_its_last_batch_is_done() {
@@ -170,4 +173,21 @@ fn what_a_response_holds_back_counts_too() {
     assert!(story.tells(|event| matches!(event, Event::Warning { .. })));
     story.say(op, completed());
     assert_eq!(story.outputs().len(), 1);
+}
+
+#[test]
+fn a_delay_doubles_up_to_its_bound() {
+    let many = ThreadSettings { stream_retries_max: RETRIES_MAX, ..settings() };
+    let mut prng = Prng::new(7);
+    let failure = ModelFailure::new(FailureKind::Stream, "broken");
+    for stream in 0..RETRIES_MAX {
+        let tries = Tries { request: 0, stream };
+        let Again::Stream { delay_ms, .. } = judge(&failure, tries, &many, &mut prng) else {
+            panic!("it comes back")
+        };
+        let doubled = RETRY_DELAY_MS.saturating_mul(1 << stream.min(40));
+        let around = doubled.min(RETRY_DELAY_MS_MAX);
+        assert!((around * 9 / 10..=around * 11 / 10).contains(&delay_ms), "{delay_ms}");
+        assert!(delay_ms <= RETRY_DELAY_MS_MAX, "{delay_ms}");
+    }
 }
