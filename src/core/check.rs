@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use crate::core::Agent;
 use crate::core::call::Call;
-use crate::core::history::settle;
+use crate::core::history::unpaired;
 use crate::core::thread::{Phase, Thread};
 use crate::core::turn::Wait;
 use crate::limits::{APPROVALS_REMEMBERED_MAX, CALLS_PARALLEL_MAX, PROMPTS_WAITING_MAX};
@@ -47,7 +47,8 @@ fn check_thread(thread: &Thread) {
     let items = thread.history.items();
     let bytes: u64 = items.iter().map(Item::bytes).sum();
     assert_eq!(thread.history.bytes(), bytes, "bytes are counted");
-    let dangling = settle(items.to_vec()).len() - items.len();
+    let unpaired = unpaired(items);
+    assert!(unpaired.outputs.is_empty(), "every output answers a call");
     let unsettled = match thread.turn.as_ref().map(|turn| &turn.wait) {
         Some(Wait::Calls { calls }) => {
             check_calls(calls);
@@ -57,7 +58,7 @@ fn check_thread(thread: &Thread) {
             0
         }
     };
-    assert_eq!(dangling, unsettled, "only calls of the running turn lack their output");
+    assert_eq!(unpaired.calls.len(), unsettled, "only calls of the running turn lack their output");
 }
 
 fn check_calls(calls: &[Call]) {

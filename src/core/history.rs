@@ -57,29 +57,11 @@ impl History {
 }
 
 /// Puts an output right after each call that has none, and drops outputs that answer no call.
-///
-/// An output answers the last unanswered call before it that has its id: providers give ids again, and a
-/// call that nobody answered stays so.
 pub fn settle(items: Vec<Item>) -> Vec<Item> {
-    let mut open: HashMap<Box<str>, Vec<usize>> = HashMap::new();
-    let mut dropped = Vec::new();
-    for (index, item) in items.iter().enumerate() {
-        match item {
-            Item::Call(call) => open.entry(call.call_id.clone()).or_default().push(index),
-            Item::Output(output) => {
-                let answered = open.get_mut(&output.call_id).and_then(Vec::pop);
-                if answered.is_none() {
-                    dropped.push(index);
-                }
-            }
-            Item::Message(_) | Item::Reasoning(_) | Item::Served { .. } => {}
-        }
-    }
-    let mut dangling: Vec<usize> = open.into_values().flatten().collect();
+    let Unpaired { calls: dangling, outputs: dropped } = unpaired(&items);
     if dangling.is_empty() && dropped.is_empty() {
         return items;
     }
-    dangling.sort_unstable();
     let mut whole = Vec::with_capacity(items.len() + dangling.len());
     for (index, item) in items.into_iter().enumerate() {
         if dropped.binary_search(&index).is_ok() {
@@ -101,6 +83,37 @@ pub fn settle(items: Vec<Item>) -> Vec<Item> {
         whole.extend(answer.map(Item::Output));
     }
     whole
+}
+
+/// What lacks its other half, by place and in order.
+#[derive(Debug)]
+pub(crate) struct Unpaired {
+    pub(crate) calls: Vec<usize>,
+    pub(crate) outputs: Vec<usize>,
+}
+
+/// Finds calls without output, and outputs without call.
+///
+/// An output answers the last unanswered call before it that has its id: providers give ids again,
+/// and a call that nobody answered stays so.
+pub(crate) fn unpaired(items: &[Item]) -> Unpaired {
+    let mut open: HashMap<&str, Vec<usize>> = HashMap::new();
+    let mut outputs = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        match item {
+            Item::Call(call) => open.entry(&call.call_id).or_default().push(index),
+            Item::Output(output) => {
+                let answered = open.get_mut(&*output.call_id).and_then(Vec::pop);
+                if answered.is_none() {
+                    outputs.push(index);
+                }
+            }
+            Item::Message(_) | Item::Reasoning(_) | Item::Served { .. } => {}
+        }
+    }
+    let mut calls: Vec<usize> = open.into_values().flatten().collect();
+    calls.sort_unstable();
+    Unpaired { calls, outputs }
 }
 
 #[cfg(test)]
