@@ -1,0 +1,80 @@
+//! The machine in a hostile world, from one seed.
+//!
+//! `cargo test --test sim` runs a thousand worlds; `SEEDS=n` runs more, `SEED=n` runs one and prints
+//! what happened. A world first goes wrong in every way it can (safety), then behaves (liveness).
+
+// What is missing here fails the test, and says where.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+#[path = "sim/chance.rs"]
+mod chance;
+#[path = "sim/children.rs"]
+mod children;
+#[path = "sim/disk.rs"]
+mod disk;
+#[path = "sim/policy.rs"]
+mod policy;
+#[path = "sim/provider.rs"]
+mod provider;
+#[path = "sim/settings.rs"]
+mod settings;
+#[path = "sim/telling.rs"]
+mod telling;
+#[path = "sim/user.rs"]
+mod user;
+#[path = "sim/watch.rs"]
+mod watch;
+#[path = "sim/world.rs"]
+mod world;
+
+use crate::world::World;
+
+/// How many worlds a plain run looks at.
+const SEEDS: u64 = 1000;
+
+/// Each of these worlds is run twice.
+const TWICE_EVERY: u64 = 8;
+
+fn number_from(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+/// Runs one world; says how to see it again if it fails.
+fn run(seed: u64, traced: bool) -> u64 {
+    let ran = catch_unwind(AssertUnwindSafe(|| World::new(seed, traced).run()));
+    match ran {
+        Ok(digest) => digest,
+        Err(panic) => {
+            println!("seed {seed} fails; repeat it with: SEED={seed} cargo test --test sim");
+            resume_unwind(panic)
+        }
+    }
+}
+
+/// Runs a part of all worlds, so that parts can run side by side.
+fn run_part(part: u64, parts_count: u64) {
+    if let Some(seed) = number_from("SEED") {
+        if part == 0 {
+            run(seed, true);
+        }
+        return;
+    }
+    for seed in (0..number_from("SEEDS").unwrap_or(SEEDS)).filter(|n| n % parts_count == part) {
+        let digest = run(seed, false);
+        if seed % TWICE_EVERY == part {
+            assert_eq!(digest, run(seed, false), "seed {seed}: the same seed, other effects");
+        }
+    }
+}
+
+#[test]
+fn no_world_breaks_a_promise() {
+    run_part(0, 2);
+}
+
+#[test]
+fn no_other_world_breaks_a_promise() {
+    run_part(1, 2);
+}

@@ -1,0 +1,129 @@
+//! Children that flood, ignore signals, answer twice, or never.
+
+use windlass::core::effect::Stop;
+use windlass::core::input::{CommandEnded, CommandResult, Input};
+use windlass::limits::CALL_OUTPUT_BYTES_MAX;
+use windlass::words::call::{Change, ChangeKind};
+use windlass::words::ids::{OpId, ThreadId};
+use windlass::words::item::Item;
+
+use crate::chance::Chance;
+
+/// Outside work that was started.
+pub(crate) struct Work {
+    pub(crate) thread: ThreadId,
+    pub(crate) kind: Kind,
+    /// It has not ended yet.
+    pub(crate) alive: bool,
+    /// An end of it was taken by the machine.
+    pub(crate) taken: bool,
+    /// It was told to stop, one way or another.
+    pub(crate) stopped: bool,
+    /// It was told to die.
+    pub(crate) killed: bool,
+    pub(crate) nature: Nature,
+}
+
+/// What the work is, with what must not change while it goes on.
+pub(crate) enum Kind {
+    Open,
+    Restore,
+    Request(Vec<Item>),
+    Command,
+    Look,
+    Inspect,
+    Apply,
+}
+
+/// How the work takes being stopped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Nature {
+    /// Ends at any signal.
+    Meek,
+    /// Ends when killed.
+    Stubborn,
+    /// Ends long after it was killed.
+    Sluggish,
+    /// Never ends.
+    Undead,
+}
+
+impl Nature {
+    pub(crate) fn any(chance: &mut Chance) -> Nature {
+        match chance.below(10) {
+            0..6 => Nature::Meek,
+            6..8 => Nature::Stubborn,
+            8 => Nature::Sluggish,
+            _ => Nature::Undead,
+        }
+    }
+
+    /// How long it takes to end at this signal; `None` if it does not.
+    pub(crate) fn ends_after(self, how: Stop, chance: &mut Chance) -> Option<u64> {
+        match (self, how) {
+            (Nature::Meek, _) | (Nature::Stubborn, Stop::Kill) => Some(chance.below(100)),
+            (Nature::Sluggish, Stop::Kill) => Some(10_000),
+            (Nature::Stubborn | Nature::Sluggish, Stop::Interrupt | Stop::Terminate)
+            | (Nature::Undead, _) => None,
+        }
+    }
+}
+
+/// What the work answers when it is left alone.
+pub(crate) fn answer(op: OpId, kind: &Kind, chance: &mut Chance) -> Input<'static> {
+    let fails = chance.one_in(4);
+    let why: Box<str> = "no such file".into();
+    match kind {
+        Kind::Command => Input::Exited { op, end: exit(chance) },
+        Kind::Look => {
+            Input::Looked { op, result: if fails { Err(why) } else { Ok("L1: a".into()) } }
+        }
+        Kind::Inspect => {
+            Input::Inspected { op, result: if fails { Err(why) } else { Ok(changes(chance)) } }
+        }
+        Kind::Apply => {
+            Input::Applied { op, result: if fails { Err(why) } else { Ok("Success.".into()) } }
+        }
+        Kind::Open => Input::Opened { op, facts: Default::default() },
+        Kind::Restore | Kind::Request(_) => unreachable!("answered by the disk, by the provider"),
+    }
+}
+
+/// What the work answers to a signal that ends it.
+pub(crate) fn last_words(op: OpId, kind: &Kind, chance: &mut Chance) -> Input<'static> {
+    match kind {
+        Kind::Command if !chance.one_in(4) => {
+            let ended = CommandEnded::Signalled { signal: 15 };
+            Input::Exited { op, end: CommandResult { ended, output: "".into(), lines_total: None } }
+        }
+        Kind::Look | Kind::Inspect | Kind::Apply if chance.one_in(3) => answer(op, kind, chance),
+        _ => Input::Stopped { op },
+    }
+}
+
+fn exit(chance: &mut Chance) -> CommandResult {
+    let ended = match chance.below(8) {
+        0 => CommandEnded::NotStarted { why: "no sandbox".into() },
+        1 => CommandEnded::Signalled { signal: 9 },
+        _ => CommandEnded::Exited { code: chance.pick(&[0, 0, 1, 127, -1]) },
+    };
+    let flood = chance.one_in(20);
+    let output = if flood { "y\n".repeat(CALL_OUTPUT_BYTES_MAX / 2) } else { "out\n".into() };
+    CommandResult { ended, output: output.into(), lines_total: flood.then_some(1 << 40) }
+}
+
+fn changes(chance: &mut Chance) -> Vec<Change> {
+    let paths = ["/w/a", "/w/sub/../b", "/w/.git/config", "/w/../etc/passwd", "/tmp/t", "/more/m"];
+    let mut changes = Vec::new();
+    for _ in 0..chance.below(3) {
+        let moved = chance.one_in(5);
+        changes.push(Change {
+            path: chance.pick(&paths).into(),
+            kind: chance.pick(&[ChangeKind::Add, ChangeKind::Update, ChangeKind::Delete]),
+            moved_to: moved.then(|| chance.pick(&paths).into()),
+            before: None,
+            diff: "@@ -1 +1 @@\n".into(),
+        });
+    }
+    changes
+}

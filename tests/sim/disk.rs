@@ -1,0 +1,73 @@
+//! Rollouts as what would be read back from them; may be full, may fail once.
+
+use std::collections::BTreeMap;
+
+use windlass::core::restore::Fold;
+use windlass::words::command::Restored;
+use windlass::words::ids::ConversationId;
+use windlass::words::item::Item;
+use windlass::words::record::{Record, RecordView, Remembered};
+
+#[derive(Default)]
+pub(crate) struct Disk {
+    rollouts: BTreeMap<ConversationId, Vec<Remembered>>,
+    pub(crate) full: bool,
+}
+
+impl Disk {
+    /// Writes one line; a full disk writes nothing, since a short line is cut off again.
+    pub(crate) fn append(&mut self, record: &Record, view: RecordView<'_>) -> bool {
+        if self.full {
+            return false;
+        }
+        let lines = self.rollouts.entry(view.conversation).or_default();
+        let line = match record {
+            Record::Meta => {
+                Remembered::Meta { conversation: view.conversation, cwd: view.settings.cwd.clone() }
+            }
+            Record::Item(index) => Remembered::Item(view.items[index.0 as usize].clone()),
+            Record::TokenCount { total, last: _, limits } => {
+                Remembered::TokenCount { total: *total, limits: *limits }
+            }
+            Record::UserMessage(index) | Record::AgentMessage(index) => {
+                let item = &view.items[index.0 as usize];
+                assert!(matches!(item, Item::Message(_)), "a message's record is of a message");
+                Remembered::Nothing
+            }
+            Record::AgentReasoning(index) => {
+                let item = &view.items[index.0 as usize];
+                assert!(matches!(item, Item::Reasoning(_)), "reasoning's record is of reasoning");
+                Remembered::Nothing
+            }
+            Record::TurnContext | Record::TurnAborted => Remembered::Nothing,
+        };
+        let is_meta = matches!(line, Remembered::Meta { .. });
+        assert_eq!(lines.is_empty(), is_meta, "the first line, and only it, says whose it is");
+        lines.push(line);
+        true
+    }
+
+    pub(crate) fn conversations(&self) -> Vec<ConversationId> {
+        self.rollouts.keys().copied().collect()
+    }
+
+    /// Items as they were written, in order.
+    pub(crate) fn items(&self, conversation: ConversationId) -> Vec<&Item> {
+        let lines = self.rollouts.get(&conversation).into_iter().flatten();
+        lines
+            .filter_map(|line| match line {
+                Remembered::Item(item) => Some(item),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// What a resume would give.
+    pub(crate) fn fold(&self, conversation: ConversationId) -> Option<Restored> {
+        let mut fold = Fold::default();
+        for line in self.rollouts.get(&conversation)? {
+            fold.push(line.clone());
+        }
+        fold.finish()
+    }
+}

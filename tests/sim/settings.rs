@@ -1,0 +1,58 @@
+//! Settings of a thread in `/w`, in every shape that matters to the machine.
+
+use std::borrow::Cow;
+
+use windlass::words::policy::{ApprovalPolicy, SandboxMode, SandboxPolicy};
+use windlass::words::settings::{
+    PatchForm, ReasoningSettings, ShellForm, ThreadSettings, ToolSettings,
+};
+
+use crate::chance::Chance;
+
+pub(crate) fn settings(chance: &mut Chance) -> ThreadSettings {
+    let approval = chance.pick(&[
+        ApprovalPolicy::Untrusted,
+        ApprovalPolicy::OnFailure,
+        ApprovalPolicy::OnRequest,
+        ApprovalPolicy::OnRequest,
+        ApprovalPolicy::Never,
+    ]);
+    let mode = chance.pick(&[
+        SandboxMode::ReadOnly,
+        SandboxMode::WorkspaceWrite,
+        SandboxMode::WorkspaceWrite,
+        SandboxMode::DangerFullAccess,
+    ]);
+    let mut sandbox = SandboxPolicy::of(mode);
+    if chance.one_in(4) {
+        sandbox.writable_roots.push("/more".into());
+    }
+    sandbox.exclude_slash_tmp = chance.one_in(2);
+    ThreadSettings {
+        model: "model".into(),
+        provider: "provider".into(),
+        cwd: "/w".into(),
+        approval,
+        sandbox,
+        shell: "/bin/sh".into(),
+        instructions: Cow::Borrowed("instructions"),
+        developer_instructions: chance.one_in(4).then(|| "be brief".into()),
+        project_notes: chance.one_in(4).then(|| "notes".into()),
+        reasoning: ReasoningSettings::default(),
+        verbosity: None,
+        output_schema: None,
+        context_window: chance.one_in(2).then_some(100_000),
+        parallel_tool_calls: !chance.one_in(3),
+        tools: ToolSettings {
+            shell: chance.pick(&[ShellForm::Argv, ShellForm::Line, ShellForm::Local]),
+            patch: chance.pick(&[PatchForm::Freeform, PatchForm::Function]),
+            files: !chance.one_in(4),
+        },
+        request_retries_max: chance.below(5) as u32,
+        stream_retries_max: chance.below(6) as u32,
+        stream_idle_ms: chance.pick(&[1_000, 15_000, 300_000]),
+        stored_by_provider: false,
+        source: "exec",
+        originator: "sim".into(),
+    }
+}

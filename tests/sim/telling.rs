@@ -1,0 +1,180 @@
+//! What fronts are told makes sense: in order, of things that are recorded, within turns.
+
+use windlass::core::Agent;
+use windlass::core::effect::Audience;
+use windlass::words::event::{Ended, Event, Question};
+use windlass::words::ids::{CallId, ItemIndex, ThreadId, TurnId};
+use windlass::words::item::{Item, Role};
+
+use crate::watch::{Lane, Stopping, Told, Watch, prompt_of};
+
+impl Watch {
+    pub(crate) fn event(&mut self, agent: &Agent, to: Audience, event: &Event) {
+        let thread = match to {
+            Audience::Front(_) => {
+                self.batch.lane = Lane::Tell;
+                match event {
+                    Event::Refused { refusal } => self.batch.refused = Some(*refusal),
+                    Event::ThreadClosed => self.closed(),
+                    other => panic!("not for the front that asked: {other:?}"),
+                }
+                return;
+            }
+            Audience::Thread(thread) => thread,
+        };
+        self.go_on(thread, Lane::Tell);
+        assert!(agent.front(thread).is_some(), "told to nobody: {event:?}");
+        match event {
+            Event::ThreadStarted { conversation, .. } => {
+                self.loading.remove(conversation);
+                self.batch.started = true;
+                let told = Told::new(*conversation);
+                assert!(self.threads.insert(thread, told).is_none(), "a thread starts once");
+            }
+            Event::ThreadFailed { .. } => {
+                assert!(!self.threads.contains_key(&thread), "a thread fails or starts");
+            }
+            Event::TurnStarted { turn } => {
+                let told = self.told(thread);
+                assert_eq!(told.turn, None, "one turn at a time");
+                assert_eq!(*turn, TurnId(told.turns_count + 1), "turns are counted");
+                told.turn = Some(*turn);
+                told.turns_count += 1;
+                told.stopping = Stopping::No;
+                told.unrecorded = false;
+            }
+            Event::TurnEnded { turn, how, .. } => self.turn_ended(thread, *turn, how),
+            Event::TurnStopping { turn } => {
+                let told = self.told(thread);
+                assert_eq!(told.turn, Some(*turn), "a turn stops that runs");
+                told.stopping = Stopping::Yes(0);
+            }
+            Event::Warning { .. } => {
+                self.told(thread);
+            }
+            Event::ErrandAnswered { .. } | Event::Refused { .. } | Event::ThreadClosed => {
+                panic!("not for a thread: {event:?}")
+            }
+            _ => {
+                assert!(self.told(thread).turn.is_some(), "told outside any turn: {event:?}");
+                self.event_of_turn(agent, thread, event);
+            }
+        }
+    }
+
+    fn turn_ended(&mut self, thread: ThreadId, turn: TurnId, how: &Ended) {
+        let told = self.told(thread);
+        assert_eq!(told.turn, Some(turn), "a turn ends that runs");
+        assert!(
+            *how != Ended::Completed || told.stopping == Stopping::No,
+            "a turn that was stopped has not completed"
+        );
+        if told.unrecorded {
+            told.questions.clear();
+        }
+        told.turn = None;
+        told.stopping = Stopping::No;
+        told.attempts = 0;
+        self.batch.ended = Some(how.clone());
+    }
+
+    fn closed(&mut self) {
+        // The batch names the thread, unless it was loading and so never started.
+        let Some(thread) = self.batch.thread else { return };
+        self.waiting.remove(&thread);
+        let Some(told) = self.threads.remove(&thread) else {
+            // It failed to load.
+            return;
+        };
+        assert_eq!(told.turn, None, "a thread closes after its turn");
+        assert!(told.released, "what a closed thread held is released");
+    }
+
+    fn event_of_turn(&mut self, agent: &Agent, thread: ThreadId, event: &Event) {
+        let items = agent.items(thread);
+        match event {
+            Event::PromptTaken { item } => {
+                self.assert_fresh(*item);
+                let Some(text) = prompt_of(&items[item.0 as usize]) else {
+                    panic!("a prompt was taken that nobody said")
+                };
+                self.taken(thread, text);
+            }
+            Event::ItemCompleted { item } => {
+                self.assert_fresh(*item);
+                match &items[item.0 as usize] {
+                    Item::Message(message) => assert_eq!(message.role, Role::Assistant),
+                    Item::Reasoning(_) | Item::Served { .. } => {}
+                    other => panic!("not said by the model: {other:?}"),
+                }
+            }
+            Event::TextDelta { from_bytes } => {
+                let partial = agent.partial_text(thread);
+                assert!(partial.is_char_boundary(*from_bytes as usize), "a delta is lent");
+            }
+            Event::ReasoningDelta { from_bytes } => {
+                let partial = agent.partial_reasoning(thread);
+                assert!(partial.is_char_boundary(*from_bytes as usize), "a delta is lent");
+            }
+            Event::CommandStarted { item, argv, cwd, .. } => {
+                let spawned = self.batch.spawned.pop_front();
+                assert_eq!(spawned, Some((argv.clone(), cwd.clone())), "told of what was done");
+                assert!(matches!(items[item.0 as usize], Item::Call(_)));
+            }
+            Event::PatchStarted { item, changes, .. } => {
+                assert_eq!(self.batch.applied.pop_front().as_ref(), Some(changes));
+                assert!(matches!(items[item.0 as usize], Item::Call(_)));
+            }
+            Event::CommandEnded { item, .. } | Event::PatchEnded { item, .. } => {
+                self.assert_fresh(*item);
+                assert!(matches!(items[item.0 as usize], Item::Output(_)));
+            }
+            Event::CallAnswered { item, output, .. } => {
+                self.assert_fresh(*output);
+                let pair = (&items[item.0 as usize], &items[output.0 as usize]);
+                let (Item::Call(call), Item::Output(output)) = pair else {
+                    panic!("not a call and its output: {pair:?}")
+                };
+                assert_eq!((&call.call_id, call.kind), (&output.call_id, output.kind));
+            }
+            Event::ApprovalAsked { call, item, question } => {
+                assert!(matches!(items[item.0 as usize], Item::Call(_)));
+                self.asked(thread, *call, question);
+            }
+            Event::ApprovalSettled { call } => {
+                self.batch.settled.push(*call);
+                let open = self.told(thread).questions.remove(call);
+                assert!(open.is_some(), "a question is settled once");
+            }
+            Event::Tokens { .. }
+            | Event::TasksUpdated { .. }
+            | Event::Retrying { .. }
+            | Event::Limits { .. } => {}
+            other => panic!("not of a turn: {other:?}"),
+        }
+    }
+
+    fn asked(&mut self, thread: ThreadId, call: CallId, question: &Question) {
+        let told = self.told(thread);
+        let before = told.questions.insert(call, question.clone());
+        assert!(before.is_none(), "a question is asked once");
+        assert_eq!(told.questions.len(), 1, "one question at a time");
+    }
+
+    fn taken(&mut self, thread: ThreadId, text: &str) {
+        let waiting = self.waiting.entry(thread).or_default();
+        if let Some((_, fresh)) = &self.batch.prompt
+            && **fresh == *text
+        {
+            assert!(waiting.is_empty(), "prompts are taken in order");
+            self.batch.taken.push(text.into());
+        } else {
+            assert_eq!(waiting.pop_front().as_deref(), Some(text), "prompts are taken in order");
+        }
+    }
+
+    /// What a front is told of was recorded before.
+    fn assert_fresh(&self, item: ItemIndex) {
+        assert!(self.batch.recorded.contains(&item), "told before it was recorded: {item:?}");
+    }
+}

@@ -1,0 +1,102 @@
+//! A user who says too much, too often, to the wrong thread.
+
+use windlass::words::command::{Command, Which};
+use windlass::words::ids::{CallId, ConversationId, ThreadId};
+use windlass::words::item::Part;
+use windlass::words::policy::Decision;
+
+use crate::settings::settings;
+use crate::world::World;
+
+/// Threads that are open at once.
+const THREADS_AT_ONCE: usize = 4;
+
+impl World {
+    pub(crate) fn user_acts(&mut self) {
+        let threads = self.watch.threads();
+        if threads.is_empty() || threads.len() < THREADS_AT_ONCE && self.chance.one_in(15) {
+            self.open();
+            return;
+        }
+        // Now and then a thread that never was, is loading, or is long gone.
+        let thread = if self.chance.one_in(15) {
+            let slot = self.chance.below(5) as u16;
+            ThreadId { slot, generation: self.chance.below(4) as u32 }
+        } else {
+            self.chance.pick(&threads)
+        };
+        match self.chance.below(40) {
+            0..20 => self.prompt(thread),
+            20..23 => {
+                let parts = vec![Part::Text(self.chance.pick(&["", " \n"]).into())];
+                self.command(Command::Prompt { thread, parts });
+            }
+            23..29 => {
+                for _ in 0..self.chance.pick(&[1, 1, 1, 2, 3, 4]) {
+                    self.command(Command::Interrupt { thread });
+                }
+            }
+            29..31 => self.command(Command::Close { thread }),
+            31 => {
+                for _ in 0..self.chance.below(80) {
+                    self.prompt(thread);
+                }
+            }
+            32..36 => self.resume_any(),
+            _ => {
+                let call = CallId(self.chance.below(5) as u32);
+                let decision = self.chance.pick(&[
+                    Decision::Approved,
+                    Decision::ApprovedForSession,
+                    Decision::Denied,
+                    Decision::Abort,
+                ]);
+                self.command(Command::Answer { thread, call, decision });
+            }
+        }
+    }
+
+    /// Asks everybody one last thing, and answers whatever is still being asked.
+    pub(crate) fn say_last_words(&mut self) {
+        for thread in self.watch.threads() {
+            self.prompt(thread);
+            for call in self.watch.questions(thread) {
+                let decision = Decision::Denied;
+                self.command(Command::Answer { thread, call, decision });
+            }
+        }
+    }
+
+    pub(crate) fn resume(&mut self, conversation: ConversationId) {
+        let settings = Box::new(settings(&mut self.chance));
+        self.watch.loading(conversation);
+        self.command(Command::Resume { settings, which: Which::Id(conversation) });
+    }
+
+    fn open(&mut self) {
+        if self.chance.one_in(3) {
+            self.resume_any();
+        }
+        let settings = Box::new(settings(&mut self.chance));
+        self.command(Command::Start { settings });
+    }
+
+    /// Resumes a conversation that nobody has open, or one that never was.
+    fn resume_any(&mut self) {
+        let known = self.disk.conversations();
+        let free: Vec<ConversationId> =
+            known.into_iter().filter(|known| !self.watch.is_loaded(*known)).collect();
+        if free.is_empty() || self.chance.one_in(10) {
+            self.resume(ConversationId([7; 16]));
+        } else {
+            let conversation = self.chance.pick(&free);
+            self.resume(conversation);
+        }
+    }
+
+    fn prompt(&mut self, thread: ThreadId) {
+        self.prompts_count += 1;
+        let text = format!("prompt {}", self.prompts_count);
+        self.command(Command::Prompt { thread, parts: vec![Part::Text(text.into())] });
+    }
+}

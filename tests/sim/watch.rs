@@ -1,0 +1,456 @@
+//! What is promised, asserted of every effect and after every input.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use windlass::core::Agent;
+use windlass::core::effect::Effect;
+use windlass::core::history::settle;
+use windlass::core::input::Input;
+use windlass::limits::{HISTORY_BYTES_MAX, PARTIAL_BYTES_MAX, PROMPTS_WAITING_MAX};
+use windlass::tools;
+use windlass::words::call::{CallAsked, Change, CommandPlan, PatchPlan, Plan};
+use windlass::words::command::{Command, Refusal, Which};
+use windlass::words::event::{Ended, Failed, Question};
+use windlass::words::ids::{CallId, ConversationId, ItemIndex, OpId, ThreadId, TurnId};
+use windlass::words::item::{Item, Part, Role};
+use windlass::words::model::FailureKind;
+use windlass::words::policy::{Confinement, Decision};
+use windlass::words::record::Record;
+use windlass::words::settings::ThreadSettings;
+
+use crate::disk::Disk;
+use crate::policy::{self, Allowed};
+
+/// What the fronts of one process know.
+#[derive(Default)]
+pub(crate) struct Watch {
+    pub(crate) threads: BTreeMap<ThreadId, Told>,
+    /// Prompts that were accepted and not yet taken.
+    pub(crate) waiting: BTreeMap<ThreadId, VecDeque<Box<str>>>,
+    /// Conversations that are being loaded.
+    pub(crate) loading: BTreeSet<ConversationId>,
+    pub(crate) restoring: BTreeMap<OpId, ConversationId>,
+    pub(crate) inspecting: BTreeMap<OpId, (ThreadId, PatchPlan)>,
+    pub(crate) batch: Batch,
+}
+
+/// What was told of a thread.
+pub(crate) struct Told {
+    pub(crate) conversation: ConversationId,
+    pub(crate) turn: Option<TurnId>,
+    pub(crate) turns_count: u32,
+    pub(crate) stopping: Stopping,
+    pub(crate) questions: BTreeMap<CallId, Question>,
+    pub(crate) session: Vec<(Vec<String>, Box<str>, bool)>,
+    /// Patches and what was found out about them.
+    pub(crate) inspected: Vec<(PatchPlan, Vec<Change>)>,
+    /// Requests since the last response that was whole.
+    pub(crate) attempts: u32,
+    pub(crate) released: bool,
+    /// Something of the turn could not be recorded; its questions end with it, unsaid.
+    pub(crate) unrecorded: bool,
+}
+
+/// How far stopping a turn has got.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stopping {
+    No,
+    /// With how many interrupts since.
+    Yes(u32),
+}
+
+/// What one input led to.
+#[derive(Default)]
+pub(crate) struct Batch {
+    pub(crate) lane: Lane,
+    pub(crate) thread: Option<ThreadId>,
+    pub(crate) recorded: Vec<ItemIndex>,
+    pub(crate) started: bool,
+    /// What the input approved.
+    pub(crate) grant: Option<Question>,
+    pub(crate) spawned: VecDeque<(Vec<String>, Box<str>)>,
+    pub(crate) applied: VecDeque<Vec<Change>>,
+    pub(crate) refused: Option<Refusal>,
+    pub(crate) settled: Vec<CallId>,
+    pub(crate) ended: Option<Ended>,
+    pub(crate) prompt: Option<(ThreadId, Box<str>)>,
+    pub(crate) answered: Option<(ThreadId, CallId)>,
+    pub(crate) interrupted: Option<ThreadId>,
+    pub(crate) must_fail: Option<FailureKind>,
+    pub(crate) taken: Vec<Box<str>>,
+}
+
+/// Stops need nothing to be recorded; else record, act, tell.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
+pub(crate) enum Lane {
+    #[default]
+    Stop,
+    Record,
+    Act,
+    Tell,
+}
+
+impl Told {
+    pub(crate) fn new(conversation: ConversationId) -> Told {
+        Told {
+            conversation,
+            turn: None,
+            turns_count: 0,
+            stopping: Stopping::No,
+            questions: BTreeMap::new(),
+            session: Vec::new(),
+            inspected: Vec::new(),
+            attempts: 0,
+            released: false,
+            unrecorded: false,
+        }
+    }
+}
+
+impl Watch {
+    pub(crate) fn threads(&self) -> Vec<ThreadId> {
+        self.threads.keys().copied().collect()
+    }
+
+    pub(crate) fn questions(&self, thread: ThreadId) -> Vec<CallId> {
+        let told = self.threads.get(&thread);
+        told.map(|told| told.questions.keys().copied().collect()).unwrap_or_default()
+    }
+
+    pub(crate) fn loading(&mut self, conversation: ConversationId) {
+        self.loading.insert(conversation);
+    }
+
+    pub(crate) fn is_loaded(&self, conversation: ConversationId) -> bool {
+        self.loading.contains(&conversation)
+            || self.threads.values().any(|told| told.conversation == conversation)
+    }
+
+    /// An input is about to be handled.
+    pub(crate) fn begin(&mut self, agent: &Agent, disk: &Disk, input: &Input<'_>) {
+        self.batch = Batch::default();
+        match input {
+            Input::Command { command: Command::Prompt { thread, parts }, .. } => {
+                if let [Part::Text(text)] = parts.as_slice() {
+                    self.batch.prompt = Some((*thread, text.clone()));
+                }
+            }
+            Input::Command { command: Command::Answer { thread, call, decision }, .. } => {
+                let Some(told) = self.threads.get(thread) else { return };
+                let Some(question) = told.questions.get(call) else { return };
+                self.batch.answered = Some((*thread, *call));
+                let session = *decision == Decision::ApprovedForSession;
+                if session || *decision == Decision::Approved {
+                    self.batch.grant = Some(question.clone());
+                }
+                if let (Question::Command { argv, cwd, .. }, true) = (question, session) {
+                    let (argv, cwd) = (argv.clone(), cwd.clone());
+                    self.approve_for_session(agent, disk, *thread, argv, cwd);
+                }
+            }
+            Input::Command { command: Command::Interrupt { thread }, .. } => {
+                self.batch.interrupted = Some(*thread);
+            }
+            Input::Restored { op, .. } | Input::Stopped { op } => {
+                if let Some(conversation) = self.restoring.remove(op) {
+                    self.loading.remove(&conversation);
+                }
+            }
+            Input::Inspected { op, result: Ok(changes) } => {
+                if let Some((thread, patch)) = self.inspecting.remove(op)
+                    && let Some(told) = self.threads.get_mut(&thread)
+                {
+                    told.inspected.push((patch, changes.clone()));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn approve_for_session(
+        &mut self,
+        agent: &Agent,
+        disk: &Disk,
+        thread: ThreadId,
+        argv: Vec<String>,
+        cwd: Box<str>,
+    ) {
+        let Some(told) = self.threads.get_mut(&thread) else { return };
+        let settings = agent.settings(thread).unwrap();
+        for call in open_calls(disk, told.conversation) {
+            let Plan::Command(command) = tools::plan(call, settings) else { continue };
+            if command.argv == argv && command.workdir == cwd {
+                let escalated = command.escalation.is_some();
+                told.session.push((argv.clone(), cwd.clone(), escalated));
+            }
+        }
+    }
+
+    /// The input was the end of a response that may not be tried again.
+    pub(crate) fn expect_failure(&mut self, thread: ThreadId, kind: FailureKind) {
+        let told = self.threads.get(&thread);
+        if told.is_some_and(|told| told.stopping == Stopping::No) {
+            self.batch.must_fail = Some(kind);
+        }
+    }
+
+    /// The input was the end of a response that is whole.
+    pub(crate) fn completed(&mut self, thread: ThreadId) {
+        if let Some(told) = self.threads.get_mut(&thread) {
+            told.attempts = 0;
+        }
+    }
+
+    /// A record has been written.
+    pub(crate) fn recorded(&mut self, thread: ThreadId, record: &Record) {
+        self.go_on(thread, Lane::Record);
+        if let Record::Item(index) = record {
+            self.batch.recorded.push(*index);
+        }
+    }
+
+    pub(crate) fn go_on(&mut self, thread: ThreadId, lane: Lane) {
+        assert!(self.batch.lane <= lane, "stop, record, act, tell: {lane:?} comes too late");
+        self.batch.lane = lane;
+        let batch_thread = *self.batch.thread.get_or_insert(thread);
+        assert_eq!(batch_thread, thread, "a batch belongs to one thread");
+    }
+
+    /// An effect other than an append is about to be performed.
+    pub(crate) fn effect(&mut self, agent: &Agent, disk: &Disk, effect: &Effect) {
+        match effect {
+            Effect::Append { .. } => unreachable!("see `recorded`"),
+            Effect::Stop { .. } => {
+                assert_eq!(self.batch.lane, Lane::Stop, "stops need nothing to be recorded");
+            }
+            Effect::Restore { op, which } => {
+                if let Which::Id(conversation) = which {
+                    self.restoring.insert(*op, *conversation);
+                }
+            }
+            Effect::Open { thread, .. } => self.go_on(*thread, Lane::Act),
+            Effect::Request { thread, .. } => {
+                self.go_on(*thread, Lane::Act);
+                let settings = agent.settings(*thread).unwrap();
+                let attempts_max =
+                    (settings.request_retries_max + 1) * (settings.stream_retries_max + 1);
+                let told = self.told(*thread);
+                told.attempts += 1;
+                assert!(told.attempts <= attempts_max, "more attempts than are allowed");
+            }
+            Effect::Spawn { thread, command, confinement, .. } => {
+                self.go_on(*thread, Lane::Act);
+                let plan = Plan::Command((**command).clone());
+                self.assert_recorded(agent, disk, *thread, &plan);
+                let settings = agent.settings(*thread).unwrap();
+                self.spawned(*thread, settings, command, *confinement);
+            }
+            Effect::Look { thread, look, .. } => {
+                self.go_on(*thread, Lane::Act);
+                self.assert_recorded(agent, disk, *thread, &Plan::Look(look.clone()));
+            }
+            Effect::Inspect { op, thread, patch } => {
+                self.go_on(*thread, Lane::Act);
+                self.inspecting.insert(*op, (*thread, (**patch).clone()));
+                self.assert_recorded(agent, disk, *thread, &Plan::Patch((**patch).clone()));
+            }
+            Effect::Apply { thread, patch, expected, confinement, .. } => {
+                self.go_on(*thread, Lane::Act);
+                self.assert_recorded(agent, disk, *thread, &Plan::Patch((**patch).clone()));
+                let settings = agent.settings(*thread).unwrap();
+                self.applied(*thread, settings, patch, expected, *confinement);
+            }
+            Effect::Release { thread } => {
+                self.go_on(*thread, Lane::Act);
+                let told = self.threads.get_mut(thread);
+                if let Some(told) = told {
+                    assert!(!told.released, "a thread is released once");
+                    told.released = true;
+                }
+            }
+            Effect::Notify { to, event } => self.event(agent, *to, event),
+        }
+    }
+
+    fn spawned(
+        &mut self,
+        thread: ThreadId,
+        settings: &ThreadSettings,
+        command: &CommandPlan,
+        confinement: Confinement,
+    ) {
+        let (argv, cwd) = (command.argv.clone(), command.workdir.clone());
+        self.batch.spawned.push_back((argv.clone(), cwd.clone()));
+        let key = (argv, cwd, command.escalation.is_some());
+        let granted = self.told(thread).session.contains(&key)
+            || matches!(
+                self.batch.grant.take(),
+                Some(Question::Command { argv, cwd, .. }) if argv == key.0 && cwd == key.1
+            );
+        assert_allowed(policy::command(settings, command), granted, confinement);
+    }
+
+    fn applied(
+        &mut self,
+        thread: ThreadId,
+        settings: &ThreadSettings,
+        patch: &PatchPlan,
+        expected: &[Change],
+        confinement: Confinement,
+    ) {
+        self.batch.applied.push_back(expected.to_vec());
+        let found = (patch.clone(), expected.to_vec());
+        assert!(self.told(thread).inspected.contains(&found), "applied but not inspected");
+        let granted = matches!(
+            self.batch.grant.take(),
+            Some(Question::Patch { changes, .. }) if changes == expected
+        );
+        assert_allowed(policy::patch(settings, expected), granted, confinement);
+    }
+
+    /// The batch could not be recorded: what it took and did not tell is lost.
+    pub(crate) fn fail(&mut self, agent: &Agent, thread: ThreadId) {
+        let items = agent.items(thread);
+        if let Some(waiting) = self.waiting.get_mut(&thread) {
+            waiting.retain(|text| !items.iter().any(|item| prompt_of(item) == Some(&**text)));
+        }
+        if let Some((thread, text)) = self.batch.prompt.take()
+            && !items.iter().any(|item| prompt_of(item) == Some(&*text))
+        {
+            self.waiting.entry(thread).or_default().push_back(text);
+        }
+        if let Some(told) = self.threads.get_mut(&thread) {
+            if let Some((_, call)) = self.batch.answered {
+                told.questions.remove(&call);
+            }
+            // What is said next of stopping starts anew.
+            told.stopping = Stopping::No;
+            told.unrecorded = true;
+        }
+    }
+
+    /// A batch was done to its end.
+    pub(crate) fn end(&mut self, agent: &Agent, disk: &Disk) {
+        let batch = std::mem::take(&mut self.batch);
+        if let Some((thread, text)) = batch.prompt
+            && batch.refused.is_none()
+        {
+            // Taking it was told in the same batch: see `taken`.
+            let taken = batch.taken.contains(&text);
+            if !taken {
+                self.waiting.entry(thread).or_default().push_back(text);
+            }
+        }
+        if let Some((_, call)) = batch.answered {
+            assert!(batch.settled.contains(&call), "an answer to an open question settles it");
+        }
+        assert!(batch.spawned.is_empty(), "a command that was started was not told of");
+        assert!(batch.applied.is_empty(), "a patch that was started was not told of");
+        if let Some(kind) = batch.must_fail {
+            let failed = matches!(
+                batch.ended,
+                Some(Ended::Failed { kind: Failed::Model(failed), .. }) if failed == kind
+            );
+            assert!(failed, "{kind:?} is not tried again");
+        }
+        if let (Some(thread), None) = (batch.interrupted, batch.refused)
+            && let Some(told) = self.threads.get_mut(&thread)
+            && told.turn.is_some()
+        {
+            match &mut told.stopping {
+                Stopping::No => panic!("an interrupt was not heard"),
+                Stopping::Yes(count) => {
+                    *count += 1;
+                    assert!(*count < 3, "a third interrupt ends the turn");
+                }
+            }
+        }
+        for (thread, told) in &self.threads {
+            if told.turn.is_none() {
+                assert!(told.questions.is_empty(), "a question is open after its turn");
+            }
+            let changed = !batch.recorded.is_empty() || batch.started || told.unrecorded;
+            if changed && batch.thread == Some(*thread) {
+                assert_folds(agent, disk, *thread, told.conversation);
+            }
+        }
+        for waiting in self.waiting.values() {
+            assert!(waiting.len() <= PROMPTS_WAITING_MAX, "waiting prompts are bounded");
+        }
+    }
+
+    /// Nothing runs, nothing waits.
+    pub(crate) fn assert_at_rest(&self) {
+        for (thread, told) in &self.threads {
+            assert_eq!(told.turn, None, "{thread:?}: every turn ends");
+            let waiting = self.waiting.get(thread).map_or(0, VecDeque::len);
+            assert_eq!(waiting, 0, "{thread:?}: every prompt that was accepted was taken");
+        }
+        assert!(self.loading.is_empty(), "every session was loaded or not: {:?}", self.loading);
+    }
+
+    pub(crate) fn told(&mut self, thread: ThreadId) -> &mut Told {
+        let told = self.threads.get_mut(&thread);
+        told.unwrap_or_else(|| panic!("{thread:?} does something but is not open"))
+    }
+
+    fn assert_recorded(&mut self, agent: &Agent, disk: &Disk, thread: ThreadId, plan: &Plan) {
+        let conversation = self.told(thread).conversation;
+        let settings = agent.settings(thread).unwrap();
+        let mut open = open_calls(disk, conversation).into_iter();
+        let asked = open.any(|call| tools::plan(call, settings) == *plan);
+        assert!(asked, "done before its call was recorded: {plan:?}");
+    }
+}
+
+/// The recorded calls that have no recorded output.
+fn open_calls(disk: &Disk, conversation: ConversationId) -> Vec<&CallAsked> {
+    let mut open: Vec<&CallAsked> = Vec::new();
+    for item in disk.items(conversation) {
+        match item {
+            Item::Call(call) => open.push(call),
+            Item::Output(output) => {
+                let asked = open.iter().rposition(|call| call.call_id == output.call_id);
+                open.remove(asked.expect("an output is recorded after its call"));
+            }
+            Item::Message(_) | Item::Reasoning(_) | Item::Served { .. } => {}
+        }
+    }
+    open
+}
+
+fn assert_allowed(allowed: Allowed, granted: bool, confinement: Confinement) {
+    let right = match allowed {
+        Allowed::Unasked(right) => right,
+        Allowed::WhenApproved(right) => {
+            assert!(granted, "done without the answer yes");
+            right
+        }
+        Allowed::Never => panic!("done against the policy"),
+    };
+    assert_eq!(confinement, right, "done in another sandbox");
+}
+
+/// Folding the rollout gives the thread in memory, and memory is bounded.
+fn assert_folds(agent: &Agent, disk: &Disk, thread: ThreadId, conversation: ConversationId) {
+    let items = agent.items(thread);
+    let bytes: u64 = items.iter().map(Item::bytes).sum();
+    assert!(bytes <= HISTORY_BYTES_MAX, "a history is bounded");
+    assert!(agent.partial_text(thread).len() <= PARTIAL_BYTES_MAX, "partial text is bounded");
+    let folded = disk.fold(conversation).map_or(Vec::new(), |restored| restored.items);
+    let whole = settle(items.to_vec());
+    for (index, pair) in folded.iter().zip(&whole).enumerate() {
+        assert_eq!(pair.0, pair.1, "{thread:?}: item {index} is not as it was recorded");
+    }
+    assert_eq!(folded.len(), whole.len(), "{thread:?}: as many items are recorded as remembered");
+}
+
+pub(crate) fn prompt_of(item: &Item) -> Option<&str> {
+    let Item::Message(message) = item else { return None };
+    match message.parts.as_slice() {
+        [Part::Text(text)] if message.role == Role::User && text.starts_with("prompt ") => {
+            Some(text)
+        }
+        _ => None,
+    }
+}
