@@ -314,5 +314,5 @@ fn patch(call_id: &str) -> CallAsked {
 
 fn change(path: &str) -> Change {
     let (kind, moved_to, before) = (ChangeKind::Update, None, None);
-    Change { path: path.into(), kind, moved_to, before, diff: "".into() }
+    Change { path: path.into(), kind, moved_to, before, over: None, diff: "".into() }
 }

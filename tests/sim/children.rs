@@ -121,6 +121,7 @@ fn changes(chance: &mut Chance) -> Vec<Change> {
             path: chance.pick(&paths).into(),
             kind: chance.pick(&[ChangeKind::Add, ChangeKind::Update, ChangeKind::Delete]),
             moved_to: moved.then(|| chance.pick(&paths).into()),
+            over: None,
             before: None,
             diff: "@@ -1 +1 @@\n".into(),
         });

@@ -223,7 +223,7 @@ impl Watch {
             Effect::Stop { .. } => {
                 assert_eq!(self.batch.lane, Lane::Stop, "stops need nothing to be recorded");
             }
-            Effect::Restore { op, which } => {
+            Effect::Restore { op, thread: _, which } => {
                 if let Which::Id(conversation) = which {
                     self.restoring.insert(*op, *conversation);
                 }

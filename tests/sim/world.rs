@@ -280,7 +280,7 @@ impl World {
         match effect {
             Effect::Append { .. } => unreachable!("appended in `drain`"),
             Effect::Open { op, thread } => self.start(op, thread, Kind::Open),
-            Effect::Restore { op, which } => self.restore(op, &which),
+            Effect::Restore { op, thread: _, which } => self.restore(op, &which),
             Effect::Request { op, thread } => self.request(op, thread),
             Effect::Spawn { op, thread, .. } => self.start(op, thread, Kind::Command),
             Effect::Look { op, thread, .. } => self.start(op, thread, Kind::Look),

@@ -142,7 +142,7 @@ fn a_local_provider_brings_its_own_model() {
 fn the_demo_answers_from_the_binary() {
     let resolved = resolved(&["demo"], "model = 'x'\nmodel_provider = 'nowhere'");
     assert_eq!(resolved.provider, Provider::demo());
-    assert_eq!(&*resolved.settings.model, models::DEFAULT_MODEL);
+    assert_eq!(&*resolved.settings.model, models::RECORDED_MODEL);
 }
 
 #[test]

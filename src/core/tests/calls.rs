@@ -73,7 +73,8 @@ fn calls_that_make_no_sense_are_answered() {
     check(call("1", "no_such_tool", "{}"), "unsupported call: no_such_tool");
     let custom = CallAsked { kind: CallKind::Custom, ..call("1", "shell", "ls") };
     check(custom, "unsupported custom tool call: shell");
-    check(call("1", "read_file", r#"{"file_path":"a"}"#), "file_path must be an absolute path");
+    let arguments = call("1", "shell", r#"{"command":[]}"#);
+    check(arguments, "the command's arguments are empty");
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn a_session_goes_on_where_its_records_end() {
     fold.push(Remembered::Item(Item::Message(Message::text(Role::User, "do it"))));
     fold.push(Remembered::Item(Item::Call(shell("1", r#"["make"]"#))));
     fold.push(Remembered::TokenCount { total: usage, limits: None });
-    fold.skip();
+    fold.skip(1);
     let restored = fold.finish().unwrap();
 
     let mut story = Story::new(settings());
