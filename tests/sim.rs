@@ -1,7 +1,8 @@
 //! The machine in a hostile world, from one seed.
 //!
-//! `cargo test --test sim` runs a thousand worlds; `SEEDS=n` runs more, `SEED=n` runs one and prints
-//! what happened. A world first goes wrong in every way it can (safety), then behaves (liveness).
+//! `cargo test --test sim` runs a thousand worlds; `SEEDS=n` runs more, `SEED=n` runs one and
+//! prints what happened. A world first goes wrong in every way it can (safety), then behaves
+//! (liveness).
 
 // What is missing here fails the test, and says where.
 #![allow(clippy::unwrap_used, clippy::expect_used)]

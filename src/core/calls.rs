@@ -21,8 +21,8 @@ use crate::words::policy::{Confinement, Decision};
 impl Thread {
     /// Starts every call that may run now, and records answers that are due.
     ///
-    /// Returns once all that can happen without the outside has happened. What is answered at once is
-    /// told before the next call is.
+    /// Returns once all that can happen without the outside has happened. What is answered at once
+    /// is told before the next call is.
     pub(crate) fn advance_calls(&mut self, desk: &mut Desk<'_>) {
         while let Some(index) = self.next_call() {
             self.start_call(index, desk);

@@ -1,8 +1,9 @@
 //! `windlass demo`: a recorded model does a real piece of work.
 //!
-//! The model's part is a recording in the binary. Everything else is what it always is: commands, the
-//! patch and the tests run in the sandbox, on a scratch copy of a small project whose test fails. A run
-//! that differs from the recording, because a test came out otherwise, say, ends as a mismatch.
+//! The model's part is a recording in the binary. Everything else is what it always is: commands,
+//! the patch and the tests run in the sandbox, on a scratch copy of a small project whose test
+//! fails. A run that differs from the recording, because a test came out otherwise, say, ends as a
+//! mismatch.
 
 use std::ffi::CString;
 use std::fs;
