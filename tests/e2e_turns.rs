@@ -77,8 +77,7 @@ fn a_turn_goes_over_tls() {
 #[test]
 fn a_server_nobody_vouches_for_is_not_spoken_to() {
     let mut world = World::tls();
-    let call = world.call(&["--json", "a secret"]).without("WINDLASS_CA_FILE");
-    let call = with_retries(call, 0);
+    let call = world.call(&["--json", "a secret"]).without("WINDLASS_CA_FILE").retrying(0, 0);
     let ended = world.run(call);
     ended.exits(1);
     let lines = ended.lines();
@@ -516,18 +515,4 @@ fn a_session_in_use_is_refused() {
     assert_eq!(ended.stdout, "");
     world.provider.is_released = true;
     world.finish(first).exits(0);
-}
-
-/// Retries that take no time.
-fn with_retries(mut call: support::run::Call, count: u32) -> support::run::Call {
-    let url = call.env.iter().find(|(name, _)| name == "OPENAI_BASE_URL").unwrap().1.clone();
-    for setting in [
-        "model_provider=mock".to_owned(),
-        format!("model_providers.mock.base_url={url:?}"),
-        format!("model_providers.mock.request_max_retries={count}"),
-        format!("model_providers.mock.stream_max_retries={count}"),
-    ] {
-        call.words.extend(["-c".into(), setting.into()]);
-    }
-    call
 }

@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -120,6 +121,22 @@ impl Call {
         self
     }
 
+    /// Adds a setting.
+    pub fn set(mut self, setting: &str) -> Call {
+        self.words.extend(["-c".into(), setting.into()]);
+        self
+    }
+
+    /// Asks a provider of the configuration, which is the same server, with so many retries of
+    /// requests and of streams.
+    pub fn retrying(self, requests: u32, streams: u32) -> Call {
+        let url = self.env.iter().find(|(name, _)| name == "OPENAI_BASE_URL").unwrap().1.clone();
+        self.set("model_provider=mock")
+            .set(&format!("model_providers.mock.base_url={url:?}"))
+            .set(&format!("model_providers.mock.request_max_retries={requests}"))
+            .set(&format!("model_providers.mock.stream_max_retries={streams}"))
+    }
+
     pub fn stdin(mut self, stdin: Stdin) -> Call {
         self.stdin = stdin;
         self
@@ -145,6 +162,11 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 
 impl Run {
     pub fn start(call: Call) -> Run {
+        Run::start_within(call, &spawning())
+    }
+
+    /// Starts while no other test makes a child.
+    pub fn start_within(call: Call, _guard: &MutexGuard<'static, ()>) -> Run {
         let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
         let marker = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         command.args(&call.words).env_clear().envs(call.env).env(MARKER, &marker);
@@ -174,10 +196,7 @@ impl Run {
             // SAFETY: only calls that are safe between fork and exec, and no allocation.
             unsafe { command.pre_exec(move || before_exec(is_closed, file_bytes_max)) };
         }
-        let mut child = {
-            let _guard = spawning();
-            command.spawn().unwrap()
-        };
+        let mut child = command.spawn().unwrap();
         drop(command);
         let pid = child.id().cast_signed();
         let stdin = child.stdin.take();
