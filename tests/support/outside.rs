@@ -20,6 +20,7 @@ pub struct Stat {
     pub parent: i32,
     /// Page faults of children that were waited for: none if there was no child.
     pub faults_of_children: u64,
+    pub cpu_ticks: u64,
 }
 
 pub fn stat(pid: i32) -> Option<Stat> {
@@ -32,6 +33,7 @@ pub fn stat(pid: i32) -> Option<Stat> {
         state: fields.first()?.chars().next()?,
         parent: fields.get(1)?.parse().ok()?,
         faults_of_children: fields.get(8)?.parse().ok()?,
+        cpu_ticks: fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?,
     })
 }
 

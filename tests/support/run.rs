@@ -267,6 +267,11 @@ impl Run {
         format!("--- stdout\n{out}--- stderr\n{err}--- children {:?}\n", self.children)
     }
 
+    /// Processor time it has used.
+    pub fn cpu_ticks(&self) -> u64 {
+        outside::stat(self.pid).unwrap().cpu_ticks
+    }
+
     pub fn has_exited(&self) -> bool {
         outside::has_ended(self.pid)
     }
