@@ -432,3 +432,15 @@ fn a_disk_that_fills_up_ends_the_turn() {
     world.reply(Reply::message("gone on"));
     world.exec(&["--json", "resume", "--last", "go on"]).exits(0);
 }
+
+#[test]
+fn a_file_over_its_limit_is_an_error_and_no_signal() {
+    let mut world = World::new();
+    world.reply(Reply::message(&"a long answer ".repeat(2000)));
+    world.exec(&["--json", "hi"]).exits(0);
+    let mut call = world.call(&["--json", "resume", "--last", "go on"]);
+    call.file_bytes_max = Some(16 << 10);
+    let ended = world.run(call);
+    ended.exits(1);
+    assert!(ended.stdout.contains("append to the rollout"), "{ended}");
+}

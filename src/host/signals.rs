@@ -3,8 +3,8 @@
 //! The signals are blocked, so nothing happens between two instructions and nothing is lost: the
 //! kernel keeps one of each pending until it is read. Children inherit the mask; the launcher
 //! resets it before it executes anything. A signal that was ignored when we started stays ignored
-//! (`nohup`, jobs in the background of a script). SIGPIPE is ignored: whoever writes hears EPIPE
-//! instead.
+//! (`nohup`, jobs in the background of a script). SIGPIPE and SIGXFSZ are ignored: whoever writes
+//! hears EPIPE or EFBIG instead.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -31,7 +31,7 @@ pub enum Signal {
 pub struct Signals {
     reader: File,
     mask_before: libc::sigset_t,
-    pipe_before: libc::sigaction,
+    ignored_before: [libc::sigaction; IGNORED.len()],
     child_before: libc::sigaction,
 }
 
@@ -42,10 +42,14 @@ const WANTED: [(libc::c_int, Signal); 4] = [
     (libc::SIGCHLD, Signal::ChildEnded),
 ];
 
+/// Signals that say what a failed write says too.
+const IGNORED: [libc::c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
+
 impl Signals {
     /// Takes the signals over. Only one may be open at a time.
     pub fn open() -> io::Result<Signals> {
-        let pipe_before = dispose(libc::SIGPIPE, libc::SIG_IGN)?;
+        let [pipe, file_size] = IGNORED;
+        let ignored_before = [dispose(pipe, libc::SIG_IGN)?, dispose(file_size, libc::SIG_IGN)?];
         // An inherited SIG_IGN would let the kernel reap our children before we learn how they
         // ended.
         let child_before = dispose(libc::SIGCHLD, libc::SIG_DFL)?;
@@ -57,7 +61,7 @@ impl Signals {
         }
         let reader = File::from(signalfd(&wanted)?);
         let mask_before = change_mask(libc::SIG_BLOCK, &wanted)?;
-        Ok(Signals { reader, mask_before, pipe_before, child_before })
+        Ok(Signals { reader, mask_before, ignored_before, child_before })
     }
 
     /// Registers with the loop; edge-triggered, so pull until `None` after each event.
@@ -99,7 +103,9 @@ impl Drop for Signals {
         // Failing to restore leaves signals as they are, which is all that can be done while
         // dropping.
         let _ = change_mask(libc::SIG_SETMASK, &self.mask_before);
-        let _ = restore(libc::SIGPIPE, &self.pipe_before);
+        for (number, before) in IGNORED.iter().zip(&self.ignored_before) {
+            let _ = restore(*number, before);
+        }
         let _ = restore(libc::SIGCHLD, &self.child_before);
     }
 }
@@ -196,8 +202,10 @@ mod tests {
             assert_eq!(signals.pull(), Some(signal));
             assert_eq!(signals.pull(), None, "the kernel keeps one of each");
         }
-        assert!(is_ignored(libc::SIGPIPE).unwrap());
-        raise(libc::SIGPIPE);
+        for number in IGNORED {
+            assert!(is_ignored(number).unwrap());
+            raise(number);
+        }
 
         raise(libc::SIGTERM);
         assert!(is_blocked(libc::SIGTERM));
