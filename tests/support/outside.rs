@@ -146,3 +146,20 @@ pub fn terminal() -> (OwnedFd, OwnedFd) {
     // SAFETY: the kernel just made both for us, and nobody else knows them.
     unsafe { (OwnedFd::from_raw_fd(master), OwnedFd::from_raw_fd(slave)) }
 }
+
+/// Takes the connections that wait at a listener, and counts them.
+pub fn waiting_connections(listener: i32) -> usize {
+    set_nonblocking(listener);
+    let nothing = std::ptr::null_mut();
+    let mut count = 0;
+    loop {
+        // SAFETY: the address is not asked for.
+        let fd = unsafe { libc::accept(listener, nothing, std::ptr::null_mut()) };
+        if fd < 0 {
+            return count;
+        }
+        // SAFETY: the kernel just made this descriptor for us, and nobody else knows it.
+        drop(unsafe { OwnedFd::from_raw_fd(fd) });
+        count += 1;
+    }
+}
