@@ -142,6 +142,25 @@ fn a_call_that_makes_no_sense_is_answered() {
 }
 
 #[test]
+fn calls_are_told_one_after_the_other() {
+    let mut world = World::new();
+    let calls: Vec<Value> = ["first", "second", "third"]
+        .iter()
+        .map(|word| {
+            let arguments = json!({"command": ["sh", "-c", format!("echo {word}")]});
+            reply::call(word, "shell", &arguments.to_string())
+        })
+        .collect();
+    let call = workspace(&world, &["go"]);
+    let (ended, outputs) = check(&mut world, &calls, call);
+    let outputs: Vec<_> = outputs.iter().map(|output| output_of(output, 0)).collect();
+    assert_eq!(outputs, ["first\n", "second\n", "third\n"]);
+    let types = ended.types();
+    let pair = ["item.started command_execution", "item.completed command_execution"];
+    assert_eq!(types[2..8], [pair, pair, pair].concat());
+}
+
+#[test]
 fn a_script_goes_to_the_users_shell() {
     let mut world = World::new();
     let line = reply::call("c1", "shell_command", r#"{"command":"echo $0 | tr a-z A-Z"}"#);

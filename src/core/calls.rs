@@ -24,11 +24,14 @@ impl Thread {
     /// Returns once all that can happen without the outside has happened. What is answered at once
     /// is told before the next call is.
     pub(crate) fn advance_calls(&mut self, desk: &mut Desk<'_>) {
-        while let Some(index) = self.next_call() {
-            self.start_call(index, desk);
+        loop {
+            // What has ended is told before what begins.
             self.settle_answers(desk);
+            match self.next_call() {
+                Some(index) => self.start_call(index, desk),
+                None => return,
+            }
         }
-        self.settle_answers(desk);
     }
 
     fn calls_mut(&mut self) -> &mut Vec<Call> {
