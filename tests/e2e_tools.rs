@@ -346,6 +346,22 @@ fn a_patch_comes_through_every_door() {
 }
 
 #[test]
+fn a_patch_that_does_not_fit_changes_nothing() {
+    let mut world = World::new();
+    world.file("a.txt", "one\n");
+    let wrong = "*** Add File: new.txt\n+x\n*** Update File: a.txt\n@@\n-two\n+2";
+    let (ended, answer) = check_one(&mut world, patch(wrong));
+    let why = answer.strip_prefix("apply_patch verification failed: ").unwrap();
+    assert!(!why.contains("verification failed"), "{answer}");
+    assert!(why.contains("a.txt") && why.contains("two"), "{answer}");
+    assert!(ended.items("file_change").is_empty());
+    assert!(!world.cwd.join("new.txt").exists());
+    assert_eq!(world.read("a.txt"), "one\n");
+    let (_, answer) = check_one(&mut world, reply::custom_call("c1", "apply_patch", "nonsense"));
+    assert!(answer.contains("*** Begin Patch"), "{answer}");
+}
+
+#[test]
 fn a_patch_outside_the_workspace_is_refused() {
     let mut world = World::new();
     fs::write(world.elsewhere.join("b.txt"), "one\n").unwrap();

@@ -66,7 +66,7 @@ pub fn run(request: &[u8]) -> Vec<u8> {
     reply(match request.op.as_str() {
         "read_file" => read_file(&request.arguments).map(Value::String),
         "list_dir" => list_dir(&request.arguments).map(Value::String),
-        "inspect_patch" => inspect_patch(&request).map_err(unverified),
+        "inspect_patch" => inspect_patch(&request),
         "apply_patch" => apply_patch(&request).map_err(unverified),
         other => Err(format!("unknown operation '{other}'")),
     })
