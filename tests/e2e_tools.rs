@@ -346,6 +346,17 @@ fn a_patch_comes_through_every_door() {
 }
 
 #[test]
+fn a_script_applies_a_patch_by_a_program() {
+    let mut world = World::new();
+    let heredoc = format!("set -e; apply_patch <<'EOF'\n{}EOF\n", patch_text(HUNKS));
+    for flag in ["-c", "-lc"] {
+        let ended = check_patched(&mut world, shell(&["bash", flag, &heredoc]));
+        assert!(ended.items("file_change").is_empty());
+        assert_eq!(ended.items("command_execution")[0]["status"], "completed");
+    }
+}
+
+#[test]
 fn a_patch_that_does_not_fit_changes_nothing() {
     let mut world = World::new();
     world.file("a.txt", "one\n");

@@ -91,6 +91,9 @@ pub fn command_links(home: &Path, exe: &Path) -> Option<PathBuf> {
 }
 
 /// The environment of commands, with the directory of links first in `PATH`.
+///
+/// The login shells of many systems set `PATH` anew; for bash, the links are functions as well,
+/// which it inherits through variables of its own (bash(1), FUNCTIONS).
 pub fn of_commands(
     policy: &ShellEnvironment,
     links: Option<&Path>,
@@ -104,6 +107,11 @@ pub fn of_commands(
         match path {
             Some((_, value)) => *value = format!("{links}:{value}"),
             None => kept.push(("PATH".into(), format!("{links}:/usr/local/bin:/usr/bin:/bin"))),
+        }
+        let quoted = links.replace('\'', r"'\''");
+        for name in patch::NAMES {
+            let function = format!("() {{ '{quoted}/{name}' \"$@\"; }}");
+            kept.push((format!("BASH_FUNC_{name}%%"), function));
         }
     }
     kept.into_iter().map(|(name, value)| (name.into(), value.into())).collect()
