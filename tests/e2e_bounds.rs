@@ -247,3 +247,14 @@ fn a_terminal_is_shown_nothing_that_commands_it() {
     let ended = world.exec(&["go"]);
     assert_eq!(ended.stdout, format!("{wild}\n"), "a pipe gets it as it is");
 }
+
+#[test]
+fn an_output_that_takes_nothing_is_an_error() {
+    let mut world = World::new();
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    world.reply(Reply::beginning("nobody will read this"));
+    let call = world.call(&["--json", "go"]).stdout(Stdout::To(full.into()));
+    let ended = world.run(call);
+    ended.exits(1);
+    assert!(ended.stderr.contains("stdout: No space left on device"), "{ended}");
+}

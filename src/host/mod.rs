@@ -82,7 +82,8 @@ pub struct Host {
     /// The signal that asked us to stop, and how often.
     stop: Option<(Signal, u32)>,
     is_held: bool,
-    reader_left: bool,
+    /// The exit code, once stdout takes nothing more.
+    without_stdout: Option<u8>,
 }
 
 /// What a host is made of, beyond what it makes itself.
@@ -128,7 +129,7 @@ impl Host {
             prompting: parts.prompting,
             stop: None,
             is_held: false,
-            reader_left: false,
+            without_stdout: None,
         })
     }
 
@@ -309,12 +310,12 @@ impl Host {
         if index == STDERR {
             return;
         }
-        self.reader_left = true;
-        let text = match loss {
-            Loss::ReaderLeft => None,
-            Loss::TooSlow => Some("stdout: its reader leaves too much lying".to_string()),
-            Loss::Failed(error) => Some(format!("stdout: {error}")),
+        let (code, text) = match loss {
+            Loss::ReaderLeft => (128 + libc::SIGPIPE as u8, None),
+            Loss::TooSlow => (1, Some("stdout: its reader leaves too much lying".to_string())),
+            Loss::Failed(error) => (1, Some(format!("stdout: {error}"))),
         };
+        self.without_stdout = Some(code);
         if let Some(text) = text {
             let line = format!("windlass: {text}\n");
             self.seam.output.stderr.extend_from_slice(line.as_bytes());
@@ -339,8 +340,10 @@ impl Host {
         });
         self.flush();
         stdio::drain(&mut self.outlets, DRAIN_QUIET_MS, &mut self.signals);
+        if let Some(code) = self.without_stdout {
+            return code;
+        }
         match self.stop {
-            _ if self.reader_left => 128 + libc::SIGPIPE as u8,
             Some((Signal::Terminate, _)) => 128 + libc::SIGTERM as u8,
             Some((Signal::HangUp, _)) => 128 + libc::SIGHUP as u8,
             Some((Signal::Interrupt | Signal::ChildEnded, _)) => 128 + libc::SIGINT as u8,
