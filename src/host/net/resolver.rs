@@ -12,10 +12,11 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use mio::Interest;
 
 use super::failure::os_words;
+use crate::host::clock;
 use crate::host::poller::{Key, Kind, Poller};
 use crate::limits::{
-    QUOTED_BYTES_MAX, RESOLVE_MS_MAX, RESOLVED_ADDRESSES_MAX, RESOLVED_KEPT_MS, RESOLVED_NAMES_MAX,
-    RESOLVER_ANSWER_BYTES_MAX, RESOLVER_REAP_MS, RESOLVERS_MAX,
+    END_ALL_MS, QUOTED_BYTES_MAX, RESOLVE_MS_MAX, RESOLVED_ADDRESSES_MAX, RESOLVED_KEPT_MS,
+    RESOLVED_NAMES_MAX, RESOLVER_ANSWER_BYTES_MAX, RESOLVER_REAP_MS, RESOLVERS_MAX,
 };
 
 /// The `argv[0]` under which our executable is a resolver; its one argument is the name.
@@ -207,6 +208,12 @@ impl Drop for Resolver {
     fn drop(&mut self) {
         for lookup in std::mem::take(&mut self.lookups).into_iter().flatten() {
             self.finish_off(lookup.pid);
+        }
+        // All of them are killed; waiting sees to it that none outlives us.
+        let began_ms = clock::mono_ms();
+        while !self.dying.is_empty() && clock::mono_ms() - began_ms < END_ALL_MS {
+            clock::pause_ms(1);
+            self.reap();
         }
     }
 }
