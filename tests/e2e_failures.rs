@@ -189,6 +189,42 @@ fn nobody_listening_is_an_error() {
 }
 
 #[test]
+fn a_connection_that_was_closed_meanwhile_is_made_anew() {
+    for is_tls in [false, true] {
+        let mut world = if is_tls { World::tls() } else { World::new() };
+        world.reply(Reply::script("sleep 0.1").ending(End::ProperAndGone));
+        world.reply(Reply::script("true").ending(End::ProperAndGone));
+        world.reply(Reply::message("done").ending(End::ProperAndGone));
+        let ended = world.exec(&["--json", "go"]);
+        ended.exits(0);
+        assert!(!ended.types().contains(&"error".to_owned()), "{ended}");
+        assert_eq!(world.provider.connections_count, 3);
+    }
+}
+
+#[test]
+fn an_answer_that_ends_with_its_connection_is_whole_over_tls_too() {
+    let mut world = World::tls();
+    world.reply(Reply::message("whole").framed(Framing::Close));
+    let ended = world.exec(&["--json", "hi"]);
+    ended.exits(0);
+    assert_eq!(ended.types(), OK);
+}
+
+#[test]
+fn a_refusal_may_come_before_the_request_is_whole() {
+    let mut world = World::new();
+    world.provider.is_hasty = true;
+    world.reply(Reply::status(413, r#"{"error":{"message":"far too long"}}"#));
+    let call = world.call(&["--json"]).piped("0123456789abcde\n".repeat(512 << 10));
+    let ended = world.run(call);
+    ended.exits(1);
+    let lines = ended.lines();
+    let message = lines.last().unwrap()["error"]["message"].as_str().unwrap();
+    assert!(message.contains("413") && message.contains("far too long"), "{message}");
+}
+
+#[test]
 fn nonsense_from_a_provider_does_no_harm() {
     let mut events = vec![json!({"type": "response.of_the_future", "x": [1, {"y": null}]})];
     events.push(json!({"type": "response.output_item.done", "item": {"type": "of_the_future"}}));

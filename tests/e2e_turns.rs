@@ -5,7 +5,8 @@
 mod support;
 
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -388,6 +389,51 @@ fn the_last_session_goes_on() {
     let call = world.call(&["--json", "resume", "--last"]).piped("by pipe");
     let second = world.run(call);
     check_resumed(&world, &first, &second, "by pipe");
+}
+
+#[test]
+fn the_last_session_is_the_last_of_this_place_unless_all_count() {
+    let mut world = World::new();
+    let first = first_turn(&mut world);
+    let elsewhere = world.elsewhere.to_string_lossy().into_owned();
+    let words = ["--json", "--skip-git-repo-check", "-C", &elsewhere, "resume", "--last"];
+    let ended = world.exec(&[words.as_slice(), &["again"]].concat());
+    ended.exits(1);
+    assert!(ended.stderr.contains("no session"), "{ended}");
+    world.reply(Reply::message("again"));
+    let ended = world.exec(&[words.as_slice(), &["--all", "again"]].concat());
+    ended.exits(0);
+    assert_eq!(ended.thread(), first.thread());
+    let told = texts(&world.requests().last().unwrap().body["input"], "user");
+    assert!(told[told.len() - 2].contains(&format!("<cwd>{elsewhere}</cwd>")), "{told:?}");
+}
+
+#[test]
+fn the_usual_home_is_made_when_it_is_needed() {
+    let mut world = World::new();
+    let home = world.root.join(".windlass");
+    let call = world.call(&["--help"]).without("WINDLASS_HOME");
+    world.run(call).exits(0);
+    assert!(!home.exists());
+    world.reply(Reply::message("hi"));
+    let call = world.call(&["hi"]).without("WINDLASS_HOME");
+    world.run(call).exits(0);
+    world.home = home;
+    assert_eq!(world.rollouts().len(), 1);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&world.home.join("sessions")), 0o700);
+    assert_eq!(mode(&world.rollouts()[0]), 0o600);
+}
+
+#[test]
+fn an_answer_without_words_is_an_answer() {
+    let mut world = World::new();
+    world.reply(Reply::items(&[support::reply::reasoning("nothing to say")]));
+    let ended = world.exec(&["-o", "last.txt", "hi"]);
+    ended.exits(0);
+    assert_eq!(ended.stdout, "");
+    assert!(ended.stderr.contains("warning: there is no last message"), "{ended}");
+    assert_eq!(world.read("last.txt"), "");
 }
 
 #[test]

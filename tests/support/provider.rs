@@ -30,6 +30,8 @@ pub struct Provider {
     pub connections_count: usize,
     /// What was held back goes out now.
     pub is_released: bool,
+    /// Answers follow the head of a request; its body is read and forgotten.
+    pub is_hasty: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -46,6 +48,8 @@ struct Connection {
     socket: TcpStream,
     tls: Option<Box<ServerConnection>>,
     heard: Vec<u8>,
+    /// Bytes of a body that are yet to come and to be forgotten.
+    unwanted_bytes: usize,
     acts: VecDeque<Act>,
     /// What is still to be written of the act that was begun.
     pending: Vec<u8>,
@@ -71,6 +75,7 @@ impl Provider {
             requests: Vec::new(),
             connections_count: 0,
             is_released: false,
+            is_hasty: false,
         }
     }
 
@@ -142,6 +147,7 @@ impl Provider {
                 socket,
                 tls,
                 heard: Vec::new(),
+                unwanted_bytes: 0,
                 acts: VecDeque::new(),
                 pending: Vec::new(),
                 paused_until: None,
@@ -150,7 +156,7 @@ impl Provider {
         }
         for connection in &mut self.connections {
             connection.hear();
-            while let Some(request) = connection.request() {
+            while let Some(request) = connection.request(self.is_hasty) {
                 let asked = format!("{} {}", request.method, request.target);
                 self.requests.push(request);
                 let Some(reply) = self.script.pop_front() else {
@@ -201,8 +207,11 @@ impl Connection {
         }
     }
 
-    /// The next whole request.
-    fn request(&mut self) -> Option<Request> {
+    /// The next whole request; one without its body, if that is not to be waited for.
+    fn request(&mut self, is_hasty: bool) -> Option<Request> {
+        let forgotten = self.heard.len().min(self.unwanted_bytes);
+        self.heard.drain(..forgotten);
+        self.unwanted_bytes -= forgotten;
         let end = self.heard.windows(4).position(|four| four == b"\r\n\r\n")?;
         let head = String::from_utf8(self.heard[..end].to_vec()).unwrap();
         let mut lines = head.split("\r\n");
@@ -213,8 +222,12 @@ impl Connection {
         };
         let headers: BTreeMap<String, String> = lines.map(header).collect();
         let length: usize = headers.get("content-length").map_or(0, |text| text.parse().unwrap());
-        let body = self.heard.get(end + 4..end + 4 + length)?.to_vec();
-        self.heard.drain(..end + 4 + length);
+        let body = match is_hasty {
+            true => Vec::new(),
+            false => self.heard.get(end + 4..end + 4 + length)?.to_vec(),
+        };
+        self.heard.drain(..end + 4 + body.len());
+        self.unwanted_bytes = length - body.len();
         Some(Request {
             method: first.next().unwrap().to_owned(),
             target: first.next().unwrap().to_owned(),

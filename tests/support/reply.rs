@@ -42,6 +42,8 @@ pub enum Cut {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End {
     Proper,
+    /// All is said, and the connection closes without a word of warning.
+    ProperAndGone,
     /// The connection closes in the middle of a chunk.
     Dropped,
     /// Nothing more comes, and the connection stays.
@@ -166,6 +168,10 @@ impl Reply {
             });
         }
         match (self.end, self.framing) {
+            (End::ProperAndGone, _) => {
+                acts.push(Act::Send(b"0\r\n\r\n".to_vec()));
+                acts.push(Act::Close);
+            }
             (End::Proper, Framing::Chunked) => acts.push(Act::Send(b"0\r\n\r\n".to_vec())),
             (End::Proper, Framing::Length) => {}
             (End::Proper, Framing::Close) => acts.push(Act::Close),
