@@ -238,6 +238,7 @@ impl Host {
     fn on_signals(&mut self) {
         while let Some(signal) = self.signals.pull() {
             match signal {
+                Signal::ChildEnded if std::process::id() == 1 => self.children.reap_as_init(),
                 Signal::ChildEnded => self.children.reap(),
                 Signal::Interrupt | Signal::Terminate | Signal::HangUp => self.on_stop(signal),
             }

@@ -127,6 +127,12 @@ impl Children {
         self.unreaped.retain(|&pid| !is_reaped(pid));
     }
 
+    /// Reaps whatever has ended, ours or not: as process 1 of a container we inherit every orphan.
+    pub fn reap_as_init(&mut self) {
+        while is_any_reaped() {}
+        self.reap();
+    }
+
     /// Ends everything, and waits for the launchers as long as `until` says.
     pub fn end_all(&mut self, mut wait: impl FnMut() -> bool) {
         let ids: Vec<(u16, u32)> = self.slots.ids().collect();
@@ -149,4 +155,11 @@ fn is_reaped(pid: i32) -> bool {
     let reaped = unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) };
     // An error means that there is no such child: somebody reaped it already.
     reaped != 0
+}
+
+/// Whether some child was gone; its exit status is of no interest.
+fn is_any_reaped() -> bool {
+    let mut status = 0;
+    // SAFETY: `status` is a valid place for the call to write to.
+    unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) > 0 }
 }
