@@ -480,10 +480,13 @@ fn an_unknown_session_is_an_error() {
 
 /// A rollout of Codex 0.58, put where it would be.
 fn foreign_rollout(world: &World, id: &str) -> PathBuf {
+    put_rollout(world, id, include_str!("fixtures/rollout-0.58.jsonl"))
+}
+
+fn put_rollout(world: &World, id: &str, sample: &str) -> PathBuf {
     let directory = world.home.join("sessions/2025/11/07");
     fs::create_dir_all(&directory).unwrap();
     let path = directory.join(format!("rollout-2025-11-07T10-00-00-{id}.jsonl"));
-    let sample = include_str!("fixtures/rollout-0.58.jsonl");
     fs::write(&path, sample.replace("<id>", id).replace("<cwd>", world.cwd.to_str().unwrap()))
         .unwrap();
     path
@@ -527,6 +530,30 @@ fn a_session_of_the_other_agent_goes_on() {
     check_foreign(&world, &ended);
     let after = fs::read_to_string(&path).unwrap();
     assert!(after.starts_with(&before), "what was there stays");
+    assert_eq!(types_of(&records_of(&path)).last().unwrap(), "event_msg/token_count");
+}
+
+#[test]
+fn a_session_of_the_newer_agent_goes_on_without_its_marks() {
+    let mut world = World::new();
+    let path = put_rollout(&world, FOREIGN, include_str!("fixtures/rollout-0.169.jsonl"));
+    world.reply(Reply::message("gone on"));
+    let ended = world.exec(&["--json", "resume", "--last", "go on"]);
+    ended.exits(0);
+    assert_eq!(ended.thread(), FOREIGN);
+    let input = &world.body()["input"];
+    assert_eq!(texts(input, "developer"), ["permissions"]);
+    assert_eq!(texts(input, "user")[1], "do it");
+    assert_eq!(texts(input, "user").last().unwrap(), "go on");
+    assert_eq!(texts(input, "assistant"), ["I will look.", "Done"]);
+    assert!(world.outputs()[0].ends_with("Output:\nvia exec\n"));
+    for item in input.as_array().unwrap() {
+        for mark in ["id", "metadata", "internal_chat_message_metadata_passthrough"] {
+            assert!(item.get(mark).is_none(), "{mark}: {item}");
+        }
+    }
+    let lines = ended.lines();
+    assert_eq!(lines.last().unwrap()["usage"]["input_tokens"], 800, "what was used before counts");
     assert_eq!(types_of(&records_of(&path)).last().unwrap(), "event_msg/token_count");
 }
 
