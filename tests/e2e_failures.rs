@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use support::reply::{self, End, Framing, Reply, completed, created, delta, done, failed};
 use support::run::{Ended, Run, Stdin, Stdout};
-use support::{World, texts, types_of};
+use support::{World, outside, texts, types_of};
 
 const OK: [&str; 4] =
     ["thread.started", "turn.started", "item.completed agent_message", "turn.completed"];
@@ -54,10 +54,10 @@ fn a_provider_says_when_to_come_back() {
     let busy = Reply::status(429, r#"{"error":{"message":"slow"}}"#).header("Retry-After", "1");
     let (_, ended) = check(&[busy, Reply::message("ok")], (4, 5), 0);
     assert_eq!(ended.types(), OK);
-    assert!((1000..3000).contains(&ended.took_ms), "{}", ended.took_ms);
+    assert!(ended.took_ms >= 1000, "{}", ended.took_ms);
     let limited = failed("rate_limit_exceeded", "Rate limit. Please try again in 0.5s.");
     let (_, ended) = check(&[Reply::events(&[limited]), Reply::message("ok")], (4, 5), 0);
-    assert!((500..2500).contains(&ended.took_ms), "{}", ended.took_ms);
+    assert!(ended.took_ms >= 500, "{}", ended.took_ms);
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn a_silent_stream_is_given_up() {
     world.reply(Reply::events(&[created()]).ending(End::Hung));
     world.reply(Reply::message("ok"));
     let call = world.call(&["--json", "hi"]).retrying(4, 5);
-    let call = call.set("model_providers.mock.stream_idle_timeout_ms=300");
+    let call = call.set("model_providers.mock.stream_idle_timeout_ms=1000");
     let ended = world.run(call);
     ended.exits(0);
     let lines = ended.lines();
@@ -245,8 +245,7 @@ fn in_mid_stream(world: &mut World) -> Run {
     let call = world.call(&["--json", "think"]);
     let mut run = world.start(call);
     world.until(&mut run, "a request", |world, _| !world.requests().is_empty());
-    // The deltas are on their way; nothing shows when they have arrived.
-    world.pass(&mut run, Duration::from_millis(100));
+    world.settle(&mut run);
     run
 }
 
@@ -303,11 +302,11 @@ fn an_interrupt_between_retries_ends_the_run() {
     let call = world.call(&["--json", "hi"]);
     let mut run = world.start(call);
     world.until(&mut run, "a request", |world, _| !world.requests().is_empty());
-    world.pass(&mut run, Duration::from_millis(50));
+    world.settle(&mut run);
     run.signal(libc::SIGINT);
     let ended = world.finish(run);
     ended.exits(130);
-    assert!(ended.took_ms < 3000, "{}", ended.took_ms);
+    assert!(ended.took_after_signal_ms < 20_000, "{}", ended.took_after_signal_ms);
 }
 
 /// A run in the middle of a command that does not listen.
@@ -328,7 +327,6 @@ fn an_interrupt_ends_the_command_and_answers_the_call() {
     run.signal(libc::SIGINT);
     let ended = world.finish(run);
     ended.exits(130);
-    assert!(ended.took_ms < 3000, "{}", ended.took_ms);
     let command = &ended.items("command_execution")[0];
     assert_eq!(command["status"], "failed");
     let records = world.records();
@@ -347,12 +345,11 @@ fn a_second_interrupt_does_not_wait() {
     let mut world = World::new();
     let mut run = in_mid_command(&mut world, STUBBORN);
     run.signal(libc::SIGINT);
-    world.pass(&mut run, Duration::from_millis(200));
-    assert!(!run.has_exited(), "the command has its grace");
+    world.settle(&mut run);
     run.signal(libc::SIGINT);
     let ended = world.finish(run);
     ended.exits(130);
-    assert!(ended.took_ms < 2000, "{}", ended.took_ms);
+    assert!(ended.took_after_signal_ms < 2500, "{}", ended.took_after_signal_ms);
 }
 
 #[test]
@@ -362,7 +359,7 @@ fn a_command_that_does_not_listen_is_ended_all_the_same() {
     run.signal(libc::SIGTERM);
     let ended = world.finish(run);
     ended.exits(143);
-    assert!((2500..6000).contains(&ended.took_ms), "{}", ended.took_ms);
+    assert!(ended.took_after_signal_ms >= 2900, "{}", ended.took_after_signal_ms);
 }
 
 #[test]
@@ -373,7 +370,7 @@ fn a_killed_agent_leaves_nothing_behind() {
     run.signal(libc::SIGKILL);
     let ended = world.finish(run);
     assert_eq!(ended.signal, Some(libc::SIGKILL));
-    assert!(ended.children.iter().any(|name| name == "sleep"), "{:?}", ended.children);
+    assert!(ended.had_children);
     let types = types_of(&world.records());
     assert!(types.contains(&"response_item/function_call".to_owned()), "{types:?}");
     world.reply(Reply::message("gone on"));
@@ -420,13 +417,19 @@ fn a_reader_that_stalls_is_waited_for() {
     let call = world.call(&["--json", "hi"]).stdout(Stdout::Stalled);
     let mut run = world.start(call);
     world.until(&mut run, "a request", |world, _| !world.requests().is_empty());
-    world.pass(&mut run, Duration::from_millis(400));
-    assert!(!run.has_exited());
-    let (before, memory_kib) = (run.cpu_ticks(), run.memory_kib());
+    let mut before = 0;
+    world.until(&mut run, "it sleeps and takes nothing more", |world, run| {
+        outside::poll(&mut [], 50);
+        let now = world.provider.pending_bytes();
+        std::mem::replace(&mut before, now) == now && run.sleeps()
+    });
+    assert!(before > 4 << 20, "most of it was not taken: {before}");
+    let (cpu_ticks, memory_kib) = (run.cpu_ticks(), run.memory_kib());
     world.pass(&mut run, Duration::from_millis(300));
-    assert!(run.cpu_ticks() - before <= 2, "it sleeps while it waits");
-    assert_eq!(run.memory_kib(), memory_kib);
-    assert!(memory_kib < 64 << 10, "{memory_kib} KiB");
+    assert!(run.sleeps());
+    assert!(run.cpu_ticks() - cpu_ticks <= 2);
+    assert_eq!((world.provider.pending_bytes(), run.memory_kib()), (before, memory_kib));
+    assert!(memory_kib < 24 << 10, "{memory_kib} KiB");
     run.is_reading = true;
     let ended = world.finish(run);
     ended.exits(0);

@@ -105,12 +105,12 @@ fn a_command_that_fails_is_an_answer_like_any() {
 #[test]
 fn a_command_that_takes_too_long_is_ended() {
     let mut world = World::new();
-    let arguments = json!({"command": ["sh", "-c", "echo begun; sleep 600"], "timeout_ms": 300});
+    let arguments = json!({"command": ["sh", "-c", "echo begun; sleep 600"], "timeout_ms": 1000});
     let (ended, answer) = check_one(&mut world, reply::call("c1", "shell", &arguments.to_string()));
     let output = output_of(&answer, 124);
-    assert_eq!(output, "command timed out after 300 milliseconds\nbegun\n");
+    assert_eq!(output, "command timed out after 1000 milliseconds\nbegun\n");
     assert_eq!(ended.items("command_execution")[0]["exit_code"], 124);
-    assert!(ended.took_ms < 3000, "{}", ended.took_ms);
+    assert!(ended.took_ms < 20_000, "{}", ended.took_ms);
 }
 
 #[test]

@@ -26,7 +26,7 @@ use reply::Reply;
 use run::{Call, Ended, Run};
 
 /// No run may take longer; it only bounds the harm of a hang.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long what a killed agent had started may take to be gone.
 pub const GONE_AFTER: Duration = Duration::from_secs(2);
@@ -128,6 +128,14 @@ impl World {
             assert!(!run.has_exited(), "exited before: {what}\n{}", run.told());
             self.step(run);
         }
+    }
+
+    /// Serves the run until it has taken all there is and sleeps: what was sent and signalled has
+    /// arrived.
+    pub fn settle(&mut self, run: &mut Run) {
+        self.until(run, "it has taken all there is", |world, run| {
+            world.provider.pending_bytes() == 0 && run.sleeps()
+        });
     }
 
     /// Serves the run for a while.

@@ -117,6 +117,18 @@ impl Provider {
         self.script.len()
     }
 
+    /// Bytes that are to be sent and were not taken yet.
+    pub fn pending_bytes(&self) -> usize {
+        let to_send = |act: &Act| match act {
+            Act::Send(bytes) => bytes.len(),
+            Act::Pause(_) | Act::Hold | Act::Hang | Act::Close => 0,
+        };
+        let of = |connection: &Connection| {
+            connection.pending.len() + connection.acts.iter().map(to_send).sum::<usize>()
+        };
+        self.connections.iter().map(of).sum()
+    }
+
     pub fn watch(&self, polled: &mut Vec<libc::pollfd>) {
         if let Some(listener) = &self.listener {
             polled.push(outside::entry(listener.as_raw_fd(), libc::POLLIN));
@@ -209,6 +221,10 @@ impl Connection {
 
     /// The next whole request; one without its body, if that is not to be waited for.
     fn request(&mut self, is_hasty: bool) -> Option<Request> {
+        if self.acts.iter().any(|act| matches!(act, Act::Close)) {
+            // It is about to hang up, and hears nothing more.
+            return None;
+        }
         let forgotten = self.heard.len().min(self.unwanted_bytes);
         self.heard.drain(..forgotten);
         self.unwanted_bytes -= forgotten;

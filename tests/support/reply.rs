@@ -215,16 +215,23 @@ impl Reply {
     }
 }
 
-/// Joins and divides what is sent; a pause between two pieces stays where it was.
+/// Joins what is sent without a pause, and divides it anew.
 fn cut(acts: Vec<Act>, cut: Cut) -> Vec<Act> {
+    let mut joined: Vec<Act> = Vec::new();
+    for act in acts {
+        match (joined.last_mut(), act) {
+            (Some(Act::Send(before)), Act::Send(bytes)) => before.extend(bytes),
+            (_, act) => joined.push(act),
+        }
+    }
     let lengths: &[usize] = match cut {
-        Cut::Whole => return acts,
+        Cut::Whole => return joined,
         Cut::EveryByte => &[1],
         Cut::Odd => &[7, 1, 31, 3, 113],
     };
     let mut lengths = lengths.iter().cycle();
     let mut divided = Vec::new();
-    for act in acts {
+    for act in joined {
         let Act::Send(bytes) = act else {
             divided.push(act);
             continue;

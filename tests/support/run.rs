@@ -68,6 +68,7 @@ pub struct Run {
     looked_at: Option<Instant>,
     is_killed: bool,
     began: Instant,
+    signalled: Option<Instant>,
 }
 
 /// What a run came to.
@@ -84,6 +85,8 @@ pub struct Ended {
     /// The most memory it had resident.
     pub memory_kib: u64,
     pub took_ms: u128,
+    /// The same from the last signal on.
+    pub took_after_signal_ms: u128,
 }
 
 impl Call {
@@ -232,6 +235,7 @@ impl Run {
             looked_at: None,
             is_killed: false,
             began: Instant::now(),
+            signalled: None,
         }
     }
 
@@ -241,6 +245,7 @@ impl Run {
 
     pub fn signal(&mut self, signal: i32) {
         self.is_killed |= signal == libc::SIGKILL;
+        self.signalled = Some(Instant::now());
         outside::kill(self.pid, signal);
     }
 
@@ -265,6 +270,11 @@ impl Run {
     pub fn told(&self) -> String {
         let (out, err) = (self.stdout(), self.stderr());
         format!("--- stdout\n{out}--- stderr\n{err}--- children {:?}\n", self.children)
+    }
+
+    /// Whether it waits for something to happen; what has happened would have woken it.
+    pub fn sleeps(&self) -> bool {
+        outside::stat(self.pid).is_some_and(|stat| stat.state == 'S')
     }
 
     /// Processor time it has used.
@@ -364,6 +374,7 @@ impl Run {
             children: self.children.values().cloned().collect(),
             memory_kib: self.memory_kib,
             took_ms: self.began.elapsed().as_millis(),
+            took_after_signal_ms: self.signalled.map_or(0, |at| at.elapsed().as_millis()),
         }
     }
 }
