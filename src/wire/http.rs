@@ -5,10 +5,12 @@
 //!    `-------- no body ------------------------^  `------ no body -------------------^
 //! ```
 //!
-//! Built on `ureq-proto`, which is not seen outside this file. Bytes of the request are pulled,
+//! Built on `ureq-proto`, which is not seen outside this module. Bytes of the request are pulled,
 //! bytes of the response are pushed in pieces of any size. What the response may make us keep is
 //! bounded. A close in the middle is an error, and so is a redirect: a request with a body is never
 //! sent twice.
+
+pub mod tunnel;
 
 use std::fmt;
 
@@ -38,6 +40,8 @@ pub struct Exchange {
     body_bytes: u64,
     body_sent_bytes: u64,
     request_head_bytes_max: usize,
+    /// What the request line has before the path: the origin, if a proxy is asked.
+    before_path: String,
     heard: bool,
     /// The response came before the request was sent, so the connection is of no further use.
     cut_short: bool,
@@ -159,9 +163,16 @@ impl Exchange {
             body_bytes,
             body_sent_bytes: 0,
             request_head_bytes_max: head_bytes_max,
+            before_path: String::new(),
             heard: false,
             cut_short: false,
         })
+    }
+
+    /// Asks a proxy for what is at `url`, so that the request line names all of it.
+    pub fn by_proxy(mut self, url: &Url) -> Exchange {
+        self.before_path = url.origin().to_owned();
+        self
     }
 
     /// Appends the next part of the request to `out`, about `HTTP_REQUEST_PIECE_BYTES` of it.
@@ -268,6 +279,10 @@ impl Exchange {
         let malformed = |error: Error| HttpError::RequestMalformed { why: error.to_string() };
         let written = call.write(&mut out[start..]).map_err(malformed)?;
         out.truncate(start + written);
+        if let Some(space) = out[start..].iter().position(|&byte| byte == b' ') {
+            let path = start + space + 1;
+            out.splice(path..path, self.before_path.bytes());
+        }
         self.state = match call.proceed().map_err(malformed)? {
             Some(SendRequestResult::SendBody(call)) => State::Send(call),
             Some(SendRequestResult::RecvResponse(call)) if self.body_bytes == 0 => {

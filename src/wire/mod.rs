@@ -6,6 +6,7 @@ pub mod http;
 pub mod json;
 pub mod layout;
 pub mod lines;
+pub mod proxy;
 pub mod replay;
 pub mod responses;
 pub mod rollout;

@@ -76,6 +76,19 @@ fn check(response: &str, status: u16, body: &str, end: Result<bool, HttpError>) 
 }
 
 #[test]
+fn a_proxy_is_asked_for_the_whole_url() {
+    let url = Url::parse("http://host:8080/v1/responses?a=b").unwrap();
+    let headers = [("proxy-authorization".to_owned(), "Basic eDp5".to_owned())];
+    let mut exchange = Exchange::new(Method::Get, &url, &headers, 0).unwrap().by_proxy(&url);
+    let sent = String::from_utf8(ask(&mut exchange, 0, 1)).unwrap();
+    assert!(
+        sent.starts_with("GET http://host:8080/v1/responses?a=b HTTP/1.1\r\nhost: host:8080\r\n"),
+        "{sent}"
+    );
+    assert!(sent.contains("proxy-authorization: Basic eDp5\r\n"), "{sent}");
+}
+
+#[test]
 fn a_request_has_its_headers_and_its_length() {
     let mut get = exchange(Method::Get, &[("Accept", "text/event-stream")], 0);
     assert_eq!(
