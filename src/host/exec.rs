@@ -26,6 +26,7 @@ use crate::host::seam::Seam;
 use crate::host::stdin::{Asked, Demand, PromptFrom};
 use crate::host::{Host, Parts, clock, environment, stdio};
 use crate::limits::RECORDING_BYTES_MAX;
+use crate::wire::proxy::Proxies;
 use crate::wire::replay::Replay;
 use crate::words::command::Command;
 
@@ -92,7 +93,7 @@ pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Resu
     let last_message = options.output_last_message.clone();
     let mut host = Host::new(Parts {
         seam: Seam::new(seed, Rollouts::new(keeping), front),
-        net: Net::new(trust(), environment::spawn_resolver),
+        net: Net::new(trust(), environment::spawn_resolver).behind(Proxies::of_environment(&env)),
         starter,
         provider,
         credentials,

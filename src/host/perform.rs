@@ -11,7 +11,7 @@ use crate::core::input::{CommandEnded, CommandResult, Input};
 use crate::host::loading::Loading;
 use crate::host::net::Call;
 use crate::host::proc::child::{Child, End, Purpose};
-use crate::host::{Host, files, git};
+use crate::host::{Host, files, git, responses};
 use crate::limits::CONNECT_MS;
 use crate::wire::http::Method;
 use crate::wire::responses::encode;
@@ -140,7 +140,7 @@ impl Host {
                 self.responses.add(op, exchange, calls_count);
                 Ok(())
             }
-            Err(failure) => Err(ModelFailure::new(FailureKind::Unreachable, failure.to_string())),
+            Err(failure) => Err(responses::failed_at_once(&failure)),
         }
     }
 

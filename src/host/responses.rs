@@ -8,11 +8,11 @@ use std::fmt::Write as _;
 
 use crate::core::input::Input;
 use crate::host::clock;
-use crate::host::net::{Caller, ExchangeId, NetEvent, NetFailure};
+use crate::host::net::{Caller, ExchangeId, NetEvent, NetFailure, Waiting};
 use crate::host::recorder::Recording;
 use crate::host::seam::Seam;
 use crate::limits::ERROR_BODY_BYTES_MAX;
-use crate::wire::http::Head;
+use crate::wire::http::{Head, HttpError};
 use crate::wire::responses::decode::Decoder;
 use crate::wire::responses::encode::Cursor;
 use crate::wire::responses::errors::{self, Calendar};
@@ -239,6 +239,11 @@ fn local_time(unix_s: u64) -> errors::LocalTime {
     }
 }
 
+/// An exchange that could not even be begun.
+pub(crate) fn failed_at_once(failure: &NetFailure) -> ModelFailure {
+    unreachable(failure, true)
+}
+
 /// A connection that failed, before or after the provider was heard.
 fn unreachable(failure: &NetFailure, is_unheard: bool) -> ModelFailure {
     let mut text = String::new();
@@ -246,6 +251,19 @@ fn unreachable(failure: &NetFailure, is_unheard: bool) -> ModelFailure {
     let _ = write!(text, "{failure}");
     let kind = match failure {
         NetFailure::Redirected { .. } => FailureKind::Refused,
+        NetFailure::ProxyUnusable { .. } => FailureKind::Setup,
+        NetFailure::Http {
+            error:
+                HttpError::Header { .. }
+                | HttpError::RequestHeadTooLong
+                | HttpError::RequestMalformed { .. },
+            ..
+        } => FailureKind::Setup,
+        // What a proxy forbids now it will forbid in a second; what it cannot reach may come back.
+        NetFailure::ProxyRefused { status: 407, .. } => FailureKind::Setup,
+        NetFailure::ProxyRefused { status, .. } if *status < 500 => FailureKind::Refused,
+        // It was reached: this is silence like that of a stream.
+        NetFailure::TimedOut { waiting: Waiting::Bytes, .. } => FailureKind::Stream,
         // A certificate that is not trusted now will not be trusted in a second.
         NetFailure::Tls { .. } => FailureKind::Setup,
         _ if is_unheard => FailureKind::Unreachable,

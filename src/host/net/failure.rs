@@ -28,6 +28,23 @@ pub enum NetFailure {
         waiting: Waiting,
         after_ms: u64,
     },
+    /// The variables name a proxy that we cannot speak to.
+    ProxyUnusable {
+        why: String,
+    },
+    /// The proxy could not be reached, or did not answer.
+    Proxy {
+        proxy: String,
+        why: String,
+    },
+    /// The proxy opens no tunnel to the server.
+    ProxyRefused {
+        proxy: String,
+        origin: String,
+        status: u16,
+        /// Credentials were sent.
+        is_named: bool,
+    },
     /// The connection ended before the exchange did.
     Closed {
         origin: String,
@@ -97,6 +114,20 @@ impl fmt::Display for NetFailure {
                     Waiting::Bytes => write!(f, "{origin} sent nothing for {seconds}"),
                 }
             }
+            NetFailure::ProxyUnusable { why } => f.write_str(why),
+            NetFailure::Proxy { proxy, why } => write!(f, "connect by the proxy {proxy}: {why}"),
+            NetFailure::ProxyRefused { proxy, status: 407, is_named: false, .. } => write!(
+                f,
+                "the proxy {proxy} wants credentials (status 407); name them in its address, as \
+                 in http://user:password@{proxy}"
+            ),
+            NetFailure::ProxyRefused { proxy, status: 407, is_named: true, .. } => write!(
+                f,
+                "the proxy {proxy} did not accept the credentials in its address (status 407)"
+            ),
+            NetFailure::ProxyRefused { proxy, origin, status, .. } => {
+                write!(f, "the proxy {proxy} opens no way to {origin}: it answered {status}")
+            }
             NetFailure::Closed { origin, why } => write!(f, "{origin}: {why}"),
             NetFailure::Redirected { origin, status, to } => {
                 let error = HttpError::Redirected { status: *status, to: to.clone() };
@@ -107,7 +138,8 @@ impl fmt::Display for NetFailure {
     }
 }
 
-struct Seconds(u64);
+/// Time for people to read, in milliseconds.
+pub(super) struct Seconds(pub(super) u64);
 
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -160,6 +192,13 @@ mod tests {
                 .to_string(),
             "http://h: the server answered 307 and names another place, x"
         );
+        let refused = |status, is_named| {
+            let (proxy, origin) = ("p:1".to_owned(), "https://h".to_owned());
+            NetFailure::ProxyRefused { proxy, origin, status, is_named }.to_string()
+        };
+        assert_eq!(refused(403, false), "the proxy p:1 opens no way to https://h: it answered 403");
+        assert!(refused(407, false).ends_with("in http://user:password@p:1"));
+        assert!(refused(407, true).contains("did not accept the credentials"));
         assert_eq!(
             NetFailure::of_http("http://h", HttpError::ClosedInBody).to_string(),
             "http://h: the server closed the connection before the response was complete"

@@ -5,7 +5,8 @@ use std::io;
 use super::connect::Connecting;
 use super::exchange::{Broken, Buffers, Drove, Piece, Talk, Transfer};
 use super::failure::os_words;
-use super::{Call, Caller, NetEvent, NetFailure};
+use super::route::{Route, Tunnelling};
+use super::{Call, Caller, NetEvent, NetFailure, Waiting};
 
 /// One exchange of the table.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub(super) struct Live {
     pub(super) origin: String,
     pub(super) host: String,
     pub(super) port: u16,
+    pub(super) route: Route,
     pub(super) connect_ms: u64,
     pub(super) idle_ms: u64,
     pub(super) deadline_ms: u64,
@@ -71,9 +73,57 @@ impl Live {
         }
     }
 
+    /// What was asked for.
+    pub(super) fn call(&self) -> &Call {
+        match &self.call {
+            Some(call) => call,
+            None => unreachable!("the call is kept until the server has answered"),
+        }
+    }
+
+    /// Whom to connect to: the server, or the proxy before it.
+    pub(super) fn first_stop(&self) -> (&str, u16) {
+        match self.route.proxy() {
+            Some(proxy) => (proxy.host(), proxy.port()),
+            None => (&self.host, self.port),
+        }
+    }
+
+    /// The failure of an exchange whose first stop has no address.
+    pub(super) fn lookup_failure(&self, why: String) -> NetFailure {
+        match self.route.proxy() {
+            Some(proxy) => {
+                NetFailure::Proxy { proxy: proxy.to_string(), why: format!("look it up: {why}") }
+            }
+            None => NetFailure::Resolve { host: self.host.clone(), why },
+        }
+    }
+
+    /// The failure of an exchange that has waited too long.
+    pub(super) fn time_out(&self) -> NetFailure {
+        let (waiting, after_ms) = match &self.phase {
+            Phase::Resolving => (Waiting::Address, self.connect_ms),
+            Phase::Connecting(_) | Phase::Tunnelling(_) => (Waiting::Connection, self.connect_ms),
+            Phase::Talking { transfer, .. } if transfer.connection().is_established() => {
+                (Waiting::Bytes, self.idle_ms)
+            }
+            Phase::Talking { .. } => (Waiting::Connection, self.connect_ms),
+        };
+        let by_proxy = match &self.phase {
+            Phase::Resolving | Phase::Connecting(_) | Phase::Tunnelling(_) => {
+                self.route.silence(after_ms)
+            }
+            Phase::Talking { .. } => None,
+        };
+        by_proxy.unwrap_or(NetFailure::TimedOut { origin: self.origin.clone(), waiting, after_ms })
+    }
+
     /// The failure of an exchange whose last address failed like this.
     pub(super) fn connect_failure(&self, error: &io::Error) -> NetFailure {
         let why = os_words(error);
+        if let Some(proxy) = self.route.proxy() {
+            return NetFailure::Proxy { proxy: proxy.to_string(), why };
+        }
         NetFailure::Connect { host: self.host.clone(), port: self.port, why }
     }
 }
@@ -83,6 +133,7 @@ impl Live {
 pub(super) enum Phase {
     Resolving,
     Connecting(Connecting),
+    Tunnelling(Tunnelling),
     Talking { transfer: Box<Transfer>, is_reused: bool },
 }
 

@@ -10,13 +10,17 @@ mod exchange;
 mod failure;
 mod live;
 mod resolver;
+mod route;
 mod tls;
 
 use std::fmt;
 
+use mio::net::TcpStream;
+
 use crate::host::poller::{Key, Kind, Poller, Readiness};
 use crate::limits::{EXCHANGES_MAX, IDLE_CONNECTION_MS, IDLE_CONNECTIONS_MAX};
-use crate::wire::http::{Exchange, Head, Method};
+use crate::wire::http::{Head, Method};
+use crate::wire::proxy::Proxies;
 use crate::wire::url::{Scheme, Url};
 use connect::{Connecting, Progress};
 use exchange::{Buffers, Connection, Transfer};
@@ -24,6 +28,7 @@ pub use failure::{NetFailure, Waiting};
 use live::{Live, Outcome, Phase};
 use resolver::{Answer, Resolver};
 pub use resolver::{RESOLVER_NAME, SpawnResolver, resolver_main};
+use route::{Route, Tunnelling};
 pub use tls::{Tls, Trust, provider};
 
 /// All exchanges and kept connections.
@@ -34,6 +39,7 @@ pub struct Net {
     idle_count: usize,
     resolver: Resolver,
     tls: Tls,
+    proxies: Proxies,
     buffers: Buffers,
     /// Nothing is due before this; may be too early, since deadlines only move away.
     earliest_ms: u64,
@@ -106,10 +112,17 @@ impl Net {
             idle_count: 0,
             resolver: Resolver::new(spawn),
             tls: Tls::new(trust),
+            proxies: Proxies::default(),
             buffers: Buffers::default(),
             earliest_ms: u64::MAX,
             serial: 0,
         }
+    }
+
+    /// With these proxies between us and servers.
+    pub fn behind(mut self, proxies: Proxies) -> Net {
+        self.proxies = proxies;
+        self
     }
 
     /// Begins an exchange on behalf of `owner`. An error means that there is none.
@@ -120,7 +133,8 @@ impl Net {
         call: Call,
         owner: u64,
     ) -> Result<ExchangeId, NetFailure> {
-        let http = exchange_of(&call)?;
+        let route = Route::to(&call.url, &self.proxies)?;
+        let http = route.exchange(&call)?;
         let origin = call.url.origin().to_owned();
         let (slot, kept) = self.take_slot(&origin)?;
         self.serial = self.serial.wrapping_add(1);
@@ -138,6 +152,7 @@ impl Net {
             origin,
             host: call.url.host().to_owned(),
             port: call.url.port(),
+            route,
             connect_ms: call.connect_ms,
             idle_ms: call.idle_ms,
             deadline_ms: now_ms.saturating_add(if is_reused {
@@ -194,6 +209,7 @@ impl Net {
                 Phase::Connecting(_) => {
                     self.connect(poller, now_ms, slot, readiness, caller);
                 }
+                Phase::Tunnelling(_) => self.tunnel(poller, now_ms, slot, readiness, caller),
                 Phase::Talking { transfer, .. } => {
                     transfer.notice(readiness);
                     self.drive(poller, now_ms, slot, caller);
@@ -321,14 +337,13 @@ impl Net {
     fn begin(&mut self, poller: &mut Poller, now_ms: u64, slot: u16) -> Result<(), NetFailure> {
         let key = self.key(slot);
         let Stage::Live(live) = &mut self.slots[usize::from(slot)].stage else { return Ok(()) };
-        let addresses = match self.resolver.ask(poller, now_ms, &live.host) {
+        let (host, port) = live.first_stop();
+        let addresses = match self.resolver.ask(poller, now_ms, host) {
             Answer::Known(addresses) => addresses,
             Answer::Pending => return Ok(()),
-            Answer::Failed(why) => {
-                return Err(NetFailure::Resolve { host: live.host.clone(), why });
-            }
+            Answer::Failed(why) => return Err(live.lookup_failure(why)),
         };
-        let mut connecting = Connecting::start(poller, key, now_ms, &addresses, live.port);
+        let mut connecting = Connecting::start(poller, key, now_ms, &addresses, port);
         // Addresses that cannot even be tried are known to fail by now.
         if let Some(error) = connecting.failed_at_once() {
             return Err(live.connect_failure(&error));
@@ -362,10 +377,53 @@ impl Net {
             }
             Progress::Connected(socket) => socket,
         };
-        let Some(call) = &live.call else {
-            unreachable!("the call is kept until the server has answered")
+        let Route::Tunnel(proxy) = &live.route else {
+            return self.talk(poller, now_ms, slot, (socket, readiness), caller);
         };
-        let tls = match call.url.scheme() {
+        let tunnelling = Tunnelling::new(socket, &live.call().url, proxy);
+        live.phase = Phase::Tunnelling(tunnelling);
+        self.tunnel(poller, now_ms, slot, readiness, caller);
+    }
+
+    /// Goes on with asking a proxy for a tunnel; goes on with the exchange when there is one.
+    fn tunnel(
+        &mut self,
+        poller: &mut Poller,
+        now_ms: u64,
+        slot: u16,
+        readiness: Readiness,
+        caller: &mut dyn Caller,
+    ) {
+        let Stage::Live(live) = &mut self.slots[usize::from(slot)].stage else { return };
+        let (Phase::Tunnelling(tunnelling), Route::Tunnel(proxy)) = (&mut live.phase, &live.route)
+        else {
+            return;
+        };
+        match tunnelling.drive(readiness) {
+            Ok(false) => return,
+            Ok(true) => {}
+            Err(blocked) => {
+                let failure = blocked.into_failure(proxy, &live.origin);
+                return self.fail(slot, failure, caller);
+            }
+        }
+        let phase = std::mem::replace(&mut live.phase, Phase::Resolving);
+        if let Phase::Tunnelling(tunnelling) = phase {
+            self.talk(poller, now_ms, slot, tunnelling.into_socket(), caller);
+        }
+    }
+
+    /// Speaks with the server on a connection that was just made.
+    fn talk(
+        &mut self,
+        poller: &mut Poller,
+        now_ms: u64,
+        slot: u16,
+        (socket, readiness): (TcpStream, Readiness),
+        caller: &mut dyn Caller,
+    ) {
+        let Stage::Live(live) = &mut self.slots[usize::from(slot)].stage else { return };
+        let tls = match live.call().url.scheme() {
             Scheme::Http => None,
             Scheme::Https => match self.tls.connect(&live.host) {
                 Ok(tls) => Some(tls),
@@ -375,7 +433,7 @@ impl Net {
                 }
             },
         };
-        let http = match exchange_of(call) {
+        let http = match live.route.exchange(live.call()) {
             Ok(http) => http,
             Err(failure) => return self.fail(slot, failure, caller),
         };
@@ -428,7 +486,10 @@ impl Net {
             Phase::Talking { transfer, .. } if self.idle_count < IDLE_CONNECTIONS_MAX => {
                 transfer.into_reusable()
             }
-            Phase::Talking { .. } | Phase::Connecting(_) | Phase::Resolving => None,
+            Phase::Talking { .. }
+            | Phase::Tunnelling(_)
+            | Phase::Connecting(_)
+            | Phase::Resolving => None,
         };
         let Some(connection) = kept else { return self.release(slot) };
         if connection.has_news() {
@@ -463,15 +524,7 @@ impl Net {
             live.deadline_ms = now_ms.saturating_add(live.idle_ms);
             return;
         }
-        let (waiting, after_ms) = match &live.phase {
-            Phase::Resolving => (Waiting::Address, live.connect_ms),
-            Phase::Connecting(_) => (Waiting::Connection, live.connect_ms),
-            Phase::Talking { transfer, .. } if transfer.connection().is_established() => {
-                (Waiting::Bytes, live.idle_ms)
-            }
-            Phase::Talking { .. } => (Waiting::Connection, live.connect_ms),
-        };
-        let failure = NetFailure::TimedOut { origin: live.origin.clone(), waiting, after_ms };
+        let failure = live.time_out();
         self.fail(slot, failure, caller);
     }
 }
@@ -486,7 +539,9 @@ impl Slot {
                     let next_ms = connecting.next_at_ms().unwrap_or(u64::MAX);
                     Some(live.deadline_ms.min(next_ms))
                 }
-                Phase::Resolving | Phase::Talking { .. } => Some(live.deadline_ms),
+                Phase::Resolving | Phase::Tunnelling(_) | Phase::Talking { .. } => {
+                    Some(live.deadline_ms)
+                }
             },
         }
     }
@@ -497,11 +552,6 @@ impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Call({:?} {})", self.method, self.url.origin())
     }
-}
-
-fn exchange_of(call: &Call) -> Result<Exchange, NetFailure> {
-    Exchange::new(call.method, &call.url, &call.headers, call.body_bytes)
-        .map_err(|error| NetFailure::of_http(call.url.origin(), error))
 }
 
 #[cfg(test)]

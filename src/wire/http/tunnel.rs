@@ -13,8 +13,9 @@ use crate::wire::url::Url;
 /// What a proxy answers to `CONNECT`, as it comes in.
 #[derive(Default, Debug)]
 pub struct TunnelAnswer {
-    /// At most `HTTP_HEAD_BYTES_MAX`.
     pending: Vec<u8>,
+    /// Everything that came, heads that say nothing included. At most `HTTP_HEAD_BYTES_MAX`.
+    taken_bytes: usize,
 }
 
 /// A whole answer.
@@ -48,12 +49,11 @@ impl TunnelAnswer {
     /// The server speaks only after us, so bytes behind an answer that opens the tunnel are an
     /// error.
     pub fn push(&mut self, piece: &[u8]) -> Result<Option<Tunnel>, HttpError> {
-        for &byte in piece {
-            if self.pending.len() >= HTTP_HEAD_BYTES_MAX {
-                return Err(HttpError::HeadTooLong);
-            }
-            self.pending.push(byte);
+        if piece.len() > HTTP_HEAD_BYTES_MAX - self.taken_bytes {
+            return Err(HttpError::HeadTooLong);
         }
+        self.taken_bytes += piece.len();
+        self.pending.extend_from_slice(piece);
         // Only whole lines are looked at, so that cuts change nothing; and only if there is a new
         // one.
         if !piece.contains(&b'\n') {
@@ -148,6 +148,8 @@ mod tests {
         assert_eq!(spoke, Err(HttpError::SpokeFirst));
         let endless = format!("HTTP/1.1 200 OK\r\nA: {}", "b".repeat(HTTP_HEAD_BYTES_MAX));
         assert_eq!(read(&endless, 1000), Err(HttpError::HeadTooLong));
+        let early = "HTTP/1.1 102 Wait\r\n\r\n".repeat(HTTP_HEAD_BYTES_MAX / 20);
+        assert_eq!(read(&early, 1000), Err(HttpError::HeadTooLong));
         let mut answer = TunnelAnswer::default();
         assert_eq!(answer.close(), HttpError::ClosedBeforeHead);
         answer.push(b"HTTP").unwrap();

@@ -205,6 +205,10 @@ fn status_text(status: u16, reply: &ErrorBody, body: &str) -> String {
     };
     let said = if said.is_empty() { "nothing more was said".to_owned() } else { said };
     match status {
+        407 => format!(
+            "a proxy on the way wants other credentials (status 407); name them in its address, as \
+             in http://user:password@host:port: {said}"
+        ),
         200..300 => format!("the provider sent no stream of events: {said}"),
         401 => format!("the provider did not accept the credentials (status 401): {said}"),
         _ => format!("the provider answered with status {status}: {said}"),

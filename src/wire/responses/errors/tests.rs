@@ -134,6 +134,14 @@ fn a_reply_that_is_no_stream_says_so() {
 }
 
 #[test]
+fn a_proxy_that_wants_credentials_is_told_apart() {
+    let failure = refusal(407, "no");
+    assert_eq!(failure.kind, FailureKind::Refused);
+    assert!(failure.message.starts_with("a proxy on the way wants"), "{}", failure.message);
+    assert!(failure.message.ends_with("http://user:password@host:port: no"));
+}
+
+#[test]
 fn a_blocking_gateway_is_named_shortly() {
     let body = "<html>Sorry, you have been blocked. Cloudflare Ray ID</html>";
     let failure = refusal(403, body);
