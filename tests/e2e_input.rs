@@ -249,7 +249,7 @@ fn outside_a_repository_it_must_be_asked_for() {
     // Temporary directories are in no repository; the target directory usually is.
     let name = format!("windlass-test-{}-outside", std::process::id());
     let elsewhere = std::env::temp_dir().join(name);
-    std::fs::create_dir_all(&elsewhere).unwrap();
+    fs::create_dir_all(&elsewhere).unwrap();
     let elsewhere = elsewhere.canonicalize().unwrap().to_string_lossy().into_owned();
     let call = world.call(&["--json", "-C", &elsewhere, "hi"]);
     check_refused(&mut world, call, 1, &["not inside a git repository", "--skip-git-repo-check"]);
@@ -258,7 +258,7 @@ fn outside_a_repository_it_must_be_asked_for() {
     world.reply(Reply::message("ok"));
     world.exec(&["--skip-git-repo-check", "-C", &elsewhere, "hi"]).exits(0);
     assert!(texts(&world.body()["input"], "user")[0].contains(&elsewhere));
-    std::fs::remove_dir_all(&elsewhere).unwrap();
+    fs::remove_dir_all(&elsewhere).unwrap();
 }
 
 #[test]
