@@ -212,6 +212,10 @@ pub const RETRY_DELAY_MS: u64 = 200;
 /// No retry waits longer than this, whatever a provider asks for.
 pub const RETRY_DELAY_MS_MAX: u64 = 60_000;
 
+/// How long a provider is tried of whom not a byte is heard; no attempt begins after that. The last
+/// one may take all its time to connect, and the run is to end within a minute.
+pub const UNREACHABLE_MS_MAX: u64 = 40_000;
+
 /// Retries a configuration may ask for.
 pub const RETRIES_MAX: u32 = 100;
 
@@ -346,6 +350,7 @@ pub const CA_FILE_BYTES_MAX: u64 = 8 << 20;
 /// Files of one directory of certificate authorities.
 pub const CA_FILES_MAX: usize = 1024;
 
+const _: () = assert!(UNREACHABLE_MS_MAX + CONNECT_MS < 60_000, "a minute to give up in");
 const _: () = assert!(EXCHANGES_MAX <= u16::MAX as usize, "a slot fits its key");
 const _: () = assert!(IDLE_CONNECTIONS_MAX < EXCHANGES_MAX, "idle connections leave room");
 const _: () = assert!(RESOLVED_ADDRESSES_MAX * 46 < RESOLVER_ANSWER_BYTES_MAX, "an answer fits");

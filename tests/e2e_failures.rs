@@ -179,7 +179,8 @@ fn nobody_listening_is_an_error() {
     assert_eq!(ended.types(), ["thread.started", "turn.started", "error", "error", "turn.failed"]);
     let lines = ended.lines();
     let message = lines[4]["error"]["message"].as_str().unwrap();
-    assert!(message.starts_with("connect to 127.0.0.1:"), "{message}");
+    assert!(message.starts_with("gave up after 4 attempts in "), "{message}");
+    assert!(message.contains(" s: connect to 127.0.0.1:"), "{message}");
     assert!(message.ends_with("connection refused"), "{message}");
     let call = world.call(&["hi"]).retrying(0, 0);
     let ended = world.run(call);

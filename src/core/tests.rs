@@ -14,16 +14,17 @@ use crate::core::input::{CommandEnded, CommandResult, Input, Lost, Now};
 use crate::core::ops::{Ops, Work};
 use crate::core::restore::Fold;
 use crate::limits::{
-    APPROVALS_REMEMBERED_MAX, CALLS_PARALLEL_MAX, EFFECTS_PER_INPUT_MAX, HISTORY_BYTES_MAX,
-    KILL_GRACE_MS, OPS_MAX, PARTIAL_BYTES_MAX, PROMPTS_WAITING_MAX, RESPONSE_ITEMS_MAX,
-    RETRIES_MAX, RETRY_DELAY_MS_MAX, STOP_GRACE_MS, THREADS_MAX,
+    APPROVALS_REMEMBERED_MAX, CALLS_PARALLEL_MAX, CONNECT_MS, EFFECTS_PER_INPUT_MAX,
+    HISTORY_BYTES_MAX, KILL_GRACE_MS, OPS_MAX, PARTIAL_BYTES_MAX, PROMPTS_WAITING_MAX,
+    RESOLVE_MS_MAX, RESPONSE_ITEMS_MAX, RETRIES_MAX, RETRY_DELAY_MS_MAX, STOP_GRACE_MS,
+    THREADS_MAX, UNREACHABLE_MS_MAX,
 };
 use crate::words::call::{Answer, CallAsked, CallKind, Change, ChangeKind, CommandPlan};
 use crate::words::command::{Command, Refusal, Which};
 use crate::words::event::{CommandEnd, Ended, Event, Failed};
 use crate::words::ids::{CallId, ConversationId, FrontId, ItemIndex, OpId, ThreadId, TurnId};
 use crate::words::item::{Item, Message, Output, Part, Role};
-use crate::words::model::{FailureKind, ModelEvent, ModelFailure, Usage};
+use crate::words::model::{FailureKind, ModelEvent, ModelFailure, RateLimits, RateWindow, Usage};
 use crate::words::policy::{ApprovalPolicy, Confinement, Decision, SandboxMode, SandboxPolicy};
 use crate::words::record::{Record, Remembered};
 use crate::words::settings::{
@@ -217,6 +218,14 @@ impl Story {
         match self.ended()? {
             Ended::Failed { kind, .. } => Some(*kind),
             Ended::Completed | Ended::Interrupted => None,
+        }
+    }
+
+    /// What a person is told of that.
+    fn failure(&self) -> &str {
+        match self.ended() {
+            Some(Ended::Failed { message, .. }) => message,
+            ended => panic!("did not fail: {ended:?}"),
         }
     }
 

@@ -93,7 +93,7 @@ impl Thread {
         self.turns_count += 1;
         let id = TurnId(self.turns_count);
         desk.out.tell(self.id, Event::TurnStarted { turn: id });
-        let tries = Tries::default();
+        let tries = Tries::begin(desk.now.mono_ms);
         let wait = Wait::Retry { at_ms: desk.now.mono_ms, tries };
         self.turn = Some(Turn { id, usage: Usage::default(), wait });
         if self.facts.is_some() {
@@ -142,7 +142,7 @@ impl Thread {
             desk.out.append(self.id, Record::TurnContext);
         }
         self.requests_count += 1;
-        self.send(Tries::default(), desk);
+        self.send(Tries::begin(desk.now.mono_ms), desk);
     }
 
     /// Sends the request, for the first time or again.
@@ -155,7 +155,7 @@ impl Thread {
         self.wait_for(Wait::Model(Awaited {
             op,
             items_sent: self.history.items().len(),
-            tries,
+            tries: Tries { sent: tries.sent + 1, ..tries },
             idle_at_ms,
             partial: String::new(),
             partial_reasoning: String::new(),
@@ -335,7 +335,8 @@ impl Thread {
 
     fn on_request_failed(&mut self, failure: ModelFailure, desk: &mut Desk<'_>) {
         let tries = self.awaited_mut().tries;
-        let again = retry::judge(&failure, tries, &self.settings, desk.prng);
+        let now_ms = desk.now.mono_ms;
+        let again = retry::judge(&failure, tries, now_ms, &self.settings, desk.prng);
         let (delay_ms, tries) = match again {
             Again::Request { delay_ms, tries } => (delay_ms, tries),
             Again::Stream { delay_ms, tries } => {
@@ -345,12 +346,13 @@ impl Thread {
                 desk.out.tell(self.id, told);
                 (delay_ms, tries)
             }
-            Again::No => {
-                self.fail_model(failure, desk);
-                return;
+            Again::Enough => {
+                let message = tries.give_up(now_ms, &failure.message).into();
+                return self.fail_model(ModelFailure { message, ..failure }, desk);
             }
+            Again::Never => return self.fail_model(failure, desk),
         };
-        self.wait_for(Wait::Retry { at_ms: desk.now.mono_ms.saturating_add(delay_ms), tries });
+        self.wait_for(Wait::Retry { at_ms: now_ms.saturating_add(delay_ms), tries });
     }
 
     fn fail_model(&mut self, failure: ModelFailure, desk: &mut Desk<'_>) {
@@ -363,6 +365,8 @@ impl Thread {
             self.usage = last;
             let limits = self.limits;
             desk.out.append(self.id, Record::TokenCount { total: last, last, limits });
+            let turn = self.turn_mut().usage;
+            desk.out.tell(self.id, Event::Tokens { last, turn, total: last });
         }
         let how = Ended::Failed { kind: Failed::Model(failure.kind), message: failure.message };
         self.finish(how, desk);

@@ -181,8 +181,8 @@ fn a_delay_doubles_up_to_its_bound() {
     let mut prng = Prng::new(7);
     let failure = ModelFailure::new(FailureKind::Stream, "broken");
     for stream in 0..RETRIES_MAX {
-        let tries = Tries { request: 0, stream };
-        let Again::Stream { delay_ms, .. } = judge(&failure, tries, &many, &mut prng) else {
+        let tries = Tries { stream, ..Tries::begin(0) };
+        let Again::Stream { delay_ms, .. } = judge(&failure, tries, 0, &many, &mut prng) else {
             panic!("it comes back")
         };
         let doubled = RETRY_DELAY_MS.saturating_mul(1 << stream.min(40));

@@ -147,6 +147,7 @@ fn retries_that_are_used_up_fail_the_turn() {
     story.say(op, ModelEvent::TextDelta("half an"));
     story.fail(op, FailureKind::Unreachable);
     assert_eq!(story.failed(), Some(Failed::Model(FailureKind::Unreachable)));
+    assert_eq!(story.failure(), "gave up after 6 attempts in 2 s: as told");
     let half = Item::Message(Message::text(Role::Assistant, "half an"));
     assert_eq!(story.items().last(), Some(&half));
 }
@@ -164,7 +165,88 @@ fn some_failures_do_not_come_back() {
         let (mut story, op) = Story::asked(settings());
         story.fail(op, kind);
         assert_eq!(story.failed(), Some(Failed::Model(kind)));
+        assert_eq!(story.failure(), "as told");
     }
+}
+
+/// Tries a provider, each attempt failing after so long, until the turn ends: how many attempts
+/// were made, and how long it took.
+fn tried(attempt_ms: u64, settings: ThreadSettings) -> (u32, u64, Story) {
+    let (mut story, mut op) = Story::asked(settings);
+    let began_ms = story.now_ms;
+    for attempts in 1.. {
+        story.now_ms += attempt_ms;
+        story.fail(op, FailureKind::Unreachable);
+        if story.failed().is_some() {
+            return (attempts, story.now_ms - began_ms, story);
+        }
+        story.wait();
+        op = story.request_op();
+    }
+    unreachable!("attempts end")
+}
+
+#[test]
+fn a_provider_that_cannot_be_reached_ends_the_turn_within_a_minute() {
+    // Refused at once, lost names, names without an answer, and addresses that swallow everything.
+    for (attempt_ms, attempts) in [(0, 30), (10, 30), (RESOLVE_MS_MAX, 4), (CONNECT_MS, 3)] {
+        let (tried, took_ms, story) = tried(attempt_ms, settings());
+        assert_eq!(tried, attempts);
+        assert!((20_000..60_000).contains(&took_ms), "{took_ms}");
+        let seconds = took_ms.div_ceil(1000);
+        let told = format!("gave up after {attempts} attempts in {seconds} s: as told");
+        assert_eq!(story.failure(), told);
+        assert_eq!(story.agent.next_deadline(), None);
+    }
+}
+
+#[test]
+fn no_number_of_retries_makes_an_unreachable_provider_worth_more_time() {
+    let endless = ThreadSettings {
+        request_retries_max: u32::MAX,
+        stream_retries_max: u32::MAX,
+        ..settings()
+    };
+    for attempt_ms in [0, 1, CONNECT_MS] {
+        let (_, took_ms, _) = tried(attempt_ms, endless.clone());
+        assert!(took_ms <= UNREACHABLE_MS_MAX + CONNECT_MS, "{took_ms}");
+    }
+}
+
+#[test]
+fn a_provider_that_was_heard_gets_new_time() {
+    let (mut story, mut op) = Story::asked(settings());
+    for kind in [FailureKind::Server, FailureKind::RateLimited, FailureKind::Stream] {
+        story.now_ms += UNREACHABLE_MS_MAX;
+        story.fail(op, kind);
+        story.wait();
+        op = story.request_op();
+        story.now_ms += CONNECT_MS;
+        story.fail(op, FailureKind::Unreachable);
+        assert_eq!(story.ended(), None);
+        story.wait();
+        op = story.request_op();
+    }
+    story.now_ms += UNREACHABLE_MS_MAX;
+    story.fail(op, FailureKind::Unreachable);
+    assert_eq!(story.failed(), Some(Failed::Model(FailureKind::Unreachable)));
+}
+
+#[test]
+fn the_last_limits_that_were_told_are_kept() {
+    let (mut story, op) = Story::asked(settings());
+    let window = RateWindow { used_percent: 12.5, window_minutes: Some(300), resets_at: Some(9) };
+    let limits = RateLimits { primary: Some(window), secondary: None };
+    story.say(op, ModelEvent::Limits(limits));
+    assert_eq!(story.events(), [&Event::Limits { limits }]);
+    story.say(op, completed());
+    // The next response says nothing of limits.
+    story.prompt("again");
+    let op = story.request_op();
+    let last = Usage { total: 7, ..Usage::default() };
+    story.say(op, ModelEvent::Completed { usage: Some(last) });
+    let limits = Some(limits);
+    assert_eq!(story.records(), [&Record::TokenCount { total: last, last, limits }]);
 }
 
 #[test]
@@ -174,6 +256,8 @@ fn a_full_window_is_told_by_totals() {
     story.fail(op, FailureKind::ContextFull);
     let full = Usage { total: 1_000, ..Usage::default() };
     assert_eq!(story.records(), [&Record::TokenCount { total: full, last: full, limits: None }]);
+    let turn = Usage::default();
+    assert!(story.tells(|event| *event == Event::Tokens { last: full, turn, total: full }));
 }
 
 #[test]
