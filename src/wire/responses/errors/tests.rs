@@ -167,26 +167,46 @@ fn headers_give_the_delay_and_the_request() {
 
 #[test]
 fn each_plan_is_told_what_it_can_do() {
-    for (plan, deed) in [
-        ("\"plus\"", "upgrade to Pro ("),
-        ("\"plus\"", "buy credits ("),
-        ("\"pro\"", "buy credits ("),
-        ("\"free\"", "upgrade to Plus ("),
-        ("\"team\"", "ask your admin"),
-        ("\"business\"", "ask your admin"),
+    const AGAIN: &str = "try again ";
+    let plus = "upgrade to Plus (https://chatgpt.com/pricing) to go on, or try again ";
+    let pro = "upgrade to Pro (https://chatgpt.com/pricing), buy credits \
+               (https://chatgpt.com/codex/settings/usage), or try again ";
+    let credits = "buy credits (https://chatgpt.com/codex/settings/usage), or try again ";
+    let admin = "ask your admin for more, or try again ";
+    for (plan, deeds) in [
+        ("\"free\"", plus),
+        ("\"plus\"", pro),
+        ("\"pro\"", credits),
+        ("\"team\"", admin),
+        ("\"business\"", admin),
+        ("\"enterprise\"", AGAIN),
+        ("\"edu\"", AGAIN),
+        ("\"a plan of the future\"", AGAIN),
+        ("7", AGAIN),
+        ("null", AGAIN),
     ] {
-        for (resets_at, when) in
-            [("1795228740", "or try again at 2:39 AM"), ("null", "or try again later")]
-        {
-            let text = limit(plan, resets_at);
-            assert!(text.starts_with("usage limit reached: "), "{text}");
-            assert!(text.contains(deed) && text.ends_with(when), "{text}");
+        for (resets_at, when) in [
+            ("1795228740", "at 2:39 AM"),
+            ("1795315080", "at Nov 22nd, 2026 2:38 AM"),
+            ("null", "later"),
+            ("\"soon\"", "later"),
+        ] {
+            let expected = format!("usage limit reached: {deeds}{when}");
+            assert_eq!(limit(plan, resets_at), expected, "{plan} {resets_at}");
         }
     }
-    for plan in ["\"enterprise\"", "\"edu\"", "\"mystery\"", "null"] {
-        assert_eq!(limit(plan, "1795228740"), "usage limit reached: try again at 2:39 AM");
-        assert_eq!(limit(plan, "null"), "usage limit reached: try again later");
-    }
+}
+
+#[test]
+fn a_limit_is_read_from_fields_and_never_from_the_message() {
+    let body = r#"{"error":{"type":"usage_limit_reached",
+        "message":"You are on plus. Try again in 3 days 2 hours."}}"#;
+    let failure = refusal(429, body);
+    assert_eq!(&*failure.message, "usage limit reached: try again later");
+    assert_eq!((failure.kind, failure.retry_after_ms), (FailureKind::Limit, None));
+    // Without its type it is one of the limits that pass.
+    let failure = refusal(429, r#"{"error":{"message":"Try again in 3 days 2 hours."}}"#);
+    assert_eq!((failure.kind, failure.retry_after_ms), (FailureKind::RateLimited, None));
 }
 
 #[test]
