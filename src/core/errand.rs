@@ -34,6 +34,7 @@ impl Thread {
             Ok(restored) => {
                 self.conversation = restored.conversation;
                 self.usage = restored.usage;
+                self.limits = restored.limits;
                 self.history = History::settled(restored.items);
                 self.meta_recorded = true;
                 self.facts = Some(OpeningFacts::default());

@@ -7,7 +7,7 @@ use crate::core::history::settle;
 use crate::words::command::Restored;
 use crate::words::ids::ConversationId;
 use crate::words::item::{Item, Message, Role};
-use crate::words::model::Usage;
+use crate::words::model::{RateLimits, Usage};
 use crate::words::record::Remembered;
 
 /// A rollout being read.
@@ -16,6 +16,7 @@ pub struct Fold {
     conversation: Option<ConversationId>,
     items: Vec<Item>,
     usage: Usage,
+    limits: Option<RateLimits>,
     lines_skipped: u64,
 }
 
@@ -34,7 +35,12 @@ impl Fold {
                     None => bridge(std::mem::take(&mut self.items), summary),
                 };
             }
-            Remembered::TokenCount { total, limits: _ } => self.usage = total,
+            Remembered::TokenCount { total, limits } => {
+                self.usage = total;
+                // Some write empty ones where a reply named none; what was known before holds.
+                let named = limits.filter(|limits| *limits != RateLimits::default());
+                self.limits = named.or(self.limits);
+            }
             Remembered::Nothing => {}
         }
     }
@@ -50,6 +56,7 @@ impl Fold {
             conversation: self.conversation?,
             items: settle(self.items),
             usage: self.usage,
+            limits: self.limits,
             lines_skipped: self.lines_skipped,
         })
     }
@@ -68,6 +75,7 @@ fn bridge(items: Vec<Item>, summary: Box<str>) -> Vec<Item> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::words::model::RateWindow;
 
     fn said(role: Role, text: &str) -> Item {
         Item::Message(Message::text(role, text))
@@ -78,6 +86,19 @@ mod tests {
         let mut fold = Fold::default();
         fold.push(Remembered::Item(said(Role::User, "a")));
         assert_eq!(fold.finish(), None);
+    }
+
+    #[test]
+    fn the_last_limits_that_say_something_are_kept() {
+        let window = RateWindow { used_percent: 1.0, window_minutes: None, resets_at: Some(9) };
+        let limits = RateLimits { primary: Some(window), secondary: None };
+        let mut fold = Fold::default();
+        let conversation = ConversationId([1; 16]);
+        fold.push(Remembered::Meta { conversation, cwd: "/w".into() });
+        for limits in [Some(limits), Some(RateLimits::default()), None] {
+            fold.push(Remembered::TokenCount { total: Usage::default(), limits });
+        }
+        assert_eq!(fold.finish().unwrap().limits, Some(limits));
     }
 
     #[test]

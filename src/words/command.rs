@@ -2,7 +2,7 @@
 
 use crate::words::ids::{CallId, ConversationId, ThreadId};
 use crate::words::item::{Item, Part};
-use crate::words::model::Usage;
+use crate::words::model::{RateLimits, Usage};
 use crate::words::policy::Decision;
 use crate::words::settings::ThreadSettings;
 
@@ -48,12 +48,14 @@ pub enum Which {
 }
 
 /// What a rollout gave back.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Restored {
     pub conversation: ConversationId,
     pub items: Vec<Item>,
     /// Token totals as last recorded.
     pub usage: Usage,
+    /// Limits of the account as last recorded.
+    pub limits: Option<RateLimits>,
     /// Lines that could not be read and were left out.
     pub lines_skipped: u64,
 }

@@ -83,7 +83,9 @@ fn a_session_goes_on_where_its_records_end() {
     fold.push(Remembered::Meta { conversation, cwd: "/w".into() });
     fold.push(Remembered::Item(Item::Message(Message::text(Role::User, "do it"))));
     fold.push(Remembered::Item(Item::Call(shell("1", r#"["make"]"#))));
-    fold.push(Remembered::TokenCount { total: usage, limits: None });
+    let window = RateWindow { used_percent: 5.0, window_minutes: None, resets_at: Some(9) };
+    let limits = Some(RateLimits { primary: None, secondary: Some(window) });
+    fold.push(Remembered::TokenCount { total: usage, limits });
     fold.skip(1);
     let restored = fold.finish().unwrap();
 
@@ -102,6 +104,7 @@ fn a_session_goes_on_where_its_records_end() {
     assert_eq!(story.agent.request_view(op).unwrap().conversation, conversation);
     story.say(op, ModelEvent::Completed { usage: Some(usage) });
     let total = Usage { total: 14, ..Usage::default() };
+    assert_eq!(story.records(), [&Record::TokenCount { total, last: usage, limits }]);
     assert!(
         story.tells(|event| matches!(event, Event::Tokens { total: all, .. } if *all == total))
     );
