@@ -80,9 +80,14 @@ impl Provider {
     }
 
     pub fn tls() -> Provider {
-        let chain = CertificateDer::pem_file_iter(fixture("server.pem")).unwrap();
+        Provider::tls_as("server")
+    }
+
+    /// One that shows this certificate of the fixtures.
+    pub fn tls_as(name: &str) -> Provider {
+        let chain = CertificateDer::pem_file_iter(fixture(&format!("{name}.pem"))).unwrap();
         let chain = chain.collect::<Result<Vec<_>, _>>().unwrap();
-        let key = PrivateKeyDer::from_pem_file(fixture("server.key.pem")).unwrap();
+        let key = PrivateKeyDer::from_pem_file(fixture(&format!("{name}.key.pem"))).unwrap();
         let ring = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(ring)
             .with_safe_default_protocol_versions()
@@ -95,6 +100,10 @@ impl Provider {
 
     pub fn url(&self) -> String {
         self.url_of("127.0.0.1")
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     pub fn url_of(&self, host: &str) -> String {
