@@ -355,4 +355,4 @@ impl Agent {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

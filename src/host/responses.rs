@@ -274,3 +274,6 @@ fn unreachable(failure: &NetFailure, is_unheard: bool) -> ModelFailure {
     };
     ModelFailure::new(kind, text)
 }
+
+#[cfg(test)]
+mod tests;
