@@ -22,7 +22,7 @@ pub struct Loading {
 
 #[derive(Debug)]
 enum Stage {
-    Reading { path: PathBuf, reader: Reader, fold: Fold },
+    Reading { path: PathBuf, reader: Reader, fold: Box<Fold> },
     Failed(String),
 }
 
@@ -30,7 +30,7 @@ impl Loading {
     /// Finds the rollout and opens it. What fails is told by the first step.
     pub fn begin(op: OpId, thread: ThreadId, which: Which, home: Option<&Path>) -> Loading {
         let opened = found(&which, home).and_then(|path| match Reader::open(&path) {
-            Ok(reader) => Ok(Stage::Reading { path, reader, fold: Fold::default() }),
+            Ok(reader) => Ok(Stage::Reading { path, reader, fold: Box::default() }),
             Err(failure) => Err(failure.to_string()),
         });
         let stage = opened.unwrap_or_else(Stage::Failed);
@@ -53,7 +53,7 @@ impl Loading {
                     Ok(Progress::More) => return Some(self),
                     Ok(Progress::End) => {
                         fold.skip(reader.lines_skipped());
-                        finish(path, std::mem::take(fold)).and_then(|restored| {
+                        finish(path, std::mem::take(&mut **fold)).and_then(|restored| {
                             let adopted = seam.rollouts.adopt(self.thread, path);
                             adopted.map_err(|failure| failure.to_string())?;
                             Ok(restored)
