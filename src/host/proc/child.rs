@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use windlass_sandbox::{Spawned, Stage, Status, StatusDecoder};
 
@@ -40,6 +41,8 @@ pub struct Child {
     confined: bool,
     /// What is wrong if the command cannot be executed.
     program: String,
+    /// What is wrong if it cannot be entered.
+    directory: PathBuf,
     /// When the output is given up, once the status has ended.
     pub linger_until_ms: Option<u64>,
 }
@@ -77,6 +80,7 @@ impl Child {
         spawned: Spawned,
         output: OwnedFd,
         program: String,
+        directory: PathBuf,
     ) -> Child {
         let collected = match purpose {
             Purpose::Command => Collected::Clipped(Clip::new()),
@@ -96,6 +100,7 @@ impl Child {
             ended: None,
             confined: false,
             program,
+            directory,
             linger_until_ms: None,
         }
     }
@@ -121,7 +126,7 @@ impl Child {
                         match frame {
                             Ok(frame) => Self::on_frame(
                                 frame,
-                                &self.program,
+                                (&self.program, &self.directory),
                                 &mut self.confined,
                                 &mut self.ended,
                             ),
@@ -141,14 +146,14 @@ impl Child {
 
     fn on_frame(
         frame: Status,
-        program: &str,
+        named: (&str, &Path),
         confined: &mut bool,
         ended: &mut Option<CommandEnded>,
     ) {
         match frame {
             Status::Confined { .. } => *confined = true,
             Status::Refused { stage, errno } => {
-                let why = refused(stage, errno, program).into();
+                let why = refused(stage, errno, named).into();
                 *ended = Some(CommandEnded::NotStarted { why });
             }
             Status::Exited(code) => *ended = Some(CommandEnded::Exited { code }),
@@ -247,7 +252,7 @@ impl Collected {
 }
 
 /// Cause, effect and next step of a command that was not run.
-fn refused(stage: Stage, errno: i32, program: &str) -> String {
+fn refused(stage: Stage, errno: i32, (program, directory): (&str, &Path)) -> String {
     let cause = io::Error::from_raw_os_error(errno);
     match stage {
         Stage::Exec => match errno {
@@ -255,7 +260,10 @@ fn refused(stage: Stage, errno: i32, program: &str) -> String {
             libc::EACCES => format!("{program}: not executable"),
             _ => format!("{program}: {cause}"),
         },
-        Stage::Directory => format!("its working directory: {cause}"),
+        Stage::Directory => match errno {
+            libc::ENOENT => format!("{}: no such directory", directory.display()),
+            _ => format!("its working directory {}: {cause}", directory.display()),
+        },
         Stage::Landlock => format!(
             "sandbox: Landlock cannot confine it on this kernel ({cause}). Options: a kernel from 6.2 on \
              with Landlock enabled; or, where something else confines windlass, --sandbox \

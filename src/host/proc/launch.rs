@@ -130,7 +130,7 @@ impl Starter {
         let stderr = stdout.try_clone()?;
         let stdio = Stdio { stdin, stdout, stderr };
         let spawned = windlass_sandbox::spawn(&self.exe, plan, stdio)?;
-        Ok(Child::new(op, purpose, spawned, output, program))
+        Ok(Child::new(op, purpose, spawned, output, program, plan.cwd.clone()))
     }
 
     fn policy(&self, settings: &ThreadSettings, confinement: Confinement) -> Policy {
