@@ -1,9 +1,10 @@
 //! `exec`: one prompt, one turn, no questions. Puts a host together from what the user asked for.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{IsTerminal, Write as _};
 use std::os::fd::BorrowedFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::config::args::{Color, Invocation, StdinUse};
@@ -223,7 +224,12 @@ fn write_last_message(path: &Path, message: Option<&str>) {
     if message.is_none() {
         say(&format!("warning: there is no last message; {} is left empty", path.display()));
     }
-    if let Err(error) = fs::write(path, message.unwrap_or("")) {
+    // A pipe that nobody reads is an error; opened without this, it would be waited for.
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).custom_flags(libc::O_NONBLOCK);
+    let probed = options.open(path);
+    let written = probed.and_then(|_held| fs::write(path, message.unwrap_or("")));
+    if let Err(error) = written {
         say(&format!("warning: cannot write the last message to {}: {error}", path.display()));
     }
 }
