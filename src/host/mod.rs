@@ -47,7 +47,7 @@ use crate::host::recorder::Recording;
 use crate::host::responses::{Ear, Responses};
 use crate::host::seam::Seam;
 use crate::host::signals::{Signal, Signals};
-use crate::host::stdio::{Flush, Loss, Outlet, Pressure, Watch};
+use crate::host::stdio::{Drained, Flush, Loss, Outlet, Pressure, Watch};
 use crate::limits::{DRAIN_QUIET_MS, END_ALL_MS, OUTPUT_BUDGET_BYTES, REAP_PAUSE_MS};
 use crate::wire::replay;
 use crate::words::command::Command;
@@ -340,7 +340,13 @@ impl Host {
             clock::mono_ms() - began_ms < END_ALL_MS
         });
         self.flush();
-        stdio::drain(&mut self.outlets, DRAIN_QUIET_MS, &mut self.signals);
+        let drained = stdio::drain(&mut self.outlets, DRAIN_QUIET_MS, &mut self.signals);
+        // Tells what was lost on the way.
+        self.flush();
+        if let Drained::Stopped(signal) = drained {
+            self.stop.get_or_insert((signal, 1));
+        }
+        let is_unshown = self.outlets[STDOUT].waiting_bytes() > 0;
         if let Some(code) = self.without_stdout {
             return code;
         }
@@ -348,7 +354,7 @@ impl Host {
             Some((Signal::Terminate, _)) => 128 + libc::SIGTERM as u8,
             Some((Signal::HangUp, _)) => 128 + libc::SIGHUP as u8,
             Some((Signal::Interrupt | Signal::ChildEnded, _)) => 128 + libc::SIGINT as u8,
-            None if self.has_no_prompt() => 1,
+            None if self.has_no_prompt() || is_unshown => 1,
             None => self.seam.front.exit_code(),
         }
     }
