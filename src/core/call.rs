@@ -1,5 +1,7 @@
 //! One call, from asked to answered: what it waits for, and how far stopping it has got.
 
+use crate::limits::CALL_OUTPUT_BYTES_MAX;
+use crate::tools::clip::Clip;
 use crate::words::call::{Answer, CallAsked, CallKind, Change, CommandPlan, PatchPlan, Plan, Task};
 use crate::words::event::CommandEnd;
 use crate::words::ids::{CallId, ItemIndex, OpId};
@@ -145,7 +147,7 @@ impl Call {
     }
 
     pub(crate) fn answer(&mut self, answer: Answer, report: Report) {
-        self.state = State::Answered(answer, report);
+        self.state = State::Answered(bounded(answer), report);
     }
 
     /// Answers for an interrupt, unless an answer is there already.
@@ -177,5 +179,17 @@ impl Call {
             }
         };
         self.answer(Answer::failure(text), report);
+    }
+}
+
+/// What went wrong is told in the model's own words too, which may be of any length.
+fn bounded(answer: Answer) -> Answer {
+    match answer {
+        Answer::Text { text, success: false } if text.len() > CALL_OUTPUT_BYTES_MAX => {
+            let mut clip = Clip::new();
+            clip.push(text.as_bytes());
+            Answer::failure(clip.finish().text)
+        }
+        Answer::Text { .. } | Answer::Command(_) => answer,
     }
 }

@@ -81,6 +81,17 @@ fn a_response_has_no_more_items_than_it_may() {
 }
 
 #[test]
+fn a_refusal_repeats_no_more_of_a_call_than_an_output_may_have() {
+    let (mut story, op) = Story::asked(settings());
+    let name = format!("{}!", "x".repeat(CALL_OUTPUT_BYTES_MAX));
+    story.say(op, ModelEvent::ItemDone(Item::Call(call("1", &name, ""))));
+    story.say(op, completed());
+    let [output] = story.outputs().try_into().unwrap();
+    assert!(output.starts_with("unsupported call: xxx") && output.ends_with("xxx!"), "{output}");
+    assert!(output.len() <= CALL_OUTPUT_BYTES_MAX, "{}", output.len());
+}
+
+#[test]
 fn a_partial_text_grows_no_further_than_it_may() {
     let (mut story, op) = Story::asked(settings());
     let large = "x".repeat(PARTIAL_BYTES_MAX);
