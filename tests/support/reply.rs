@@ -71,6 +71,13 @@ impl Reply {
         reply
     }
 
+    /// A stream of these bytes.
+    pub fn raw(bytes: impl Into<Vec<u8>>) -> Reply {
+        let mut reply = Reply::events(&[]);
+        reply.parts = vec![Part::Body(bytes.into())];
+        reply
+    }
+
     /// A whole response of these items.
     pub fn items(items: &[Value]) -> Reply {
         let mut events = vec![created()];

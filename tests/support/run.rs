@@ -19,6 +19,8 @@ use crate::support::{DEADLINE, GONE_AFTER, World, spawning};
 
 /// How the binary is called.
 pub struct Call {
+    /// A program and its first words, which will execute the binary in its own place.
+    pub through: Vec<OsString>,
     pub words: Vec<OsString>,
     /// All of the environment.
     pub env: Vec<(String, String)>,
@@ -104,6 +106,7 @@ impl Call {
         .collect();
         env.extend(world.env.iter().cloned());
         Call {
+            through: Vec::new(),
             words: Vec::new(),
             env,
             cwd: world.cwd.clone(),
@@ -140,6 +143,13 @@ impl Call {
             .set(&format!("model_providers.mock.stream_max_retries={streams}"))
     }
 
+    /// Lets this script prepare the ground; it ends with `exec "$@"`.
+    pub fn within(mut self, program: &[&str], script: &str) -> Call {
+        self.through = program.iter().map(Into::into).collect();
+        self.through.extend(["sh", "-ec", script, "sh"].map(Into::into));
+        self
+    }
+
     pub fn stdin(mut self, stdin: Stdin) -> Call {
         self.stdin = stdin;
         self
@@ -170,7 +180,10 @@ impl Run {
 
     /// Starts while no other test makes a child.
     pub fn start_within(call: Call, _guard: &MutexGuard<'static, ()>) -> Run {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
+        let mut program = call.through;
+        program.push(env!("CARGO_BIN_EXE_windlass").into());
+        let mut command = Command::new(&program[0]);
+        command.args(&program[1..]);
         let marker = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         command.args(&call.words).env_clear().envs(call.env).env(MARKER, &marker);
         command.current_dir(&call.cwd);
