@@ -99,7 +99,7 @@ fn a_command_that_fails_is_an_answer_like_any() {
     assert!(answer.contains("./plain: not executable"), "{answer}");
     let nowhere = reply::call("c1", "shell", r#"{"command":["true"],"workdir":"no/dir"}"#);
     let (_, answer) = check_one(&mut world, nowhere);
-    assert!(answer.contains("working directory: No such file"), "{answer}");
+    assert!(answer.contains("/no/dir: No such file"), "{answer}");
 }
 
 #[test]

@@ -260,10 +260,7 @@ fn refused(stage: Stage, errno: i32, (program, directory): (&str, &Path)) -> Str
             libc::EACCES => format!("{program}: not executable"),
             _ => format!("{program}: {cause}"),
         },
-        Stage::Directory => match errno {
-            libc::ENOENT => format!("{}: no such directory", directory.display()),
-            _ => format!("its working directory {}: {cause}", directory.display()),
-        },
+        Stage::Directory => format!("its working directory {}: {cause}", directory.display()),
         Stage::Landlock => format!(
             "sandbox: Landlock cannot confine it on this kernel ({cause}). Options: a kernel from 6.2 on \
              with Landlock enabled; or, where something else confines windlass, --sandbox \
