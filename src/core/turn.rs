@@ -204,6 +204,10 @@ impl Thread {
                 self.limits = Some(limits);
                 desk.out.tell(id, Event::Limits { limits });
             }
+            ModelEvent::CutShort => {
+                let message = "the response was cut off at the model's limit of output tokens";
+                desk.out.tell(id, Event::Warning { message: message.into() });
+            }
             ModelEvent::Completed { usage } => self.on_completed(usage, desk),
             ModelEvent::Failed(failure) => {
                 desk.ops.end(op);

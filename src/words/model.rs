@@ -19,6 +19,8 @@ pub enum ModelEvent<'a> {
     /// An item is whole.
     ItemDone(Item),
     Limits(RateLimits),
+    /// The model stopped at the limit of its length; what came still counts.
+    CutShort,
     /// The response is whole.
     Completed {
         usage: Option<Usage>,

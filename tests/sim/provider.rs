@@ -156,7 +156,13 @@ fn push_said(chance: &mut Chance, script: &mut Script) {
             let served = Item::Served { json: "{}".into(), query: "q".into(), id: None };
             script.push((chance.delay_ms(), ModelEvent::ItemDone(served)));
         }
-        9 => script.push((0, ModelEvent::Limits(RateLimits::default()))),
+        9 => {
+            let event = match chance.one_in(2) {
+                true => ModelEvent::Limits(RateLimits::default()),
+                false => ModelEvent::CutShort,
+            };
+            script.push((0, event));
+        }
         10 => {
             let message = Message { role: Role::User, ..Message::text(Role::User, "answer") };
             script.push((chance.delay_ms(), ModelEvent::ItemDone(Item::Message(message))));

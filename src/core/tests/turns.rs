@@ -383,3 +383,15 @@ fn a_deadline_that_is_not_due_does_nothing() {
     story.feed(Input::Deadline);
     assert!(story.effects.is_empty());
 }
+
+#[test]
+fn a_response_that_was_cut_short_still_counts() {
+    let (mut story, op) = Story::asked(settings());
+    story.say(op, said("as far as"));
+    story.say(op, ModelEvent::CutShort);
+    assert!(story.tells(|event| matches!(event, Event::Warning { .. })));
+    story.say(op, completed());
+    assert!(
+        story.tells(|event| { matches!(event, Event::TurnEnded { how: Ended::Completed, .. }) })
+    );
+}

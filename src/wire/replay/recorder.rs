@@ -103,8 +103,8 @@ impl Recorder {
             ModelEvent::ReasoningRawDelta(text) => {
                 return self.push_delta(DeltaKind::ReasoningRaw, text);
             }
-            // Limits belong to an account, not to an answer.
-            ModelEvent::Limits(_) => return,
+            // Limits belong to an account, not to an answer; a cut answer is played as it came.
+            ModelEvent::Limits(_) | ModelEvent::CutShort => return,
             _ => self.release(0),
         }
         match event {
@@ -147,7 +147,8 @@ impl Recorder {
             ModelEvent::TextDelta(_)
             | ModelEvent::ReasoningDelta(_)
             | ModelEvent::ReasoningRawDelta(_)
-            | ModelEvent::Limits(_) => unreachable!("taken care of above"),
+            | ModelEvent::Limits(_)
+            | ModelEvent::CutShort => unreachable!("taken care of above"),
         }
     }
 
