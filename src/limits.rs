@@ -97,6 +97,13 @@ pub const CREDENTIAL_BYTES_MIN: usize = 6;
 /// whole response, so it is large; past this it is no answer we could keep.
 pub const SSE_EVENT_BYTES_MAX: usize = 16 << 20;
 
+/// What is kept of one Chat Completions response, whose items come in pieces: as much as the last
+/// event of a Responses stream may hold.
+pub const CHAT_RESPONSE_BYTES_MAX: usize = SSE_EVENT_BYTES_MAX;
+
+/// Calls of one such response; each piece of a call looks for its own among them.
+pub const CHAT_CALLS_MAX: usize = 512;
+
 /// Capacity that a line buffer keeps once it is empty. Ordinary events stay below it and cost no
 /// allocation; one large event does not leave its memory with an idle stream.
 pub const LINES_CAPACITY_KEPT_BYTES: usize = 64 << 10;

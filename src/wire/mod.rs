@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod chat;
+pub mod dialect;
 pub mod http;
 pub mod json;
 pub mod layout;

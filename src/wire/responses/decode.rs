@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use crate::wire::json;
 use crate::wire::responses::{errors, items};
 use crate::words::item::Item;
-use crate::words::model::{ItemStart, ModelEvent, Usage};
+use crate::words::model::{FailureKind, ItemStart, ModelEvent, ModelFailure, Usage};
 
 /// Reads one response.
 #[derive(Clone, Default, Debug)]
@@ -42,6 +42,16 @@ impl Decoder {
         if read.is_none() {
             self.ignored = self.ignored.saturating_add(1);
         }
+    }
+
+    /// The stream is over; a response that had not ended has failed.
+    pub fn close(&mut self, sink: &mut dyn FnMut(ModelEvent<'_>)) {
+        if self.ended {
+            return;
+        }
+        self.ended = true;
+        let text = "stream disconnected before completion: it closed before response.completed";
+        sink(ModelEvent::Failed(ModelFailure::new(FailureKind::Stream, text)));
     }
 
     fn read(&mut self, payload: &str, sink: &mut dyn FnMut(ModelEvent<'_>)) -> Option<()> {

@@ -67,17 +67,26 @@ pub fn length(view: &RequestView<'_>) -> u64 {
 /// The headers that say who asks; credentials and the provider's own come from whoever sends.
 pub fn headers(view: &RequestView<'_>, user_agent: &str) -> Vec<(&'static str, Box<str>)> {
     let conversation: Box<str> = view.conversation.to_string().into();
+    let mut headers = asking_headers(view, user_agent);
+    // Both generations of names, since gateways look for either.
+    for name in ["conversation_id", "session_id", "session-id", "thread-id", "x-client-request-id"]
+    {
+        headers.push((name, conversation.clone()));
+    }
+    headers
+}
+
+/// The headers that every wire has.
+pub(crate) fn asking_headers(
+    view: &RequestView<'_>,
+    user_agent: &str,
+) -> Vec<(&'static str, Box<str>)> {
     let mut headers = vec![
         ("accept", "text/event-stream".into()),
         ("content-type", "application/json".into()),
         ("originator", header_text(&view.settings.originator)),
         ("user-agent", header_text(user_agent)),
     ];
-    // Both generations of names, since gateways look for either.
-    for name in ["conversation_id", "session_id", "session-id", "thread-id", "x-client-request-id"]
-    {
-        headers.push((name, conversation.clone()));
-    }
     if let Some(sub_agent) = view.sub_agent {
         headers.push(("x-openai-subagent", header_text(sub_agent)));
     }

@@ -1,7 +1,6 @@
 use super::*;
 use crate::words::call::{CallAsked, CallKind};
 use crate::words::item::{Message, Reasoning, Role};
-use crate::words::model::{FailureKind, ModelFailure};
 
 /// What a payload means, in words that own.
 fn told(decoder: &mut Decoder, payload: &str) -> Option<String> {

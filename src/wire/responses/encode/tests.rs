@@ -148,12 +148,12 @@ fn headers_say_who_asks_and_hold_no_line_breaks() {
         ("content-type", "application/json"),
         ("originator", "evil__x: y _"),
         ("user-agent", "codex_exec/0.1 (Linux; x86_64)"),
+        ("x-openai-subagent", "review"),
         ("conversation_id", id),
         ("session_id", id),
         ("session-id", id),
         ("thread-id", id),
         ("x-client-request-id", id),
-        ("x-openai-subagent", "review"),
     ];
     let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, &**value)).collect();
     assert_eq!(headers, expected);
