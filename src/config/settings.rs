@@ -13,7 +13,7 @@ use crate::config::args::{Color, Invocation, Resumed, StdinUse, Verb};
 use crate::config::flags;
 use crate::config::layers::Layers;
 use crate::config::models::{self, Family, VerbositySupport};
-use crate::config::providers::{DEFAULT_PROVIDER, Provider};
+use crate::config::providers::{DEFAULT_PROVIDER, Provider, Wire};
 use crate::config::{ConfigError, Env, env_text, instructions};
 use crate::limits::{
     INSTRUCTIONS_BYTES_MAX, MODEL_NAME_BYTES_MAX, ORIGINATOR_BYTES_MAX, OUTPUT_SCHEMA_BYTES_MAX,
@@ -141,7 +141,7 @@ pub fn resolve(
     let provider = provider(invocation, layers, lent.env, &mut notices)?;
     let model = model(invocation, layers, &provider)?;
     let family = models::family(&model);
-    let tools = tools(layers, family);
+    let tools = tools(layers, family, &provider.wire);
     let settings = ThreadSettings {
         provider: provider.id.clone(),
         cwd: lent.cwd.into(),
@@ -155,8 +155,8 @@ pub fn resolve(
             .filter(|text| !text.trim().is_empty())
             .map(Box::from),
         project_notes: lent.project_notes.map(Box::from),
-        reasoning: reasoning(layers, family),
-        verbosity: verbosity(layers, family, &model, &mut notices),
+        reasoning: reasoning(layers, family, &provider.wire),
+        verbosity: verbosity(layers, family, &provider.wire, &mut notices),
         output_schema: output_schema(invocation, lent)?,
         context_window: layers
             .count(&["model_context_window"])
@@ -225,7 +225,8 @@ fn model(
     Ok(model.into())
 }
 
-fn tools(layers: &Layers, family: &Family) -> ToolSettings {
+/// Chat Completions know functions alone: there every tool is offered in that form.
+fn tools(layers: &Layers, family: &Family, wire: &Wire) -> ToolSettings {
     let patch = match layers.flag(&["include_apply_patch_tool"]) {
         _ if layers.feature("apply_patch_freeform") => PatchForm::Freeform,
         Some(false) => PatchForm::ThroughShell,
@@ -234,6 +235,15 @@ fn tools(layers: &Layers, family: &Family) -> ToolSettings {
     let shell = match layers.feature("shell_command_tool") {
         true => ShellForm::Line,
         false => family.shell,
+    };
+    let is_chat = *wire == Wire::Chat;
+    let shell = match shell {
+        ShellForm::Local if is_chat => ShellForm::Argv,
+        shell => shell,
+    };
+    let patch = match patch {
+        PatchForm::Freeform if is_chat => PatchForm::Function,
+        patch => patch,
     };
     ToolSettings { shell, patch, files: family.files || layers.feature("file_tools") }
 }
@@ -311,13 +321,14 @@ fn base_instructions(
     Ok(Cow::Owned(text.to_owned()))
 }
 
-fn reasoning(layers: &Layers, family: &Family) -> ReasoningSettings {
+fn reasoning(layers: &Layers, family: &Family, wire: &Wire) -> ReasoningSettings {
     let forced = layers.flag(&["model_supports_reasoning_summaries"]).unwrap_or(false);
     let effort = layers.text(&["model_reasoning_effort"]).filter(|text| !text.trim().is_empty());
     let summary = layers.text(&["model_reasoning_summary"]).unwrap_or("auto");
     ReasoningSettings {
         supported: family.reasoning || forced,
-        effort: effort.or(family.effort).map(Box::from),
+        // Not every server of Chat Completions knows efforts, so none is sent unasked.
+        effort: effort.or(family.effort.filter(|_| *wire != Wire::Chat)).map(Box::from),
         summary: Some(summary).filter(|summary| *summary != "none").map(Box::from),
     }
 }
@@ -325,7 +336,7 @@ fn reasoning(layers: &Layers, family: &Family) -> ReasoningSettings {
 fn verbosity(
     layers: &Layers,
     family: &Family,
-    model: &str,
+    wire: &Wire,
     notices: &mut Vec<Box<str>>,
 ) -> Option<Verbosity> {
     let asked = match layers.text(&["model_verbosity"]) {
@@ -334,16 +345,15 @@ fn verbosity(
         Some("high") => Some(Verbosity::High),
         Some(_) | None => None,
     };
-    match family.verbosity {
-        VerbositySupport::Supported { default } => asked.or(default),
-        VerbositySupport::Unsupported => {
-            if asked.is_some() {
-                let notice = format!("model_verbosity is not sent: {model} does not take one");
-                notices.push(notice.into());
-            }
-            None
-        }
+    let refused = match family.verbosity {
+        _ if *wire == Wire::Chat => "chat completions do not take one",
+        VerbositySupport::Supported { default } => return asked.or(default),
+        VerbositySupport::Unsupported => "the model does not take one",
+    };
+    if asked.is_some() {
+        notices.push(format!("model_verbosity is not sent: {refused}").into());
     }
+    None
 }
 
 fn output_schema(invocation: &Invocation, lent: Lent<'_>) -> Result<Option<Box<str>>, ConfigError> {

@@ -113,7 +113,7 @@ impl Host {
             poller,
             seam: parts.seam,
             net: parts.net,
-            responses: Responses::default(),
+            responses: Responses::over(&parts.provider.wire),
             children: Children::default(),
             starter: parts.starter,
             loading: Vec::new(),

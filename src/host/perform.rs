@@ -14,7 +14,6 @@ use crate::host::proc::child::{Child, End, Purpose};
 use crate::host::{Host, files, git, responses};
 use crate::limits::CONNECT_MS;
 use crate::wire::http::Method;
-use crate::wire::responses::encode;
 use crate::wire::url::Url;
 use crate::words::call::Change;
 use crate::words::ids::{OpId, ThreadId};
@@ -73,25 +72,16 @@ impl Host {
 
     fn request(&mut self, op: OpId, thread: ThreadId) {
         let begun = match &self.provider.wire {
-            Wire::Responses => self.send(op),
+            Wire::Responses | Wire::Chat => self.send(op, thread),
             Wire::Replay { .. } => self.play(op),
-            Wire::Chat => Err(ModelFailure::new(
-                FailureKind::Setup,
-                format!(
-                    "the provider {} speaks chat completions, which this version does not; set \
-                     wire_api = \"responses\"",
-                    self.provider.id
-                ),
-            )),
         };
-        let _ = thread;
         if let Err(failure) = begun {
             self.seam.feed(Input::Model { op, event: ModelEvent::Failed(failure) });
         }
     }
 
     /// Sends a request to the provider.
-    fn send(&mut self, op: OpId) -> Result<(), ModelFailure> {
+    fn send(&mut self, op: OpId, thread: ThreadId) -> Result<(), ModelFailure> {
         let setup = |text: String| ModelFailure::new(FailureKind::Setup, text);
         let credentials = match &self.credentials {
             Ok(credentials) => credentials,
@@ -103,11 +93,13 @@ impl Host {
         let base = Url::parse(&credentials.base_url);
         let query: Vec<(&str, &str)> =
             self.provider.query_params.iter().map(|(name, value)| (&**name, &**value)).collect();
-        let url = base.and_then(|base| base.join("/responses", &query));
+        let dialect = self.responses.dialect();
+        let url = base.and_then(|base| base.join(dialect.path(), &query));
         let url = url.map_err(|error| {
             setup(format!("the address of the provider {}: {error}", self.provider.id))
         })?;
-        let mut headers: Vec<(String, String)> = encode::headers(&view, &self.user_agent)
+        let mut headers: Vec<(String, String)> = dialect
+            .headers(&view, &self.user_agent)
             .into_iter()
             .map(|(name, value)| (name.to_string(), value.into()))
             .collect();
@@ -122,7 +114,7 @@ impl Host {
         }
         let idle_ms = view.settings.stream_idle_ms;
         let calls_count = view.items.len() as u32;
-        let body_bytes = encode::length(&view);
+        let body_bytes = dialect.length(&view);
         if let Some(recording) = &mut self.recording {
             recording.asked(op, &view);
         }
@@ -137,7 +129,7 @@ impl Host {
         let now_ms = crate::host::clock::mono_ms();
         match self.net.start(&mut self.poller, now_ms, call, op.packed()) {
             Ok(exchange) => {
-                self.responses.add(op, exchange, calls_count);
+                self.responses.add(op, thread, exchange, calls_count);
                 Ok(())
             }
             Err(failure) => Err(responses::failed_at_once(&failure)),

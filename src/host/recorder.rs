@@ -29,8 +29,9 @@ impl Recording {
         Ok(Recording { file, live: Vec::new(), credentials, failure: None })
     }
 
-    /// A request goes out.
+    /// A request goes out; one that goes out again is recorded once.
     pub fn asked(&mut self, op: OpId, view: &RequestView<'_>) {
+        self.live.retain(|(live, _)| *live != op);
         let known: Vec<&str> = self.credentials.iter().map(Secret::expose).collect();
         self.live.push((op, Recorder::new(view, &known)));
     }

@@ -2,27 +2,34 @@
 //!
 //! One entry for each exchange with a provider. It lends the request's body to the exchange,
 //! segment by segment, and turns what comes back into inputs for the machine: events of a stream,
-//! or one failure.
+//! or one failure. A refusal that only asks for a simpler request is no failure: the request is put
+//! back among the deeds, once, and the provider is spoken to that way from then on.
 
 use std::fmt::Write as _;
 
+use crate::config::providers::Wire;
+use crate::core::effect::Effect;
 use crate::core::input::Input;
 use crate::host::clock;
 use crate::host::net::{Caller, ExchangeId, NetEvent, NetFailure, Waiting};
 use crate::host::recorder::Recording;
 use crate::host::seam::Seam;
 use crate::limits::ERROR_BODY_BYTES_MAX;
+use crate::wire::dialect::{Cursor, Decoder, Dialect};
+use crate::wire::http::Head;
 use crate::wire::http::{Head, HttpError};
 use crate::wire::responses::decode::Decoder;
 use crate::wire::responses::encode::Cursor;
 use crate::wire::responses::errors::{self, Calendar};
 use crate::wire::sse::Events;
-use crate::words::ids::OpId;
+use crate::words::ids::{OpId, ThreadId};
 use crate::words::model::{FailureKind, ModelEvent, ModelFailure};
 
 /// Everything that is coming in.
-#[derive(Default, Debug)]
+#[derive(Debug)]
 pub struct Responses {
+    /// What the provider speaks, as far as we know by now.
+    dialect: Dialect,
     live: Vec<Response>,
 }
 
@@ -30,9 +37,11 @@ pub struct Responses {
 #[derive(Debug)]
 struct Response {
     op: OpId,
+    thread: ThreadId,
     exchange: ExchangeId,
+    /// What the request was written in.
+    dialect: Dialect,
     cursor: Cursor,
-    sent_bytes: u64,
     decoder: Decoder,
     stage: Stage,
 }
@@ -58,22 +67,38 @@ struct Refusal {
 }
 
 impl Responses {
-    /// Watches a response that was asked for.
-    pub fn add(&mut self, op: OpId, exchange: ExchangeId, calls_count: u32) {
+    /// None yet, from a provider of this wire.
+    pub fn over(wire: &Wire) -> Responses {
+        let dialect = match wire {
+            // A recording is asked nothing.
+            Wire::Responses | Wire::Replay { .. } => Dialect::Responses,
+            Wire::Chat => Dialect::CHAT,
+        };
+        Responses { dialect, live: Vec::new() }
+    }
+
+    /// What the next request is to be written in.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Watches a response that was asked for in the present dialect.
+    pub fn add(&mut self, op: OpId, thread: ThreadId, exchange: ExchangeId, calls_count: u32) {
+        let dialect = self.dialect;
         self.live.push(Response {
             op,
+            thread,
             exchange,
-            cursor: Cursor::default(),
-            sent_bytes: 0,
-            decoder: Decoder::new(calls_count),
+            dialect,
+            cursor: dialect.cursor(),
+            decoder: dialect.decoder(calls_count),
             stage: Stage::Asked,
         });
     }
 
     /// Forgets the response to this op; gives the exchange that is to be cancelled.
     pub fn take(&mut self, op: OpId) -> Option<ExchangeId> {
-        let index = self.live.iter().position(|response| response.op == op)?;
-        Some(self.live.swap_remove(index).exchange)
+        self.remove(op.packed()).map(|response| response.exchange)
     }
 
     /// The exchanges that are going on.
@@ -83,6 +108,11 @@ impl Responses {
 
     fn of(&mut self, owner: u64) -> Option<&mut Response> {
         self.live.iter_mut().find(|response| response.op.packed() == owner)
+    }
+
+    fn remove(&mut self, owner: u64) -> Option<Response> {
+        let index = self.live.iter().position(|response| response.op.packed() == owner)?;
+        Some(self.live.swap_remove(index))
     }
 }
 
@@ -99,46 +129,33 @@ impl Caller for Ear<'_> {
         let Some(response) = self.responses.of(owner) else { return };
         let Some(view) = self.seam.agent.request_view(response.op) else { return };
         if offset_bytes == 0 {
-            response.cursor = Cursor::default();
-            response.sent_bytes = 0;
+            response.cursor = response.dialect.cursor();
         }
         let before = out.len();
         while out.len() == before && response.cursor.next(&view, out) {}
-        response.sent_bytes += (out.len() - before) as u64;
     }
 
     fn told(&mut self, owner: u64, event: NetEvent<'_>) {
-        let Some(response) = self.responses.of(owner) else { return };
-        let op = response.op;
         match event {
             NetEvent::Head(head) => self.on_head(owner, head),
             NetEvent::Body(piece) => self.on_body(owner, piece),
-            NetEvent::End => {
-                let failure = self.on_end(owner);
-                self.responses.take(op);
-                if let Some(failure) = failure {
-                    self.fail(op, failure);
-                }
-            }
-            NetEvent::Failed(failure) => {
-                let over = matches!(response.stage, Stage::Over);
-                let failure = unreachable(&failure, matches!(response.stage, Stage::Asked));
-                self.responses.take(op);
-                if !over {
-                    self.fail(op, failure);
-                }
-            }
+            NetEvent::End => self.on_end(owner),
+            NetEvent::Failed(failure) => self.on_failed(owner, &failure),
         }
     }
 }
 
 impl Ear<'_> {
-    fn fail(&mut self, op: OpId, failure: ModelFailure) {
-        let event = ModelEvent::Failed(failure);
+    /// Tells the machine, and the recording, what a response brought.
+    fn hear(&mut self, op: OpId, event: ModelEvent<'_>) {
         if let Some(recording) = self.recording {
             recording.heard(op, &event);
         }
         self.seam.feed(Input::Model { op, event });
+    }
+
+    fn fail(&mut self, op: OpId, failure: ModelFailure) {
+        self.hear(op, ModelEvent::Failed(failure));
     }
 
     fn on_head(&mut self, owner: u64, head: &Head) {
@@ -198,16 +215,20 @@ impl Ear<'_> {
         }
     }
 
-    /// What the end of the exchange means to the response.
-    fn on_end(&mut self, owner: u64) -> Option<ModelFailure> {
-        let response = self.responses.of(owner)?;
-        match &response.stage {
-            Stage::Over => None,
-            Stage::Asked | Stage::Streaming(_) => Some(ModelFailure::new(
-                FailureKind::Stream,
-                "stream disconnected before completion: it closed before response.completed",
-            )),
+    fn on_end(&mut self, owner: u64) {
+        let Some(mut response) = self.responses.remove(owner) else { return };
+        match response.stage {
+            Stage::Over => {}
+            Stage::Asked | Stage::Streaming(_) => {
+                response.decoder.close(&mut |event| self.hear(response.op, event));
+            }
             Stage::Refused { head, body } => {
+                if let Some(simpler) = response.dialect.simpler(head.status, &body) {
+                    self.responses.dialect = simpler;
+                    let (op, thread) = (response.op, response.thread);
+                    self.seam.deeds.push_back(Effect::Request { op, thread });
+                    return;
+                }
                 let now_s = clock::wall_ms() / 1000;
                 let calendar = Calendar { now_s, local: local_time };
                 let header = |name: &str| {
@@ -215,11 +236,26 @@ impl Ear<'_> {
                         head.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
                     found.map(|(_, value)| &**value)
                 };
-                let failure = errors::refused(head.status, &header, body, &calendar);
+                let failure = errors::refused(head.status, &header, &body, &calendar);
                 if let Some(recording) = self.recording {
-                    recording.refused(response.op, head.status, body);
+                    recording.refused(response.op, head.status, &body);
                 }
-                Some(failure)
+                self.fail(response.op, failure);
+            }
+        }
+    }
+
+    fn on_failed(&mut self, owner: u64, failure: &NetFailure) {
+        let Some(mut response) = self.responses.remove(owner) else { return };
+        match response.stage {
+            Stage::Over => {}
+            // Only the end of the stream is missing.
+            Stage::Streaming(_) if response.decoder.is_finished() => {
+                response.decoder.close(&mut |event| self.hear(response.op, event));
+            }
+            Stage::Asked | Stage::Streaming(_) | Stage::Refused { .. } => {
+                let is_unheard = matches!(response.stage, Stage::Asked);
+                self.fail(response.op, unreachable(failure, is_unheard));
             }
         }
     }

@@ -281,3 +281,28 @@ fn what_is_wanted_of_the_host_is_bounded() {
     assert_eq!(wanted.notes_bytes_max, PROJECT_NOTES_BYTES_MAX);
     assert_eq!(wanted.instructions_file, Some("i.md".into()));
 }
+
+#[test]
+fn chat_completions_are_offered_functions_and_sent_what_was_asked_for_alone() {
+    let config = |more: &str| {
+        format!(
+            "model_provider = 'c'\n{more}\n[model_providers.c]\nwire_api = 'chat'\n\
+             base_url = 'http://c/v1'"
+        )
+    };
+    let settings =
+        |model: &str, more: &str| resolved(&["exec", "-m", model, "hi"], &config(more)).settings;
+    for model in ["gpt-5.1", "gpt-5.1-codex", "codex-mini-latest", "mistral"] {
+        let settings = settings(model, "");
+        assert_eq!(settings.tools.shell, ShellForm::Argv, "{model}");
+        assert_eq!(settings.tools.patch, PatchForm::Function, "{model}");
+        assert_eq!((settings.reasoning.effort, settings.verbosity), (None, None), "{model}");
+    }
+    let asked = settings("gpt-5.1", "model_reasoning_effort = 'high'");
+    assert_eq!(asked.reasoning.effort.as_deref(), Some("high"));
+    let through_shell = settings("gpt-5.1", "include_apply_patch_tool = false");
+    assert_eq!(through_shell.tools.patch, PatchForm::ThroughShell);
+    let verbose = resolved(&["exec", "-m", "gpt-5.1", "hi"], &config("model_verbosity = 'low'"));
+    assert_eq!(verbose.settings.verbosity, None);
+    assert!(verbose.notices.iter().any(|notice| notice.contains("chat completions")));
+}
