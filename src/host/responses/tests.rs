@@ -3,6 +3,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use super::*;
+use crate::config::providers::Wire;
 use crate::core::effect::{Effect, Stop};
 use crate::fronts::exec::Exec;
 use crate::fronts::exec::jsonl::{Jsonl, ReasoningShown};
@@ -62,8 +63,8 @@ impl World {
             idle_ms: 10_000,
         };
         let exchange = net.start(&mut poller, 0, call, op.packed()).unwrap();
-        let mut responses = Responses::default();
-        responses.add(op, exchange, 0);
+        let mut responses = Responses::over(&Wire::Responses);
+        responses.add(op, thread, exchange, 0);
         let (server, _) = listener.accept().unwrap();
         server.set_nonblocking(true).unwrap();
         World { poller, net, seam, responses, recording: None, op, server }
@@ -85,12 +86,7 @@ impl World {
     /// Sends until the server's buffers are full.
     fn fill(&mut self) {
         while self.turn() > 0 {}
-        assert!(self.sent_bytes() > 0);
-        assert!(self.sent_bytes() < (PROMPTS * PROMPT_BYTES) as u64, "it is in mid send");
-    }
-
-    fn sent_bytes(&self) -> u64 {
-        self.responses.live.first().map_or(0, |response| response.sent_bytes)
+        assert_eq!(self.net.counts().0, 1, "it is in mid send");
     }
 
     fn interrupt(&mut self) {
