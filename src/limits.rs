@@ -279,6 +279,10 @@ pub const STDIN_GRACE_ANCESTORS_MS: u64 = 1000;
 /// The same when we cannot see who holds it: it may be a producer.
 pub const STDIN_GRACE_UNSEEN_MS: u64 = 5000;
 
+/// How long a refusal waits for the end of a prompt that nobody needs any more: a harness writes it
+/// at once.
+pub const HEAR_OUT_MS: u64 = 250;
+
 /// After this long a person is told what we wait for.
 pub const STDIN_NOTICE_MS: u64 = 1000;
 

@@ -8,7 +8,7 @@ use windlass::config::args::{self, UsageError, Verb};
 use windlass::config::help;
 use windlass::host::net::RESOLVER_NAME;
 use windlass::host::proc::launch::FILES_NAME;
-use windlass::host::{demo, environment, exec, files, net, out};
+use windlass::host::{demo, environment, exec, files, net, out, stdin};
 use windlass::tools::patch;
 
 fn main() -> ExitCode {
@@ -30,7 +30,11 @@ fn main() -> ExitCode {
         _ => {}
     }
     environment::open_standard_descriptors();
-    ExitCode::from(agent(words.collect()))
+    let code = agent(words.collect());
+    if code != 0 {
+        stdin::hear_out();
+    }
+    ExitCode::from(code)
 }
 
 fn agent(words: Vec<OsString>) -> u8 {

@@ -191,6 +191,11 @@ fn check_fails(told: &Told) {
     assert_eq!(events[2]["message"], message);
     let thrown = events[4]["message"].as_str().unwrap();
     assert!(thrown.contains("code 1"), "{thrown}");
+    assert_eq!(told.events("refused").len(), 4);
+    for event in told.events("refused") {
+        let thrown = event["message"].as_str().unwrap();
+        assert!(thrown.contains("model_context_window"), "{thrown}");
+    }
 }
 
 fn check_given_up(told: &Told) {

@@ -14,10 +14,11 @@ use std::{cmp, fmt, mem};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
+use crate::host::clock;
 use crate::host::holders::{self, Holder, Holders};
-use crate::host::stdio::{Watch, is_ready, open_anew, watch};
+use crate::host::stdio::{Watch, is_ready, open_anew, poll, poll_entry, watch};
 use crate::limits::{
-    STDIN_BYTES_MAX, STDIN_GRACE_ANCESTORS_MS, STDIN_GRACE_UNSEEN_MS, STDIN_NOTICE_MS,
+    HEAR_OUT_MS, STDIN_BYTES_MAX, STDIN_GRACE_ANCESTORS_MS, STDIN_GRACE_UNSEEN_MS, STDIN_NOTICE_MS,
     STDIN_READ_BYTES,
 };
 
@@ -458,6 +459,43 @@ impl fmt::Display for Notice {
                  --no-stdin would not look",
                 waited_ms / 1000
             ),
+        }
+    }
+}
+
+/// Takes what is still being written into our stdin, if that is a socket, before a refusal ends us.
+///
+/// A program that starts others with sockets for pipes, as Node does, and writes into one that is
+/// closed hears of a broken pipe instead of our reasons, and may not survive that.
+pub fn hear_out() {
+    hear_out_of(io::stdin().as_fd(), HEAR_OUT_MS);
+}
+
+/// Reads until the end, for so long at most; nothing but sockets is touched.
+fn hear_out_of(fd: BorrowedFd<'_>, time_ms: u64) {
+    let is_socket = |file: File| Ok::<_, io::Error>(file.metadata()?.file_type().is_socket());
+    if !fd.try_clone_to_owned().map(File::from).and_then(is_socket).unwrap_or(false) {
+        return;
+    }
+    let until_ms = clock::mono_ms() + time_ms;
+    let mut buffer = vec![0; STDIN_READ_BYTES];
+    loop {
+        let left_ms = until_ms.saturating_sub(clock::mono_ms());
+        if left_ms == 0 {
+            return;
+        }
+        match receive(fd, &mut buffer) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                let mut polled = [poll_entry(fd.as_raw_fd(), libc::POLLIN)];
+                if poll(&mut polled, left_ms).is_err() {
+                    return;
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // It says nothing more.
+            Err(_) => return,
         }
     }
 }

@@ -389,12 +389,12 @@ pub(super) fn is_ready(fd: BorrowedFd<'_>, events: i16) -> io::Result<bool> {
     Ok(polled[0].revents != 0)
 }
 
-fn poll_entry(fd: RawFd, events: i16) -> libc::pollfd {
+pub(super) fn poll_entry(fd: RawFd, events: i16) -> libc::pollfd {
     libc::pollfd { fd, events, revents: 0 }
 }
 
 /// Waits for any of the descriptors; an interruption counts as nothing being ready.
-fn poll(polled: &mut [libc::pollfd], timeout_ms: u64) -> io::Result<()> {
+pub(super) fn poll(polled: &mut [libc::pollfd], timeout_ms: u64) -> io::Result<()> {
     let timeout = libc::c_int::try_from(timeout_ms).unwrap_or(libc::c_int::MAX);
     let count = polled.len() as libc::nfds_t;
     // SAFETY: pointer and count are of one live slice of the type that the call reads and writes.

@@ -1,7 +1,8 @@
 use std::io::{PipeWriter, Write, pipe};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
 
@@ -266,4 +267,28 @@ fn input_up_to_the_bound_is_taken() {
     }
     drop(writer);
     assert_eq!(text_of(stdin.advance(0, usize::MAX)).len(), STDIN_BYTES_MAX);
+}
+
+#[test]
+fn who_writes_into_a_socket_is_heard_out() {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    theirs.write_all(&[b'x'; 100_000]).unwrap();
+    let began = Instant::now();
+    hear_out_of(ours.as_fd(), 20);
+    assert!(began.elapsed() >= Duration::from_millis(20), "it has not ended");
+    theirs.write_all(b"all of it was taken").unwrap();
+    theirs.shutdown(Shutdown::Write).unwrap();
+    hear_out_of(ours.as_fd(), 60_000);
+    assert_eq!(receive(ours.as_fd(), &mut [0]).unwrap(), 0);
+}
+
+#[test]
+fn what_is_left_in_a_pipe_is_for_others() {
+    let (mut reader, mut writer) = pipe().unwrap();
+    writer.write_all(b"next line").unwrap();
+    hear_out_of(reader.as_fd(), 60_000);
+    drop(writer);
+    let mut left = String::new();
+    reader.read_to_string(&mut left).unwrap();
+    assert_eq!(left, "next line");
 }
