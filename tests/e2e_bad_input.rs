@@ -373,7 +373,7 @@ fn mounting(call: Call, script: &str) -> Option<Call> {
 #[test]
 fn without_proc_commands_and_patches_work() {
     let mut world = World::new();
-    let call = world.call(&FULL);
+    let call = world.call(&["--json", "-s", "workspace-write", "go"]);
     let Some(call) = mounting(call, "mount -t tmpfs none /proc") else { return };
     let patch = "*** Begin Patch\n*** Add File: a\n+b\n*** End Patch";
     let calls = [
