@@ -69,6 +69,7 @@ const CRATES: &[&str] = &[
     "once_cell",
     "proc-macro2",
     "quote",
+    "regex-lite",
     "ring",
     "rustls",
     "rustls-pki-types",
