@@ -50,6 +50,12 @@ pub const LISTING_ENTRIES_DEFAULT: u64 = 25;
 pub const LISTING_DEPTH_DEFAULT: u64 = 2;
 /// Characters of a name that `list_dir` shows; file systems allow 255 bytes.
 pub const LISTING_NAME_CHARS_MAX: usize = 500;
+/// A pattern for names or paths; a path has at most 4096 bytes, a name 255.
+pub const GLOB_BYTES_MAX: usize = 1024;
+/// Patterns that `{a,b}` in one pattern may stand for.
+pub const GLOB_ALTERNATIVES_MAX: usize = 64;
+/// Rules of one `.gitignore` file; generated ones have some hundred.
+pub const IGNORE_RULES_MAX: usize = 10_000;
 /// A file that is patched is held whole, twice; source files are far smaller.
 pub const PATCH_FILE_BYTES_MAX: usize = 16 << 20;
 /// All files of a patch together, before and after.

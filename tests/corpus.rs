@@ -14,6 +14,7 @@ const TARGETS: [(&str, Target); 12] = [
     ("clip", windlass::tools::clip::fuzz),
     ("command_line", windlass::tools::command_line::fuzz),
     ("http", windlass::wire::http::fuzz_cuts),
+    ("ignore", windlass::tools::ignore::fuzz),
     ("lines", windlass::wire::lines::fuzz_cuts),
     ("patch", windlass::tools::patch::fuzz),
     ("replay", windlass::wire::replay::fuzz),

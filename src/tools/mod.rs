@@ -9,6 +9,7 @@
 pub mod arguments;
 pub mod clip;
 pub mod command_line;
+pub mod ignore;
 pub mod known_safe;
 pub mod listing;
 pub mod parsed;
