@@ -56,6 +56,23 @@ pub const GLOB_BYTES_MAX: usize = 1024;
 pub const GLOB_ALTERNATIVES_MAX: usize = 64;
 /// Rules of one `.gitignore` file; generated ones have some hundred.
 pub const IGNORE_RULES_MAX: usize = 10_000;
+/// A `.gitignore` file.
+pub const IGNORE_FILE_BYTES_MAX: usize = 1 << 20;
+/// Files that `grep_files` finds unless told otherwise.
+pub const SEARCH_FOUND_DEFAULT: u64 = 100;
+/// Files that `grep_files` finds at most; more is no answer.
+pub const SEARCH_FOUND_MAX: usize = 2000;
+/// A pattern of `grep_files`; nobody reads longer ones.
+pub const SEARCH_PATTERN_BYTES_MAX: usize = 4096;
+/// What a pattern may grow to when it is compiled: searching costs its size for every byte.
+pub const SEARCH_PROGRAM_BYTES_MAX: usize = 1 << 20;
+/// A line that is searched whole.
+pub const SEARCH_LINE_BYTES_MAX: usize = 1 << 20;
+/// Files and directories that one search looks through: twice the largest trees people keep, and
+/// some tens of megabytes of names.
+pub const SEARCH_NAMES_MAX: usize = 200_000;
+/// How long `grep_files` searches: it answers with what it has before it is stopped without answer.
+pub const SEARCH_MS: u64 = 25_000;
 /// A file that is patched is held whole, twice; source files are far smaller.
 pub const PATCH_FILE_BYTES_MAX: usize = 16 << 20;
 /// All files of a patch together, before and after.
@@ -73,6 +90,7 @@ pub const TOOL_TEXTS_BYTES_MAX: usize = 6 << 10;
 
 const _: () = assert!(CLIP_BYTES_MIN <= CALL_OUTPUT_BYTES_MAX);
 const _: () = assert!(PATCH_FILE_BYTES_MAX <= PATCH_FILES_BYTES_MAX);
+const _: () = assert!(SEARCH_MS < FILES_TIMEOUT_MS);
 const _: () = assert!(CHANGE_TEXT_BYTES_MAX <= CHANGES_TEXT_BYTES_MAX);
 
 // ---- wire ----

@@ -84,7 +84,7 @@ pub static FEATURES: &[(&str, bool)] = &[
     ("experimental_sandbox_command_assessment", false),
     ("ghost_commit", true),
     ("enable_experimental_windows_sandbox", false),
-    // Ours: offer `read_file` and `list_dir` to any model.
+    // Ours: offer `grep_files`, `read_file` and `list_dir` to any model.
     ("file_tools", false),
 ];
 

@@ -3,9 +3,10 @@
 //! It reads one bounded JSON request from standard input, writes one bounded JSON reply to standard
 //! output and exits; what goes wrong is said inside the reply. Its parent confines it and gives it
 //! a deadline, so it may block and it may follow links: the sandbox decides what it can reach.
-//! Requests are `{"op":…}` with `read_file` or `list_dir` and `arguments` (the model's own text),
-//! `inspect_patch` with `cwd` and `patch`, or `apply_patch` with these and `expect`. Replies are
-//! `{"ok":…}` or `{"error":…}`. The door `apply_patch` for scripts ends here too.
+//! Requests are `{"op":…}` with `read_file`, `list_dir` or `grep_files`, `arguments` (the model's
+//! own text) and `cwd`, `inspect_patch` with `cwd` and `patch`, or `apply_patch` with these and
+//! `expect`. Replies are `{"ok":…}` or `{"error":…}`. The door `apply_patch` for scripts ends here
+//! too.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -25,6 +26,7 @@ use crate::tools::slice::ReadFile;
 mod patching;
 mod regular;
 pub mod request;
+mod searching;
 
 const PIECE_BYTES: usize = 64 << 10;
 
@@ -66,6 +68,7 @@ pub fn run(request: &[u8]) -> Vec<u8> {
     reply(match request.op.as_str() {
         "read_file" => read_file(&request.arguments).map(Value::String),
         "list_dir" => list_dir(&request.arguments).map(Value::String),
+        "grep_files" => searching::grep_files(&request.arguments, &request.cwd).map(Value::String),
         "inspect_patch" => inspect_patch(&request),
         "apply_patch" => apply_patch(&request).map_err(unverified),
         other => Err(format!("unknown operation '{other}'")),

@@ -14,6 +14,7 @@ pub mod known_safe;
 pub mod listing;
 pub mod parsed;
 pub mod patch;
+pub mod search;
 pub mod shell;
 pub mod slice;
 pub mod specs;
@@ -35,7 +36,7 @@ struct Tool {
     plan: fn(&CallAsked, &ThreadSettings) -> Result<Plan, Answer>,
 }
 
-static TOOLS: [Tool; 6] = [
+static TOOLS: [Tool; 7] = [
     Tool {
         names: &["shell", "container.exec", "local_shell"],
         offered: |settings| match settings.tools.shell {
@@ -61,6 +62,11 @@ static TOOLS: [Tool; 6] = [
             PatchForm::ThroughShell => None,
         },
         plan: plan_patch,
+    },
+    Tool {
+        names: &["grep_files"],
+        offered: |settings| settings.tools.files.then_some(specs::GREP_FILES),
+        plan: plan_grep_files,
     },
     Tool {
         names: &["read_file"],
@@ -132,16 +138,21 @@ fn plan_tasks(asked: &CallAsked, _settings: &ThreadSettings) -> Result<Plan, Ans
     Ok(Plan::Tasks { explanation: arguments.explanation.map(Into::into), tasks })
 }
 
-fn plan_read_file(asked: &CallAsked, _settings: &ThreadSettings) -> Result<Plan, Answer> {
-    Ok(look(LookAt::File, asked))
+fn plan_grep_files(asked: &CallAsked, settings: &ThreadSettings) -> Result<Plan, Answer> {
+    Ok(look(LookAt::Search, asked, settings))
 }
 
-fn plan_list_dir(asked: &CallAsked, _settings: &ThreadSettings) -> Result<Plan, Answer> {
-    Ok(look(LookAt::Directory, asked))
+fn plan_read_file(asked: &CallAsked, settings: &ThreadSettings) -> Result<Plan, Answer> {
+    Ok(look(LookAt::File, asked, settings))
 }
 
-fn look(what: LookAt, asked: &CallAsked) -> Plan {
-    Plan::Look(Look { what, arguments: asked.arguments.clone() })
+fn plan_list_dir(asked: &CallAsked, settings: &ThreadSettings) -> Result<Plan, Answer> {
+    Ok(look(LookAt::Directory, asked, settings))
+}
+
+fn look(what: LookAt, asked: &CallAsked, settings: &ThreadSettings) -> Plan {
+    let (arguments, workdir) = (asked.arguments.clone(), settings.cwd.clone());
+    Plan::Look(Look { what, arguments, workdir })
 }
 
 #[cfg(test)]

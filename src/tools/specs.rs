@@ -93,6 +93,23 @@ pub const UPDATE_PLAN: ToolSpec = ToolSpec {
     },
 };
 
+pub const GREP_FILES: ToolSpec = ToolSpec {
+    name: "grep_files",
+    description: "Lists the files with a line that a pattern fits, last modified first. Hidden, \
+                  binary and git-ignored files are passed over.",
+    form: ToolForm::Function {
+        parameters: concat!(
+            r#"{"type":"object","properties":{"#,
+            r#""pattern":{"type":"string","description":"Regular expression"},"#,
+            r#""include":{"type":"string","description":"Only these, as *.rs or src/**/*.{ts,tsx}"},"#,
+            r#""path":{"type":"string","#,
+            r#""description":"Where to search; default: the working directory"},"#,
+            r#""limit":{"type":"number","description":"Most paths to return; default 100"}},"#,
+            r#""required":["pattern"],"additionalProperties":false}"#,
+        ),
+    },
+};
+
 pub const READ_FILE: ToolSpec = ToolSpec {
     name: "read_file",
     description: "Returns lines of a text file, each as `L<number>: <text>`: a slice, or the \
@@ -137,8 +154,8 @@ pub const LIST_DIR: ToolSpec = ToolSpec {
 };
 
 /// Every tool of this page that is called with JSON.
-pub const FUNCTIONS: [ToolSpec; 6] =
-    [SHELL, SHELL_COMMAND, UPDATE_PLAN, APPLY_PATCH, READ_FILE, LIST_DIR];
+pub const FUNCTIONS: [ToolSpec; 7] =
+    [SHELL, SHELL_COMMAND, UPDATE_PLAN, APPLY_PATCH, GREP_FILES, READ_FILE, LIST_DIR];
 
 #[cfg(test)]
 mod tests {
@@ -185,6 +202,7 @@ mod tests {
             format!("shell_command command!:string {escalation} {rest}"),
             "update_plan explanation:string plan!:array".to_owned(),
             "apply_patch input!:string".to_owned(),
+            "grep_files include:string limit:number path:string pattern!:string".to_owned(),
             "read_file file_path!:string indentation:object limit:number mode:string offset:number"
                 .to_owned(),
             "list_dir depth:number dir_path!:string limit:number offset:number".to_owned(),

@@ -65,12 +65,16 @@ pub struct Look {
     pub what: LookAt,
     /// JSON.
     pub arguments: Box<str>,
+    /// Absolute; where relative paths start.
+    pub workdir: Box<str>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LookAt {
     File,
     Directory,
+    /// The files that hold a pattern.
+    Search,
 }
 
 /// A patch in the model's own words, and where relative paths start.

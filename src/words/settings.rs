@@ -65,7 +65,7 @@ pub enum Verbosity {
 pub struct ToolSettings {
     pub shell: ShellForm,
     pub patch: PatchForm,
-    /// `read_file` and `list_dir`.
+    /// `grep_files`, `read_file` and `list_dir`.
     pub files: bool,
 }
 

@@ -10,8 +10,10 @@ pub fn look(look: &Look) -> Vec<u8> {
     let op = match look.what {
         LookAt::File => "read_file",
         LookAt::Directory => "list_dir",
+        LookAt::Search => "grep_files",
     };
-    json!({ "op": op, "arguments": look.arguments }).to_string().into_bytes()
+    let request = json!({ "op": op, "arguments": look.arguments, "cwd": look.workdir });
+    request.to_string().into_bytes()
 }
 
 /// What a patch would do.
@@ -42,7 +44,7 @@ pub fn looked(reply: &[u8]) -> Result<Box<str>, Box<str>> {
         Value::String(text) => {
             let shown = &text[..text.floor_char_boundary(LOOK_TEXT_BYTES_MAX)];
             let left_out = text.len() - shown.len();
-            Ok(format!("{shown}\n[{left_out} more bytes; ask for fewer lines]").into())
+            Ok(format!("{shown}\n[{left_out} more bytes; ask for less]").into())
         }
         _ => Err(senseless()),
     }
@@ -125,6 +127,6 @@ mod tests {
         let reply = json!({ "ok": long }).to_string();
         let text = looked(reply.as_bytes()).unwrap();
         assert!(text.len() < LOOK_TEXT_BYTES_MAX + 64);
-        assert!(text.ends_with("more bytes; ask for fewer lines]"), "{text:.20}");
+        assert!(text.ends_with("more bytes; ask for less]"), "{text:.20}");
     }
 }

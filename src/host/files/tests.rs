@@ -2,13 +2,14 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
 use super::{children, patch_door, run};
 use crate::limits::{
-    CHANGE_TEXT_BYTES_MAX, FILES_REQUEST_BYTES_MAX, LISTING_WANTED_MAX, PATCH_FILE_BYTES_MAX,
-    PATCH_FILES_BYTES_MAX,
+    CHANGE_TEXT_BYTES_MAX, FILES_REQUEST_BYTES_MAX, LISTING_WANTED_MAX, LOOK_TEXT_BYTES_MAX,
+    PATCH_FILE_BYTES_MAX, PATCH_FILES_BYTES_MAX,
 };
 
 /// A directory of its own that goes away with the test.
@@ -176,6 +177,128 @@ fn a_crowded_directory_keeps_its_first_names() {
     found.sort_by(|left, right| left.0.cmp(&right.0));
     let first: Vec<&str> = found.iter().take(3).map(|(name, _)| name.as_str()).collect();
     assert_eq!(first, ["0000", "0001", "0002"]);
+}
+
+// ---- searching ----
+
+impl Place {
+    /// The paths found from here, without the way here.
+    fn grep(&self, arguments: Value) -> String {
+        let request =
+            json!({ "op": "grep_files", "cwd": self.0, "arguments": arguments.to_string() });
+        let reply = ask(&request);
+        let text = reply["ok"].as_str().unwrap_or_else(|| panic!("{reply}"));
+        text.replace(&format!("{}/", self.0.display()), "")
+    }
+
+    fn age(&self, relative: &str, seconds: u64) {
+        let file = fs::File::options().write(true).open(self.path(relative)).unwrap();
+        let moment = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000 - seconds);
+        file.set_modified(moment).unwrap();
+    }
+}
+
+#[test]
+fn a_search_finds_the_newest_first() {
+    let place = Place::new();
+    for (name, age) in [("old.rs", 9), ("new.rs", 1), ("sub/middle.rs", 5), ("other.rs", 0)] {
+        place.write(name, if age > 0 { "fn needle() {}\n" } else { "hay" });
+        place.age(name, age);
+    }
+    let all = "new.rs\nsub/middle.rs\nold.rs";
+    assert_eq!(place.grep(json!({ "pattern": "needle" })), all);
+    assert_eq!(place.grep(json!({ "pattern": r"fn \w+\(" })), all);
+    assert_eq!(place.grep(json!({ "pattern": "needle", "limit": 2 })), "new.rs\nsub/middle.rs");
+    assert_eq!(place.grep(json!({ "pattern": "needle", "path": "sub" })), "sub/middle.rs");
+    assert_eq!(place.grep(json!({ "pattern": "needle", "path": "./sub/." })), "sub/middle.rs");
+    assert_eq!(place.grep(json!({ "pattern": "needle", "path": place.path("old.rs") })), "old.rs");
+    let include = json!({ "pattern": "needle", "include": "{new,old}.*" });
+    assert_eq!(place.grep(include), "new.rs\nold.rs");
+    let below = json!({ "pattern": "needle", "include": "sub/*.rs" });
+    assert_eq!(place.grep(below), "sub/middle.rs");
+    assert_eq!(place.grep(json!({ "pattern": "nothing" })), "No matches found.");
+}
+
+#[test]
+fn a_search_passes_over_what_is_no_source() {
+    let place = Place::new();
+    for name in [".hidden", ".dir/a", "ignored/a", "sub/ignored/a", "kept/b.o", "kept/keep.o"] {
+        place.write(name, "needle");
+    }
+    place.write("plain", "needle");
+    place.write("binary", b"needle\0");
+    place.write(".gitignore", "ignored/\n*.o\n");
+    place.write("kept/.gitignore", "!keep.o\n");
+    place.write("other/.ignore", "a\n");
+    place.write("other/a", "needle");
+    symlink(place.path("plain"), place.path("link")).unwrap();
+    symlink(place.path("."), place.path("loop")).unwrap();
+    fifo(&place.path("fifo"));
+    let mut found: Vec<String> =
+        place.grep(json!({ "pattern": "needle" })).lines().map(String::from).collect();
+    found.sort();
+    assert_eq!(found, ["kept/keep.o", "plain"]);
+    // What is asked for by its name is searched.
+    assert_eq!(place.grep(json!({ "pattern": "needle", "path": "ignored" })), "ignored/a");
+    assert_eq!(place.grep(json!({ "pattern": "needle", "path": ".hidden" })), ".hidden");
+}
+
+#[test]
+fn rules_above_count_up_to_the_repository() {
+    let place = Place::new();
+    for name in ["repo/sub/a.o", "repo/sub/a.log", "repo/sub/a.tmp", "repo/sub/a"] {
+        place.write(name, "needle");
+    }
+    place.write(".gitignore", "a\n");
+    place.write("repo/.gitignore", "*.o\n");
+    let search = || place.grep(json!({ "pattern": "needle", "path": "repo/sub", "include": "a*" }));
+    let sorted = |text: String| {
+        let mut lines: Vec<String> = text.lines().map(String::from).collect();
+        lines.sort();
+        lines.join(" ")
+    };
+    assert_eq!(sorted(search()).split(' ').count(), 4, "without a repository nothing above counts");
+    place.write("repo/.git/info/exclude", "*.log\n");
+    assert_eq!(sorted(search()), "repo/sub/a repo/sub/a.tmp");
+    place.write("repo/sub/.gitignore", "!a.o\n*.tmp");
+    assert_eq!(sorted(search()), "repo/sub/a repo/sub/a.o");
+}
+
+#[test]
+fn a_search_that_makes_no_sense_is_refused() {
+    let place = Place::new();
+    let refused = |arguments: Value, part: &str| {
+        let arguments = arguments.to_string();
+        fails(&ask(&json!({ "op": "grep_files", "cwd": place.0, "arguments": arguments })), part);
+    };
+    refused(json!({}), "missing field `pattern`");
+    refused(json!({ "pattern": "" }), "must not be empty");
+    refused(json!({ "pattern": "(" }), "not a regular expression");
+    refused(json!({ "pattern": "a", "limit": 0 }), "greater than zero");
+    refused(json!({ "pattern": "a", "path": "missing" }), "No such file");
+    fifo(&place.path("fifo"));
+    refused(json!({ "pattern": "a", "path": "fifo" }), "not a regular file");
+    fails(&tool("grep_files", &json!({ "pattern": "a" })), "not absolute");
+}
+
+#[test]
+fn a_list_that_is_too_long_ends_with_a_whole_path() {
+    let place = Place::new();
+    let long = "x".repeat(200);
+    for number in 0..LOOK_TEXT_BYTES_MAX / 200 {
+        place.write(&format!("{long}{number}"), "needle");
+    }
+    let text = place.grep(json!({ "pattern": "needle", "limit": 2000 }));
+    assert!(text.len() < LOOK_TEXT_BYTES_MAX);
+    let (last, rest) = text
+        .lines()
+        .rev()
+        .collect::<Vec<_>>()
+        .split_first()
+        .map(|(last, rest)| (*last, rest.len()))
+        .unwrap();
+    assert!(last.starts_with("[the list is too long"), "{last}");
+    assert!(text.lines().take(rest).all(|line| line.starts_with(&long)));
 }
 
 // ---- patching ----
