@@ -157,6 +157,13 @@ impl Provider {
         if self.connections.iter().any(is_sending) { 0 } else { 5 }
     }
 
+    /// Whether nothing of an answer is left to be given.
+    pub fn is_quiet(&self) -> bool {
+        let is_quiet =
+            |connection: &Connection| connection.pending.is_empty() && connection.acts.is_empty();
+        self.connections.iter().all(is_quiet)
+    }
+
     /// Takes and gives what there is.
     pub fn serve(&mut self) {
         if let Some((socket, _)) = self.listener.as_ref().and_then(|socket| socket.accept().ok()) {
