@@ -14,7 +14,9 @@ use crate::plan::{Plan, PlanError};
 use crate::sys;
 
 /// Above every number that a child is given, so that no copy overwrites the source of another.
-const SOURCE_FD_MIN: RawFd = 10;
+const SOURCE_FD_MIN: RawFd = 6;
+const _: () = assert!(PLAN_FD < SOURCE_FD_MIN && STATUS_FD < SOURCE_FD_MIN);
+const _: () = assert!(CONTROL_FD < SOURCE_FD_MIN);
 
 /// What the command gets as descriptors 0 to 2; for a PTY, its slave three times.
 #[derive(Debug)]
@@ -30,8 +32,6 @@ pub struct Stdio {
 pub struct Spawned {
     /// The supervisor; a child to be reaped.
     pub pid: i32,
-    /// Readable once the supervisor has ended; `None` where the kernel or a filter lacks pidfds.
-    pub pidfd: Option<OwnedFd>,
     /// Status frames, non-blocking.
     pub status: OwnedFd,
     /// Takes the bytes `I` (interrupt), `T` (stop, and kill after the grace), `K` (kill all).
@@ -63,15 +63,15 @@ pub fn spawn(exe: &Path, plan: &Plan, stdio: Stdio) -> io::Result<Spawned> {
         (status_end.as_fd(), STATUS_FD),
         (control_end.as_fd(), CONTROL_FD),
     ];
-    let (pid, pidfd) = start(exe, Session::Own, &[CString::from(LAUNCHER_NAME)], &[], &places)?;
-    Ok(Spawned { pid, pidfd, status, control })
+    let pid = start(exe, Session::Own, &[CString::from(LAUNCHER_NAME)], &[], &places)?;
+    Ok(Spawned { pid, status, control })
 }
 
 /// Starts our own executable under the name `argv[0]` with three descriptors and nothing else.
 ///
 /// For short-lived children that are trusted, such as the resolver: no session of their own and no
 /// supervisor. Descriptors that execve would not close get through; the agent must have none.
-/// Returns the process and, where there are pidfds, one for it.
+/// Returns the process.
 pub fn spawn_bare(
     exe: &Path,
     argv: &[OsString],
@@ -79,7 +79,7 @@ pub fn spawn_bare(
     stdin: BorrowedFd<'_>,
     stdout: BorrowedFd<'_>,
     stderr: BorrowedFd<'_>,
-) -> io::Result<(i32, Option<OwnedFd>)> {
+) -> io::Result<i32> {
     let argv = argv.iter().map(|argument| c_string(argument)).collect::<io::Result<Vec<_>>>()?;
     let mut variables = Vec::with_capacity(env.len());
     for (key, value) in env {
@@ -105,15 +105,20 @@ fn start(
     argv: &[CString],
     env: &[CString],
     places: &[(BorrowedFd<'_>, RawFd)],
-) -> io::Result<(i32, Option<OwnedFd>)> {
+) -> io::Result<i32> {
     let exe = c_string(exe.as_os_str())?;
-    let mut sources = Vec::with_capacity(places.len());
-    for (fd, _) in places {
-        sources.push(sys::duplicate_above(*fd, SOURCE_FD_MIN)?);
-    }
+    let mut moved = Vec::new();
     let mut actions = FileActions::new()?;
-    for (source, (_, number)) in sources.iter().zip(places) {
-        actions.add_copy(source.as_raw_fd(), *number)?;
+    for (fd, number) in places {
+        let source = if fd.as_raw_fd() < SOURCE_FD_MIN {
+            let copy = sys::duplicate_above(*fd, SOURCE_FD_MIN)?;
+            let source = copy.as_raw_fd();
+            moved.push(copy);
+            source
+        } else {
+            fd.as_raw_fd()
+        };
+        actions.add_copy(source, *number)?;
     }
     let attributes = Attributes::new(session)?;
     let argv = sys::pointers(argv);
@@ -132,8 +137,7 @@ fn start(
         )
     };
     judge(error)?;
-    // Without pidfds the caller learns of the end by SIGCHLD.
-    Ok((pid, sys::pidfd_open(pid).ok()))
+    Ok(pid)
 }
 
 /// A descriptor at whose end one is at once.

@@ -41,7 +41,7 @@ pub fn spawn_resolver(host: &str) -> io::Result<(OwnedFd, i32)> {
     let (answer, answer_end) = io::pipe()?;
     let nothing = File::open("/dev/null")?;
     let argv = [OsString::from(RESOLVER_NAME), OsString::from(host)];
-    let (pid, _) = windlass_sandbox::spawn_bare(
+    let pid = windlass_sandbox::spawn_bare(
         &own_executable(),
         &argv,
         &[],

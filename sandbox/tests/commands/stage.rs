@@ -259,7 +259,7 @@ pub(crate) fn run_true_bare() {
     let null = File::options().read(true).write(true).open("/dev/null").unwrap();
     let null = null.as_fd();
     let argv = [OsString::from("true")];
-    let (pid, _) = spawn_bare(Path::new("/bin/true"), &argv, &[], null, null, null).unwrap();
+    let pid = spawn_bare(Path::new("/bin/true"), &argv, &[], null, null, null).unwrap();
     let mut code = 0;
     // SAFETY: `code` is a valid place for the result.
     assert_eq!(unsafe { libc::waitpid(pid, &raw mut code, 0) }, pid);

@@ -174,15 +174,11 @@ fn memory_file(content: &[u8]) -> io::Result<OwnedFd> {
     Ok(OwnedFd::from(file))
 }
 
-/// Makes reads of a descriptor of our own return at once.
+/// Makes reads of a pipe of our own return at once.
 pub fn set_nonblocking(fd: &OwnedFd) -> io::Result<()> {
     let raw = fd.as_raw_fd();
-    // SAFETY: the descriptor is open, and these commands touch no memory.
-    let flags = unsafe { libc::fcntl(raw, libc::F_GETFL) };
-    if flags < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: as above.
-    let set = unsafe { libc::fcntl(raw, libc::F_SETFL, flags | libc::O_NONBLOCK) };
+    // A pipe that was just made has no other flag.
+    // SAFETY: the descriptor is open, and the command touches no memory.
+    let set = unsafe { libc::fcntl(raw, libc::F_SETFL, libc::O_NONBLOCK) };
     if set < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
