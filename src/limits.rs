@@ -434,6 +434,9 @@ pub const ROLLOUT_META_BYTES_MAX: usize = 1024 * 1024;
 /// Names looked at in one search of the sessions; some milliseconds.
 pub const SHELF_NAMES_MAX: u32 = 100_000;
 
+/// Lines of a rollout that are gathered before they are written; what one input leads to is rarely
+/// more, and where it is, memory matters more than one system call.
+pub const ROLLOUT_BATCH_BYTES: usize = 64 * 1024;
 /// Rollouts opened in one search for the newest of a directory; some milliseconds.
 pub const SHELF_OPENED_MAX: u32 = 2_000;
 

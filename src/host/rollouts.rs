@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::host::disk::Failure;
 use crate::host::disk::rollout::Rollout;
+use crate::limits::ROLLOUT_BATCH_BYTES;
 use crate::wire::rollout;
 use crate::wire::time::Rfc3339;
 use crate::words::ids::ThreadId;
@@ -14,8 +15,10 @@ use crate::words::record::{Record, RecordView};
 pub struct Rollouts {
     keeping: Keeping,
     open: Vec<(ThreadId, Rollout)>,
-    /// Holds one line while it is written.
-    line: Vec<u8>,
+    /// Lines that are gathered for one rollout, to be written at once.
+    lines: Vec<u8>,
+    /// Whose they are: a place in `open`. Invariant: `Some` while `lines` holds anything.
+    gathering: Option<usize>,
 }
 
 /// Whether there is anything to remember.
@@ -29,18 +32,26 @@ pub enum Keeping {
 
 impl Rollouts {
     pub fn new(keeping: Keeping) -> Rollouts {
-        Rollouts { keeping, open: Vec::new(), line: Vec::new() }
+        Rollouts { keeping, open: Vec::new(), lines: Vec::new(), gathering: None }
     }
 
-    /// Adds a record to the thread's rollout, which is made with its first.
-    pub fn append(
+    /// Whether a record of the thread fits what is gathered; if not, commit first.
+    pub fn has_room(&self, thread: ThreadId) -> bool {
+        self.gathering.is_none_or(|index| {
+            self.open[index].0 == thread && self.lines.len() < ROLLOUT_BATCH_BYTES
+        })
+    }
+
+    /// Adds a record to what is gathered for the thread's rollout; see `has_room`.
+    pub fn gather(
         &mut self,
         thread: ThreadId,
         record: &Record,
         view: RecordView<'_>,
         wall_ms: u64,
-    ) -> Result<(), Failure> {
-        let Keeping::Home(home) = &self.keeping else { return Ok(()) };
+    ) {
+        let Keeping::Home(home) = &self.keeping else { return };
+        assert!(self.has_room(thread), "lines of one rollout are gathered at a time");
         let index = match self.open.iter().position(|(id, _)| *id == thread) {
             Some(index) => index,
             None => {
@@ -48,9 +59,18 @@ impl Rollouts {
                 self.open.len() - 1
             }
         };
-        self.line.clear();
-        rollout::encode(record, view, &Rfc3339(wall_ms).to_string(), &mut self.line);
-        self.open[index].1.append(&self.line)
+        self.gathering = Some(index);
+        rollout::encode(record, view, &Rfc3339(wall_ms).to_string(), &mut self.lines);
+    }
+
+    /// Writes what is gathered to its rollout, which is made with its first line: all of it or
+    /// nothing. Either way nothing is gathered any more.
+    pub fn commit(&mut self) -> Result<(), Failure> {
+        let Some(index) = self.gathering.take() else { return Ok(()) };
+        let result = self.open[index].1.append(&self.lines);
+        self.lines.clear();
+        self.lines.shrink_to(2 * ROLLOUT_BATCH_BYTES);
+        result
     }
 
     /// Goes on with the rollout of a conversation that was resumed.
@@ -65,6 +85,81 @@ impl Rollouts {
 
     /// Closes the thread's rollout.
     pub fn release(&mut self, thread: ThreadId) {
+        assert!(self.gathering.is_none(), "a batch is written before what follows from it is done");
         self.open.retain(|(id, _)| *id != thread);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::host::disk::tests::Place;
+    use crate::words::ids::{ConversationId, ItemIndex};
+    use crate::words::item::{Item, Message, Role};
+    use crate::words::samples::settings;
+
+    const ONE: ThreadId = ThreadId { slot: 0, generation: 0 };
+    const OTHER: ThreadId = ThreadId { slot: 1, generation: 0 };
+
+    fn gather(rollouts: &mut Rollouts, thread: ThreadId, record: &Record, text: &str) {
+        let items = [Item::Message(Message::text(Role::User, text))];
+        let conversation = ConversationId([thread.slot as u8; 16]);
+        let settings = settings();
+        let view = RecordView { conversation, settings: &settings, git: None, items: &items };
+        rollouts.gather(thread, record, view, 1_760_000_000_000);
+    }
+
+    fn lines(rollouts: &Rollouts, index: usize) -> usize {
+        fs::read_to_string(rollouts.open[index].1.path()).map_or(0, |text| text.lines().count())
+    }
+
+    #[test]
+    fn what_is_gathered_is_written_at_once() {
+        let place = Place::new();
+        let mut rollouts = Rollouts::new(Keeping::Home(place.path().to_owned()));
+        rollouts.commit().unwrap();
+        for record in [Record::Meta, Record::TurnContext, Record::Item(ItemIndex(0))] {
+            gather(&mut rollouts, ONE, &record, "text");
+        }
+        assert_eq!(lines(&rollouts, 0), 0);
+        rollouts.commit().unwrap();
+        assert_eq!(lines(&rollouts, 0), 3);
+        rollouts.commit().unwrap();
+        assert_eq!(lines(&rollouts, 0), 3);
+    }
+
+    #[test]
+    fn lines_of_two_rollouts_are_not_mixed() {
+        let place = Place::new();
+        let mut rollouts = Rollouts::new(Keeping::Home(place.path().to_owned()));
+        gather(&mut rollouts, ONE, &Record::Meta, "text");
+        assert!(rollouts.has_room(ONE) && !rollouts.has_room(OTHER));
+        rollouts.commit().unwrap();
+        gather(&mut rollouts, OTHER, &Record::Meta, "text");
+        rollouts.commit().unwrap();
+        assert_eq!((lines(&rollouts, 0), lines(&rollouts, 1)), (1, 1));
+    }
+
+    #[test]
+    fn a_batch_is_bounded() {
+        let place = Place::new();
+        let mut rollouts = Rollouts::new(Keeping::Home(place.path().to_owned()));
+        let text = "x".repeat(3 * ROLLOUT_BATCH_BYTES);
+        gather(&mut rollouts, ONE, &Record::Item(ItemIndex(0)), &text);
+        assert!(!rollouts.has_room(ONE));
+        rollouts.commit().unwrap();
+        assert!(rollouts.has_room(ONE) && rollouts.lines.capacity() <= 2 * ROLLOUT_BATCH_BYTES);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_forgotten() {
+        let place = Place::new();
+        let home = place.file("not-a-directory", "");
+        let mut rollouts = Rollouts::new(Keeping::Home(home));
+        gather(&mut rollouts, ONE, &Record::Meta, "text");
+        assert!(rollouts.commit().is_err());
+        assert!(rollouts.commit().is_ok() && rollouts.has_room(OTHER));
     }
 }

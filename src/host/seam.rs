@@ -40,6 +40,13 @@ struct Failed {
     message: Box<str>,
 }
 
+/// Records that are gathered and not yet written.
+#[derive(Clone, Copy)]
+struct Gathered {
+    thread: ThreadId,
+    lost: Lost,
+}
+
 impl Seam {
     pub fn new(seed: u64, rollouts: Rollouts, front: Exec) -> Seam {
         Seam {
@@ -68,30 +75,54 @@ impl Seam {
         }
     }
 
-    /// Works off one batch of effects.
+    /// Works off one batch of effects: records first, in one piece, then what follows from them.
     fn settle(&mut self, now: Now) -> Option<Failed> {
+        let mut gathered: Option<Gathered> = None;
         let mut failed: Option<Failed> = None;
-        while let Some(effect) = self.effects.pull() {
+        loop {
+            let effect = self.effects.pull();
+            let is_record = matches!(effect, Some(Effect::Append { .. }));
+            if !is_record && gathered.is_some() {
+                failed = self.commit(gathered.take()).err();
+            }
+            let Some(effect) = effect else { return failed };
             match (effect, &mut failed) {
-                (Effect::Append { record, .. }, Some(failed)) => failed.also(&record),
+                (Effect::Append { record, .. }, Some(failed)) => note(&mut failed.lost, &record),
                 (Effect::Append { thread, record }, None) => {
-                    failed = self.append(now, thread, &record).err();
+                    if !self.rollouts.has_room(thread) {
+                        failed = self.commit(gathered.take()).err();
+                    }
+                    match &mut failed {
+                        Some(failed) => note(&mut failed.lost, &record),
+                        None => self.gather(now, thread, &record, &mut gathered),
+                    }
                 }
                 (_, Some(_)) => {}
                 (Effect::Notify { to, event }, None) => self.tell(to, &event),
                 (deed, None) => self.deeds.push_back(deed),
             }
         }
-        failed
     }
 
-    fn append(&mut self, now: Now, thread: ThreadId, record: &Record) -> Result<(), Failed> {
-        let Some(view) = self.agent.record_view(thread) else { return Ok(()) };
-        self.rollouts.append(thread, record, view, now.wall_ms).map_err(|failure| {
-            let lost = Lost { meta: false, items_from: None };
-            let mut failed = Failed { thread, lost, message: failure.to_string().into() };
-            failed.also(record);
-            failed
+    fn gather(
+        &mut self,
+        now: Now,
+        thread: ThreadId,
+        record: &Record,
+        gathered: &mut Option<Gathered>,
+    ) {
+        let Some(view) = self.agent.record_view(thread) else { return };
+        let nothing = Lost { meta: false, items_from: None };
+        note(&mut gathered.get_or_insert(Gathered { thread, lost: nothing }).lost, record);
+        self.rollouts.gather(thread, record, view, now.wall_ms);
+    }
+
+    /// Writes what was gathered; what could not be written is lost.
+    fn commit(&mut self, gathered: Option<Gathered>) -> Result<(), Failed> {
+        let Some(Gathered { thread, lost }) = gathered else { return Ok(()) };
+        self.rollouts.commit().map_err(|failure| {
+            let message = failure.to_string().into();
+            Failed { thread, lost, message }
         })
     }
 
@@ -108,21 +139,19 @@ impl Seam {
     }
 }
 
-impl Failed {
-    /// Counts a record among the lost.
-    fn also(&mut self, record: &Record) {
-        match record {
-            Record::Meta => self.lost.meta = true,
-            Record::Item(item) => {
-                let first = self.lost.items_from.get_or_insert(*item);
-                *first = (*first).min(*item);
-            }
-            Record::TurnContext
-            | Record::UserMessage(_)
-            | Record::AgentMessage(_)
-            | Record::AgentReasoning(_)
-            | Record::TokenCount { .. }
-            | Record::TurnAborted => {}
+/// Counts a record among the lost.
+fn note(lost: &mut Lost, record: &Record) {
+    match record {
+        Record::Meta => lost.meta = true,
+        Record::Item(item) => {
+            let first = lost.items_from.get_or_insert(*item);
+            *first = (*first).min(*item);
         }
+        Record::TurnContext
+        | Record::UserMessage(_)
+        | Record::AgentMessage(_)
+        | Record::AgentReasoning(_)
+        | Record::TokenCount { .. }
+        | Record::TurnAborted => {}
     }
 }
