@@ -16,7 +16,7 @@ use serde_json::json;
 
 use measure::{Seen, bare_spawn, count, curl, has, median, middle, program, run};
 use support::World;
-use support::reply::{Cut, Reply, completed, created, delta, done, message};
+use support::reply::{Reply, completed, created, delta, done, message};
 use support::run::Call;
 
 const RUNS: usize = 7;
@@ -65,7 +65,7 @@ const SHORT: &str = "It is a loop that turns what happened into what is to be do
 
 fn short_turn(tools: &Tools) {
     let mut world = World::new();
-    let reply = Reply::message(SHORT).cut(Cut::Joined);
+    let reply = Reply::message(SHORT);
     let seen = repeated(&mut world, |world| {
         world.reply(reply.clone());
         let call = call(world);
@@ -101,9 +101,9 @@ fn short_turn(tools: &Tools) {
 /// Scripts so many calls of `echo hi`, each in an answer of its own, and a last word.
 fn echoes(world: &mut World, count: usize) {
     for _ in 0..count {
-        world.reply(Reply::shell(&["echo", "hi"]).cut(Cut::Joined));
+        world.reply(Reply::shell(&["echo", "hi"]));
     }
-    world.reply(Reply::message(SHORT).cut(Cut::Joined));
+    world.reply(Reply::message(SHORT));
 }
 
 fn tool_calls(tools: &Tools) {
@@ -139,7 +139,7 @@ fn deltas(count: usize) -> Reply {
 
 fn many_deltas(tools: &Tools) {
     let mut world = World::new();
-    let (many, few) = (deltas(DELTAS).cut(Cut::Joined), deltas(10).cut(Cut::Joined));
+    let (many, few) = (deltas(DELTAS), deltas(10));
     let mut once = |reply: &Reply, how: fn(&mut World, &Call) -> Seen| {
         repeated(&mut world, |world| {
             world.reply(reply.clone());
@@ -192,9 +192,9 @@ fn large_outputs() {
         for _ in 0..5 {
             let script = "yes 0123456789012345678901234567890123456789 | head -c 1000000";
             let arguments = json!({ "command": ["bash", "-c", script] });
-            world.reply(Reply::calls(&[("shell", arguments)]).cut(Cut::Joined));
+            world.reply(Reply::calls(&[("shell", arguments)]));
         }
-        world.reply(Reply::message(SHORT).cut(Cut::Joined));
+        world.reply(Reply::message(SHORT));
         let call = call(world);
         run(world, &call)
     });

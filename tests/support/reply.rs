@@ -34,8 +34,6 @@ pub enum Framing {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cut {
     Whole,
-    /// What no pause separates goes out at once.
-    Joined,
     EveryByte,
     /// Pieces whose lengths share nothing with those of lines and chunks.
     Odd,
@@ -235,8 +233,6 @@ fn cut(acts: Vec<Act>, cut: Cut) -> Vec<Act> {
     }
     let lengths: &[usize] = match cut {
         Cut::Whole => return joined,
-        Cut::Whole => return acts,
-        Cut::Joined => return joined(acts),
         Cut::EveryByte => &[1],
         Cut::Odd => &[7, 1, 31, 3, 113],
     };
@@ -255,17 +251,6 @@ fn cut(acts: Vec<Act>, cut: Cut) -> Vec<Act> {
         }
     }
     divided
-}
-
-fn joined(acts: Vec<Act>) -> Vec<Act> {
-    let mut whole: Vec<Act> = Vec::new();
-    for act in acts {
-        match (whole.last_mut(), act) {
-            (Some(Act::Send(bytes)), Act::Send(more)) => bytes.extend(more),
-            (_, act) => whole.push(act),
-        }
-    }
-    whole
 }
 
 pub fn sse(event: &Value) -> Vec<u8> {
