@@ -254,8 +254,8 @@ impl Thread {
             return;
         }
         match &item {
-            Item::Message(_) => awaited.partial.clear(),
-            Item::Reasoning(_) => awaited.partial_reasoning.clear(),
+            Item::Message(_) => awaited.partial = String::new(),
+            Item::Reasoning(_) => awaited.partial_reasoning = String::new(),
             Item::Call(_) | Item::Output(_) | Item::Served { .. } => {}
         }
         if !awaited.held.is_empty() || matches!(item, Item::Call(_)) {

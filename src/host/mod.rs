@@ -269,8 +269,7 @@ impl Host {
             let buffer = if index == STDOUT { &mut output.stdout } else { &mut output.stderr };
             let outlet = &mut self.outlets[index];
             if !buffer.is_empty() {
-                outlet.push(buffer);
-                buffer.clear();
+                outlet.take(buffer);
             }
             if outlet.waiting_bytes() > 0 && outlet.flush(OUTPUT_BUDGET_BYTES) != Flush::Empty {
                 self.watch_outlet(index);

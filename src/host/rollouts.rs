@@ -69,7 +69,7 @@ impl Rollouts {
         let Some(index) = self.gathering.take() else { return Ok(()) };
         let result = self.open[index].1.append(&self.lines);
         self.lines.clear();
-        self.lines.shrink_to(2 * ROLLOUT_BATCH_BYTES);
+        self.lines.shrink_to(ROLLOUT_BATCH_BYTES);
         result
     }
 
@@ -150,7 +150,7 @@ mod tests {
         gather(&mut rollouts, ONE, &Record::Item(ItemIndex(0)), &text);
         assert!(!rollouts.has_room(ONE));
         rollouts.commit().unwrap();
-        assert!(rollouts.has_room(ONE) && rollouts.lines.capacity() <= 2 * ROLLOUT_BATCH_BYTES);
+        assert!(rollouts.has_room(ONE) && rollouts.lines.capacity() <= ROLLOUT_BATCH_BYTES);
     }
 
     #[test]

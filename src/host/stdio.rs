@@ -159,6 +159,21 @@ impl Outlet {
         self.settle();
     }
 
+    /// Queues what a buffer holds and leaves it empty, without a copy if nothing else waits.
+    pub fn take(&mut self, buffer: &mut Vec<u8>) {
+        let is_whole = matches!(self.state, State::Open)
+            && self.waiting_bytes() == 0
+            && buffer.len() <= OUTPUT_QUEUE_BYTES_MAX;
+        if is_whole {
+            self.written = 0;
+            mem::swap(&mut self.queue, buffer);
+            self.settle();
+        } else {
+            self.push(buffer);
+        }
+        buffer.clear();
+    }
+
     /// Writes what the other side takes now, up to a budget.
     pub fn flush(&mut self, budget_bytes: usize) -> Flush {
         let mut budget = budget_bytes;

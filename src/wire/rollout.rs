@@ -4,6 +4,8 @@
 //! line and its ending. Reading takes lines of older and newer programs: what history does not need
 //! is `Nothing`, what is not a line at all is an error for whoever counts them.
 
+use std::borrow::Cow;
+
 use crate::limits::ROLLOUT_LINE_BYTES_MAX;
 use crate::wire::json::{self, Elements, Fields};
 use crate::wire::layout::Layout;
@@ -177,11 +179,14 @@ fn encode_text_event(kind: &str, name: &str, text: &str, out: &mut Vec<u8>) {
 }
 
 /// What people read of an item: a message's texts, or a summary's sections.
-fn texts(item: &Item) -> String {
+fn texts(item: &Item) -> Cow<'_, str> {
     match item {
-        Item::Message(message) => message.texts().collect(),
-        Item::Reasoning(reasoning) => reasoning.summary.join("\n\n"),
-        Item::Call(_) | Item::Output(_) | Item::Served { .. } => String::new(),
+        Item::Message(message) => match message.parts.as_slice() {
+            [Part::Text(text)] => Cow::Borrowed(text),
+            _ => message.texts().collect(),
+        },
+        Item::Reasoning(reasoning) => reasoning.summary.join("\n\n").into(),
+        Item::Call(_) | Item::Output(_) | Item::Served { .. } => "".into(),
     }
 }
 

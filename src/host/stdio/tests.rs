@@ -227,3 +227,18 @@ fn the_end_waits_for_readers_within_bounds() {
         assert_eq!(drain(&mut outlets, 1, &mut signals), drained);
     }
 }
+
+#[test]
+fn a_buffer_is_taken_whole_and_left_empty() {
+    let (reader, writer) = pipe().unwrap();
+    let mut outlet = outlet(writer);
+    for (text, waiting) in [("one", 3), ("", 3), (" two", 7)] {
+        let mut buffer = text.as_bytes().to_vec();
+        outlet.take(&mut buffer);
+        assert_eq!((buffer.len(), outlet.waiting_bytes()), (0, waiting));
+    }
+    assert_eq!(outlet.flush(usize::MAX), Flush::Empty);
+    assert_eq!(read_some(&reader), 7);
+    outlet.take(&mut vec![0; OUTPUT_QUEUE_BYTES_MAX + 1]);
+    assert!(matches!(outlet.take_loss(), Some(Loss::TooSlow)));
+}
