@@ -84,7 +84,7 @@ pub const CHANGE_TEXT_BYTES_MAX: usize = 256 << 10;
 /// Text of all changes of a patch that fronts are told.
 pub const CHANGES_TEXT_BYTES_MAX: usize = 1 << 20;
 /// The base instructions; every request pays for them.
-pub const BASE_INSTRUCTIONS_BYTES_MAX: usize = 7 << 10;
+pub const BASE_INSTRUCTIONS_BYTES_MAX: usize = 3500;
 /// The texts of all tools together; with the base instructions a third of what the peer sends.
 pub const TOOL_TEXTS_BYTES_MAX: usize = 6 << 10;
 
