@@ -1,0 +1,243 @@
+//! What a turn may cost, as far as it can be counted: system calls, allocations, memory.
+//!
+//! Numbers are those of an unoptimized binary, with room for what that adds; `cargo bench` measures
+//! the real one and adds what can only be timed.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "bench/measure.rs"]
+mod measure;
+mod support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::borrow::Cow;
+use std::cell::Cell;
+
+use windlass::core::Agent;
+use windlass::core::effect::{Effect, Effects};
+use windlass::core::input::{Input, Now};
+use windlass::wire::responses::decode::Decoder;
+use windlass::wire::sse::Events;
+use windlass::words::command::Command;
+use windlass::words::event::Event;
+use windlass::words::ids::{FrontId, OpId, ThreadId};
+use windlass::words::item::Part;
+use windlass::words::policy::{ApprovalPolicy, SandboxMode, SandboxPolicy};
+use windlass::words::settings::{
+    OpeningFacts, PatchForm, ReasoningSettings, ShellForm, ThreadSettings, ToolSettings,
+};
+
+use measure::{count, has, run};
+use support::World;
+use support::reply::{Cut, Reply, completed, created, delta, done, message, sse};
+use support::run::Call;
+
+/// Counts what the lane that asks has allocated.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// SAFETY: everything is left to the system's allocator, which keeps the contract; the counter is a
+// plain integer that needs neither memory nor a destructor.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller keeps the contract of `realloc`.
+        unsafe { System.realloc(pointer, layout, bytes) }
+    }
+}
+
+fn call(world: &World) -> Call {
+    world.call(&["--skip-git-repo-check", "-s", "danger-full-access", "hello"])
+}
+
+/// Whether system calls can be counted here; says so if not.
+fn can_count() -> bool {
+    let can = has("strace");
+    if !can {
+        eprintln!("SKIPPED: strace is not installed, and so no system calls are counted");
+    }
+    can
+}
+
+/// System calls of a run with these answers, and processes it made.
+fn counted(replies: &[Reply]) -> (u64, u64) {
+    let mut world = World::new();
+    for reply in replies {
+        world.reply(reply.clone().cut(Cut::Joined));
+    }
+    let call = call(&world);
+    let seen = count(&mut world, &call);
+    (seen.syscalls, seen.clones)
+}
+
+#[test]
+fn a_short_turn_needs_few_system_calls_and_no_process() {
+    if can_count() {
+        let (syscalls, clones) = counted(&[Reply::message("All is well here.")]);
+        assert_eq!(clones, 0);
+        assert!(syscalls <= 400, "{syscalls}");
+    }
+}
+
+#[test]
+fn a_tool_call_needs_few_system_calls() {
+    if can_count() {
+        let last = Reply::message("All is well here.");
+        let mut replies = vec![Reply::shell(&["echo", "hi"]); 20];
+        replies.push(last.clone());
+        let (many, clones) = counted(&replies);
+        assert_eq!(clones, 20, "a launcher for each");
+        let per_call = (many - counted(&[last]).0) / 20;
+        assert!(per_call <= 80, "{per_call}");
+    }
+}
+
+#[test]
+fn deltas_need_hardly_any_system_calls() {
+    if can_count() {
+        let texts = |count| (0..count).map(|number| format!("w{} ", number % 1000));
+        let deltas = |count| {
+            let mut events = vec![created()];
+            events.extend(texts(count).map(|text| delta(&text)));
+            events.push(done(&message(&texts(count).collect::<String>())));
+            events.push(completed());
+            Reply::events(&events)
+        };
+        let (many, few) = (counted(&[deltas(10_000)]).0, counted(&[deltas(10)]).0);
+        assert!((many - few) <= 10_000 / 20, "{} for 10,000 deltas", many - few);
+    }
+}
+
+#[test]
+fn a_short_turn_needs_little_memory() {
+    let mut world = World::new();
+    world.reply(Reply::message("All is well here."));
+    let call = call(&world);
+    let seen = run(&mut world, &call);
+    assert!(seen.anonymous_kib <= 1536, "{} KiB anonymous", seen.anonymous_kib);
+    // Mostly pages of the executable, of which this one has several times as many.
+    assert!(seen.peak_kib <= 16 << 10, "{} KiB", seen.peak_kib);
+}
+
+#[test]
+fn fifty_small_calls_send_little() {
+    let mut world = World::new();
+    for _ in 0..50 {
+        world.reply(Reply::shell(&["echo", "hi"]).cut(Cut::Joined));
+    }
+    world.reply(Reply::message("All is well here."));
+    let call = call(&world);
+    let seen = run(&mut world, &call);
+    assert!(seen.sent_bytes <= 600_000, "{} bytes", seen.sent_bytes);
+}
+
+#[test]
+fn deltas_are_decoded_and_told_without_allocating() {
+    let mut streaming = Streaming::new();
+    let mut decoder = Decoder::new(0);
+    let mut events = Events::default();
+    let text: String = (0..200).map(|_| "delta ").collect();
+    streaming.push(&mut events, &mut decoder, &sse(&created()));
+    // What has to grow once has grown.
+    streaming.push(&mut events, &mut decoder, &sse(&delta(&text)));
+    let pieces: Vec<Vec<u8>> = (0..100).map(|_| sse(&delta("word "))).collect();
+    let before = ALLOCATIONS.get();
+    for piece in &pieces {
+        streaming.push(&mut events, &mut decoder, piece);
+    }
+    let allocations = ALLOCATIONS.get() - before;
+    assert_eq!(streaming.told, 101);
+    // The text itself grows.
+    assert!(allocations <= 4, "{allocations} allocations for 100 deltas");
+}
+
+/// A machine whose first request is being answered.
+struct Streaming {
+    agent: Agent,
+    effects: Effects,
+    op: OpId,
+    /// Deltas that the front was told of.
+    told: u32,
+}
+
+impl Streaming {
+    fn new() -> Streaming {
+        let thread = ThreadId { slot: 0, generation: 0 };
+        let op = OpId { slot: 0, generation: 0 };
+        let (agent, effects) = (Agent::new(1), Effects::default());
+        let mut streaming = Streaming { agent, effects, op, told: 0 };
+        streaming.command(Command::Start { settings: Box::new(settings()) });
+        streaming.command(Command::Prompt { thread, parts: vec![Part::Text("hello".into())] });
+        let op = streaming.op;
+        streaming.feed(Input::Opened { op, facts: OpeningFacts::default() });
+        streaming
+    }
+
+    fn command(&mut self, command: Command) {
+        self.feed(Input::Command { front: FrontId(0), command });
+    }
+
+    fn feed(&mut self, input: Input<'_>) {
+        self.agent.handle(Now { mono_ms: 1, wall_ms: 1 }, input, &mut self.effects);
+        while let Some(effect) = self.effects.pull() {
+            match effect {
+                Effect::Open { op, .. } | Effect::Request { op, .. } => self.op = op,
+                Effect::Notify { event: Event::TextDelta { .. }, .. } => self.told += 1,
+                _ => {}
+            }
+        }
+    }
+
+    fn push(&mut self, events: &mut Events, decoder: &mut Decoder, piece: &[u8]) {
+        events.push(piece);
+        while let Some(event) = events.pull() {
+            let op = self.op;
+            decoder.push_event(event.unwrap().data.as_bytes(), &mut |event| {
+                self.feed(Input::Model { op, event });
+            });
+        }
+    }
+}
+
+fn settings() -> ThreadSettings {
+    ThreadSettings {
+        model: "model".into(),
+        provider: "provider".into(),
+        cwd: "/w".into(),
+        approval: ApprovalPolicy::Never,
+        sandbox: SandboxPolicy::of(SandboxMode::WorkspaceWrite),
+        shell: "/bin/sh".into(),
+        instructions: Cow::Borrowed("instructions"),
+        developer_instructions: None,
+        project_notes: None,
+        reasoning: ReasoningSettings::default(),
+        verbosity: None,
+        output_schema: None,
+        context_window: None,
+        parallel_tool_calls: true,
+        tools: ToolSettings { shell: ShellForm::Argv, patch: PatchForm::Freeform, files: true },
+        request_retries_max: 0,
+        stream_retries_max: 0,
+        stream_idle_ms: 300_000,
+        stored_by_provider: false,
+        source: "exec",
+        originator: "test".into(),
+    }
+}
