@@ -29,7 +29,7 @@ use windlass::words::settings::{
 
 use measure::{count, has, run};
 use support::World;
-use support::reply::{Cut, Reply, completed, created, delta, done, message, sse};
+use support::reply::{Reply, completed, created, delta, done, message, sse};
 use support::run::Call;
 
 /// Counts what the lane that asks has allocated.
@@ -80,7 +80,7 @@ fn can_count() -> bool {
 fn counted(replies: &[Reply]) -> (u64, u64) {
     let mut world = World::new();
     for reply in replies {
-        world.reply(reply.clone().cut(Cut::Joined));
+        world.reply(reply.clone());
     }
     let call = call(&world);
     let seen = count(&mut world, &call);
@@ -140,7 +140,7 @@ fn a_short_turn_needs_little_memory() {
 fn fifty_small_calls_send_little() {
     let mut world = World::new();
     for _ in 0..50 {
-        world.reply(Reply::shell(&["echo", "hi"]).cut(Cut::Joined));
+        world.reply(Reply::shell(&["echo", "hi"]));
     }
     world.reply(Reply::message("All is well here."));
     let call = call(&world);
