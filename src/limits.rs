@@ -210,6 +210,9 @@ pub const OPS_MAX: usize = 4096;
 /// the rest is room for images and encrypted reasoning.
 pub const HISTORY_BYTES_MAX: u64 = 32 << 20;
 
+/// What an image that is viewed leaves free in a history, so that the conversation can go on.
+pub const HISTORY_SPARE_BYTES: u64 = 8 << 20;
+
 /// Items of one response; a response of more is cut, with a warning.
 pub const RESPONSE_ITEMS_MAX: usize = 512;
 
@@ -456,6 +459,8 @@ const _: () = assert!(ROLLOUT_META_BYTES_MAX <= ROLLOUT_LINE_BYTES_MAX);
 const _: () = assert!(ROLLOUT_READ_BYTES <= ROLLOUT_LINE_BYTES_MAX);
 /// One request to `windlass-files`; a patch as JSON may take six bytes for one.
 pub const FILES_REQUEST_BYTES_MAX: usize = 8 << 20;
+/// An image that the model views: four thirds of it fit a reply and, a few times, a history.
+pub const VIEWED_IMAGE_BYTES_MAX: usize = 5 << 20;
 /// One reply of `windlass-files`, for the same reason.
 pub const FILES_REPLY_BYTES_MAX: usize = 8 << 20;
 /// Bytes of a file that `read_file` passes on its way to an offset; a second or two of reading.
@@ -466,3 +471,6 @@ pub const LISTING_WANTED_MAX: usize = 100_000;
 const _: () = assert!(FILES_REQUEST_BYTES_MAX >= 6 * PATCH_BYTES_MAX);
 const _: () = assert!(FILES_REPLY_BYTES_MAX >= 6 * CHANGES_TEXT_BYTES_MAX);
 const _: () = assert!(FILES_REPLY_BYTES_MAX >= 6 * FILE_SHOWN_BYTES_MAX);
+const _: () = assert!(FILES_REPLY_BYTES_MAX >= VIEWED_IMAGE_BYTES_MAX.div_ceil(3) * 4 + 64);
+const _: () = assert!(VIEWED_IMAGE_BYTES_MAX <= IMAGE_BYTES_MAX);
+const _: () = assert!(HISTORY_SPARE_BYTES < HISTORY_BYTES_MAX);

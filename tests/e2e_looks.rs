@@ -1,4 +1,4 @@
-//! What the model sees of files: searches.
+//! What the model sees of files: searches and images.
 
 #![allow(clippy::unwrap_used)]
 
@@ -61,4 +61,65 @@ fn a_login_is_not_searched() {
     let outputs = check(&mut world, &calls);
     assert_eq!(outputs[0], "No matches found.");
     assert!(outputs[1].starts_with("failed to search"), "{}", outputs[1]);
+}
+
+#[test]
+fn an_image_is_seen_after_the_outputs() {
+    let mut world = World::new();
+    world.file("shots/a.png", b"\x89PNG\r\n");
+    world.file("plain.png", "no image");
+    let calls = [
+        call("view_image", json!({"path": "shots/a.png"})),
+        call("view_image", json!({"path": "plain.png"})),
+        call("view_image", json!({"path": "gone.png"})),
+        call("shell", json!({"command": ["true"]})),
+    ];
+    let outputs = check(&mut world, &calls);
+    assert_eq!(outputs[0], "attached local image path");
+    assert!(outputs[1].contains("not a PNG"), "{}", outputs[1]);
+    assert!(outputs[2].contains("no such file"), "{}", outputs[2]);
+    assert!(outputs[3].starts_with("Exit code: 0"), "{}", outputs[3]);
+    let image = json!({"type": "message", "role": "user", "content": [
+        {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0K"}]});
+    let input = world.requests()[1].body["input"].as_array().unwrap();
+    assert_eq!(input.last(), Some(&image));
+    let records = world.records();
+    let is_image = |record: &&Value| record["payload"] == image;
+    assert_eq!(records.iter().filter(is_image).count(), 1, "it is recorded once");
+    world.reply(Reply::message("still there"));
+    world.exec(&["--json", "resume", "--last", "and now?"]).exits(0);
+    let input = world.requests()[2].body["input"].as_array().unwrap();
+    assert!(input.contains(&image), "it is remembered");
+}
+
+#[test]
+fn the_largest_image_is_seen_and_a_larger_one_is_not() {
+    let mut world = World::new();
+    let mut bytes = b"\xff\xd8\xff".to_vec();
+    bytes.resize(windlass::limits::VIEWED_IMAGE_BYTES_MAX, 7);
+    world.file("large", &bytes);
+    bytes.push(7);
+    world.file("larger", &bytes);
+    let view = |path: &str| call("view_image", json!({"path": path}));
+    let outputs = check(&mut world, &[view("large"), view("larger")]);
+    assert_eq!(outputs[0], "attached local image path");
+    assert!(outputs[1].contains("scale it down"), "{}", outputs[1]);
+    let input = world.requests()[1].body["input"].as_array().unwrap();
+    let url = input.last().unwrap()["content"][0]["image_url"].as_str().unwrap();
+    assert_eq!(url.len(), "data:image/jpeg;base64,".len() + bytes.len().div_ceil(3) * 4);
+}
+
+#[test]
+fn images_are_offered_to_models_that_take_them() {
+    let mut world = World::new();
+    for (words, expected) in [
+        (&["-m", "gpt-5.1-codex"][..], true),
+        (&["-m", "gpt-5.1-codex", "--disable", "view_image_tool"], false),
+        (&["-m", "some-new-model"], false),
+        (&["-m", "some-new-model", "--enable", "view_image_tool"], true),
+    ] {
+        world.reply(Reply::message("hi"));
+        world.exec(&[words, &["go"]].concat()).exits(0);
+        assert_eq!(is_offered(&world, "view_image"), expected, "{words:?}");
+    }
 }

@@ -192,7 +192,7 @@ fn the_request_says_who_asks_and_what() {
     }
     let tools = body["tools"].as_array().unwrap().iter();
     let names: Vec<_> = tools.map(|tool| tool["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["shell", "update_plan", "apply_patch"]);
+    assert_eq!(names, ["shell", "update_plan", "apply_patch", "view_image"]);
     let told = texts(&body["input"], "user");
     let [environment, prompt] = told.as_slice() else { panic!("{told:?}") };
     assert_eq!(prompt, "say hello");

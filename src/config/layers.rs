@@ -129,11 +129,15 @@ impl Layers {
 
     /// Whether a feature is on: set, set under an old name, or by default.
     pub fn feature(&self, name: &str) -> bool {
+        let default = || FEATURES.iter().any(|(known, on)| *known == name && *on);
+        self.feature_set(name).unwrap_or_else(default)
+    }
+
+    /// What somebody set a feature to, by its name or an old one.
+    pub fn feature_set(&self, name: &str) -> Option<bool> {
         let set = self.flag(&["features", name]);
         let old = || OLD_NAMES.iter().filter(|(_, new)| *new == name);
-        let by_old_name = || old().find_map(|(old, _)| self.flag(&[old]));
-        let default = || FEATURES.iter().any(|(known, on)| *known == name && *on);
-        set.or_else(by_old_name).unwrap_or_else(default)
+        set.or_else(|| old().find_map(|(old, _)| self.flag(old)))
     }
 
     /// What `-c` says at a path, for the few settings that ask who said it.
@@ -168,12 +172,14 @@ impl Layers {
 }
 
 /// Keys of older versions that stand for features.
-static OLD_NAMES: &[(&str, &str)] = &[
-    ("experimental_use_unified_exec_tool", "unified_exec"),
-    ("experimental_use_exec_command_tool", "unified_exec"),
-    ("experimental_use_freeform_apply_patch", "apply_patch_freeform"),
-    ("experimental_use_rmcp_client", "rmcp_client"),
-    ("experimental_sandbox_command_assessment", "experimental_sandbox_command_assessment"),
+static OLD_NAMES: &[(&[&str], &str)] = &[
+    (&["experimental_use_unified_exec_tool"], "unified_exec"),
+    (&["experimental_use_exec_command_tool"], "unified_exec"),
+    (&["experimental_use_freeform_apply_patch"], "apply_patch_freeform"),
+    (&["experimental_use_rmcp_client"], "rmcp_client"),
+    (&["experimental_sandbox_command_assessment"], "experimental_sandbox_command_assessment"),
+    (&["tools", "view_image"], "view_image_tool"),
+    (&["tools", "web_search"], "web_search_request"),
 ];
 
 #[cfg(test)]
@@ -243,6 +249,14 @@ mod tests {
         assert!(layers.feature("apply_patch_freeform"));
         assert!(layers.feature("view_image_tool"));
         assert!(!layers.feature("file_tools"));
+        assert_eq!(layers.feature_set("view_image_tool"), None);
+    }
+
+    #[test]
+    fn tables_of_older_versions_set_features() {
+        let layers = layers(&[], None, "[tools]\nview_image = false\nweb_search = true");
+        assert_eq!(layers.feature_set("view_image_tool"), Some(false));
+        assert!(layers.feature("web_search_request"));
     }
 
     #[test]

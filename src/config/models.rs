@@ -35,6 +35,8 @@ pub struct Family {
     pub parallel_tool_calls: bool,
     /// Offered the tools that look at files without being asked to.
     pub files: bool,
+    /// Takes images, so that it is offered to view them.
+    pub images: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,10 +63,12 @@ const UNKNOWN: Family = Family {
     shell: ShellForm::Argv,
     parallel_tool_calls: false,
     files: false,
+    images: false,
 };
 
 /// Reasoning models of the generation before freeform tools.
-const REASONING: Family = Family { context_window: Some(200_000), reasoning: true, ..UNKNOWN };
+const REASONING: Family =
+    Family { context_window: Some(200_000), reasoning: true, images: true, ..UNKNOWN };
 
 const GPT_5: Family = Family {
     prefix: "gpt-5",
@@ -101,8 +105,8 @@ static FAMILIES: &[Family] = &[
     Family { prefix: "o4-mini", ..REASONING },
     Family { prefix: "o3", ..REASONING },
     Family { prefix: "o1", ..REASONING },
-    Family { prefix: "gpt-4.1", context_window: Some(1_047_576), ..UNKNOWN },
-    Family { prefix: "gpt-4o", context_window: Some(128_000), ..UNKNOWN },
+    Family { prefix: "gpt-4.1", context_window: Some(1_047_576), images: true, ..UNKNOWN },
+    Family { prefix: "gpt-4o", context_window: Some(128_000), images: true, ..UNKNOWN },
     // Served under many names: `gpt-oss:20b`, `openai/gpt-oss-20b`.
     Family { part: "gpt-oss", context_window: Some(96_000), ..UNKNOWN },
 ];
@@ -144,6 +148,11 @@ mod tests {
             assert_eq!(family.patch, patch, "{model}");
         }
         assert_eq!(family("codex-mini-latest").shell, ShellForm::Local);
+        for (model, images) in
+            [("gpt-5.1-codex", true), ("o3", true), ("gpt-4o-mini", true), ("gpt-oss:20b", false)]
+        {
+            assert_eq!(family(model).images, images, "{model}");
+        }
         assert_ne!(family(DEFAULT_MODEL), &UNKNOWN);
     }
 }

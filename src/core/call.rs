@@ -19,6 +19,8 @@ pub struct Call {
     pub(crate) kind: CallKind,
     /// When it was started, for the time it took; when it was asked, before that.
     pub(crate) since_ms: u64,
+    /// The image it brought, to be shown once all calls of its response are settled.
+    pub(crate) image: Option<Box<str>>,
     pub(crate) state: State,
 }
 
@@ -102,6 +104,7 @@ impl Call {
             call_id: asked.call_id.clone(),
             kind: asked.kind,
             since_ms: 0,
+            image: None,
             state: State::Queued(plan),
         }
     }

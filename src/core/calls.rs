@@ -11,11 +11,14 @@ use crate::core::input::{CommandEnded, CommandResult};
 use crate::core::ops::Work;
 use crate::core::thread::Thread;
 use crate::core::turn::Wait;
-use crate::limits::{CALLS_PARALLEL_MAX, FILES_TIMEOUT_MS, KILL_GRACE_MS, STOP_GRACE_MS};
-use crate::words::call::{Answer, Change, CommandAnswer, CommandPlan, PatchPlan, Plan};
+use crate::limits::{
+    CALLS_PARALLEL_MAX, FILES_TIMEOUT_MS, HISTORY_BYTES_MAX, HISTORY_SPARE_BYTES, KILL_GRACE_MS,
+    STOP_GRACE_MS,
+};
+use crate::words::call::{Answer, Change, CommandAnswer, CommandPlan, PatchPlan, Plan, Seen};
 use crate::words::event::{CommandEnd, Event, Question};
 use crate::words::ids::{CallId, ItemIndex, OpId};
-use crate::words::item::{Item, Output};
+use crate::words::item::{Item, Message, Output, Part, Role};
 use crate::words::policy::{Confinement, Decision};
 
 impl Thread {
@@ -278,17 +281,42 @@ impl Thread {
     pub(crate) fn on_looked(
         &mut self,
         op: OpId,
-        result: Result<Box<str>, Box<str>>,
+        result: Result<Seen, Box<str>>,
         desk: &mut Desk<'_>,
     ) {
         let index = self.awaiting(op);
         desk.ops.end(op);
         let answer = match result {
-            Ok(text) => Answer::Text { text, success: true },
+            Ok(Seen::Text(text)) => Answer::Text { text, success: true },
+            Ok(Seen::Image(url)) => self.attach(index, url),
             Err(text) => Answer::failure(text),
         };
         self.calls_mut()[index].answer(answer, Report::Plain);
         self.calls_went_on(desk);
+    }
+
+    /// Keeps an image for the message that shows it, if the conversation can hold it and go on.
+    fn attach(&mut self, index: usize, url: Box<str>) -> Answer {
+        let attached = self.calls_mut().iter().filter_map(|call| call.image.as_ref());
+        let attached: u64 = attached.map(|url| url.len() as u64).sum();
+        let bytes = self.history.bytes() + attached + url.len() as u64;
+        if bytes > HISTORY_BYTES_MAX - HISTORY_SPARE_BYTES {
+            let text = "the conversation has no room for this image; scale it down, or go on \
+                        without it";
+            return Answer::failure(text);
+        }
+        self.calls_mut()[index].image = Some(url);
+        Answer::Text { text: "attached local image path".into(), success: true }
+    }
+
+    /// Adds the images that calls brought, after all outputs: providers want those together.
+    pub(crate) fn show_images(&mut self, desk: &mut Desk<'_>) {
+        let calls = self.calls_mut().iter_mut();
+        let images: Vec<Box<str>> = calls.filter_map(|call| call.image.take()).collect();
+        for url in images {
+            let message = Message { role: Role::User, parts: vec![Part::Image(url)], id: None };
+            self.remember(Item::Message(message), desk);
+        }
     }
 
     pub(crate) fn on_inspected(

@@ -1,6 +1,6 @@
 //! Everything that can happen.
 
-use crate::words::call::Change;
+use crate::words::call::{Change, Seen};
 use crate::words::command::{Command, Restored};
 use crate::words::ids::{FrontId, ItemIndex, OpId, ThreadId};
 use crate::words::model::ModelEvent;
@@ -27,8 +27,8 @@ pub enum Input<'a> {
     Model { op: OpId, event: ModelEvent<'a> },
     /// A command ended.
     Exited { op: OpId, end: CommandResult },
-    /// `windlass-files` answered a look: text, or why not.
-    Looked { op: OpId, result: Result<Box<str>, Box<str>> },
+    /// `windlass-files` answered a look, or says why not.
+    Looked { op: OpId, result: Result<Seen, Box<str>> },
     /// `windlass-files` says what a patch would do, or why it cannot be applied.
     Inspected { op: OpId, result: Result<Vec<Change>, Box<str>> },
     /// `windlass-files` has applied a patch: what it printed; `Err` if it failed.

@@ -19,7 +19,7 @@ use crate::limits::{
     PROMPTS_WAITING_MAX, RESOLVE_MS_MAX, RESPONSE_ITEMS_MAX, RETRIES_MAX, RETRY_DELAY_MS_MAX,
     STOP_GRACE_MS, THREADS_MAX, UNREACHABLE_MS_MAX,
 };
-use crate::words::call::{Answer, CallAsked, CallKind, Change, ChangeKind, CommandPlan};
+use crate::words::call::{Answer, CallAsked, CallKind, Change, ChangeKind, CommandPlan, Seen};
 use crate::words::command::{Command, Refusal, Which};
 use crate::words::event::{CommandEnd, Ended, Event, Failed};
 use crate::words::ids::{CallId, ConversationId, FrontId, ItemIndex, OpId, ThreadId, TurnId};
@@ -35,6 +35,7 @@ mod approvals;
 mod bounds;
 mod calls;
 mod found;
+mod images;
 mod records;
 mod turns;
 
@@ -55,7 +56,12 @@ pub(crate) fn settings() -> ThreadSettings {
         output_schema: None,
         context_window: None,
         parallel_tool_calls: true,
-        tools: ToolSettings { shell: ShellForm::Argv, patch: PatchForm::Freeform, files: true },
+        tools: ToolSettings {
+            shell: ShellForm::Argv,
+            patch: PatchForm::Freeform,
+            files: true,
+            images: true,
+        },
         request_retries_max: 4,
         stream_retries_max: 5,
         stream_idle_ms: 300_000,

@@ -333,6 +333,7 @@ impl Thread {
             unreachable!("calls go on only while the turn waits for them")
         };
         if calls.iter().all(Call::is_settled) {
+            self.show_images(desk);
             self.request(desk);
         }
     }
@@ -424,6 +425,7 @@ impl Thread {
             call.abort(desk.now.mono_ms);
         }
         self.settle_answers(desk);
+        self.show_images(desk);
         // The work goes on until it is stopped; the calls no longer know it.
         let until_ms = desk.now.mono_ms.saturating_add(STOP_GRACE_MS);
         let how = Ended::Interrupted;

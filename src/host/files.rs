@@ -3,10 +3,10 @@
 //! It reads one bounded JSON request from standard input, writes one bounded JSON reply to standard
 //! output and exits; what goes wrong is said inside the reply. Its parent confines it and gives it
 //! a deadline, so it may block and it may follow links: the sandbox decides what it can reach.
-//! Requests are `{"op":…}` with `read_file`, `list_dir` or `grep_files`, `arguments` (the model's
-//! own text) and `cwd`, `inspect_patch` with `cwd` and `patch`, or `apply_patch` with these and
-//! `expect`. Replies are `{"ok":…}` or `{"error":…}`. The door `apply_patch` for scripts ends here
-//! too.
+//! Requests are `{"op":…}` with `read_file`, `list_dir`, `grep_files` or `view_image`, `arguments`
+//! (the model's own text) and `cwd`, `inspect_patch` with `cwd` and `patch`, or `apply_patch` with
+//! these and `expect`. Replies are `{"ok":…}` or `{"error":…}`. The door `apply_patch` for scripts
+//! ends here too.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -16,9 +16,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use self::patching::{Expectation, Plan};
+use crate::host::images::data_url;
 use crate::limits::{
     FILE_SCANNED_BYTES_MAX, FILES_REPLY_BYTES_MAX, FILES_REQUEST_BYTES_MAX, LISTING_WANTED_MAX,
-    PATCH_BYTES_MAX,
+    PATCH_BYTES_MAX, VIEWED_IMAGE_BYTES_MAX,
 };
 use crate::tools::listing::{Kind, ListDir};
 use crate::tools::slice::ReadFile;
@@ -69,6 +70,7 @@ pub fn run(request: &[u8]) -> Vec<u8> {
         "read_file" => read_file(&request.arguments).map(Value::String),
         "list_dir" => list_dir(&request.arguments).map(Value::String),
         "grep_files" => searching::grep_files(&request.arguments, &request.cwd).map(Value::String),
+        "view_image" => view_image(&request),
         "inspect_patch" => inspect_patch(&request),
         "apply_patch" => apply_patch(&request).map_err(unverified),
         other => Err(format!("unknown operation '{other}'")),
@@ -179,6 +181,28 @@ fn list_dir(arguments: &str) -> Result<String, String> {
         .walk(|names| children(&root.join(names.iter().collect::<PathBuf>()), wanted))
         .map_err(|error| format!("failed to read directory {}: {error}", root.display()))?;
     asked.page(&entries).map_err(|error| error.to_string())
+}
+
+/// What `view_image` is called with.
+#[derive(Debug, Deserialize)]
+struct ViewImage {
+    path: PathBuf,
+}
+
+fn view_image(request: &Request) -> Result<Value, String> {
+    let asked: ViewImage = parsed(&request.arguments)?;
+    let path = request.cwd.join(asked.path);
+    let failed = |why: &str| format!("unable to view image {}: {why}", path.display());
+    let bytes = match regular::read(&path, VIEWED_IMAGE_BYTES_MAX) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Err(failed("there is no such file")),
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            return Err(failed(&format!("{error}; scale it down first")));
+        }
+        Err(error) => return Err(failed(&error.to_string())),
+    };
+    let url = data_url(&bytes).map_err(failed)?;
+    Ok(json!({ "image": url }))
 }
 
 /// The first `wanted` names of a directory in their order; later ones cannot be on the page.

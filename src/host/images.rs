@@ -1,4 +1,4 @@
-//! Images of the command line as parts of a prompt.
+//! Images of the command line as parts of a prompt, and the `data:` URLs of all images.
 //!
 //! No codec: what the bytes begin with decides, and a bound on their number. What cannot be sent
 //! becomes a text that tells the model why.
@@ -15,13 +15,9 @@ use crate::words::item::Part;
 /// The part that stands for an image file.
 pub fn part(path: &Path) -> Part {
     let why = match disk::read_whole(path, IMAGE_BYTES_MAX) {
-        Ok(Some(bytes)) => match kind(&bytes) {
-            Some(kind) => {
-                let mut url = format!("data:image/{kind};base64,");
-                STANDARD.encode_string(&bytes, &mut url);
-                return Part::Image(url.into());
-            }
-            None => "it is not a PNG, JPEG, GIF or WebP image".to_string(),
+        Ok(Some(bytes)) => match data_url(&bytes) {
+            Ok(url) => return Part::Image(url.into()),
+            Err(why) => why.to_string(),
         },
         Ok(None) => "there is no such file".to_string(),
         Err(error) => error.to_string(),
@@ -30,6 +26,14 @@ pub fn part(path: &Path) -> Part {
     Part::Text(
         format!("[the user attached the image {path}, but it cannot be shown: {why}]").into(),
     )
+}
+
+/// An image as a `data:` URL, or why it is none.
+pub fn data_url(bytes: &[u8]) -> Result<String, &'static str> {
+    let kind = kind(bytes).ok_or("it is not a PNG, JPEG, GIF or WebP image")?;
+    let mut url = format!("data:image/{kind};base64,");
+    STANDARD.encode_string(bytes, &mut url);
+    Ok(url)
 }
 
 fn kind(bytes: &[u8]) -> Option<&'static str> {

@@ -15,7 +15,6 @@ use crate::host::{Host, files, git, responses};
 use crate::limits::CONNECT_MS;
 use crate::wire::http::Method;
 use crate::wire::url::Url;
-use crate::words::call::Change;
 use crate::words::ids::{OpId, ThreadId};
 use crate::words::model::{FailureKind, ModelEvent, ModelFailure};
 use crate::words::policy::Confinement;
@@ -166,13 +165,13 @@ impl Host {
             (_, End::Command(end)) => Input::Exited { op, end },
             (_, End::Reply(Err(CommandEnded::Signalled { .. }))) => Input::Stopped { op },
             (Purpose::Look | Purpose::Command, End::Reply(reply)) => {
-                Input::Looked { op, result: text_of(reply, files::request::looked) }
+                Input::Looked { op, result: read(reply, files::request::looked) }
             }
             (Purpose::Inspect, End::Reply(reply)) => {
-                Input::Inspected { op, result: changes_of(reply) }
+                Input::Inspected { op, result: read(reply, files::request::inspected) }
             }
             (Purpose::Apply, End::Reply(reply)) => {
-                Input::Applied { op, result: text_of(reply, files::request::applied) }
+                Input::Applied { op, result: read(reply, files::request::applied) }
             }
         };
         self.seam.feed(input);
@@ -208,15 +207,10 @@ impl End {
 
 /// What `windlass-files` wrote, or how it ended without that.
 type Reply = Result<Vec<u8>, CommandEnded>;
-/// Text for the model, or why there is none.
-type Text = Result<Box<str>, Box<str>>;
 
-fn text_of(reply: Reply, read: fn(&[u8]) -> Text) -> Text {
-    read(&reply.map_err(no_reply)?)
-}
-
-fn changes_of(reply: Reply) -> Result<Vec<Change>, Box<str>> {
-    files::request::inspected(&reply.map_err(no_reply)?)
+/// What the reply says, or why there is none.
+fn read<Said>(reply: Reply, said: fn(&[u8]) -> Result<Said, Box<str>>) -> Result<Said, Box<str>> {
+    said(&reply.map_err(no_reply)?)
 }
 
 fn no_reply(ended: CommandEnded) -> Box<str> {

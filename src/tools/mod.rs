@@ -36,7 +36,7 @@ struct Tool {
     plan: fn(&CallAsked, &ThreadSettings) -> Result<Plan, Answer>,
 }
 
-static TOOLS: [Tool; 7] = [
+static TOOLS: [Tool; 8] = [
     Tool {
         names: &["shell", "container.exec", "local_shell"],
         offered: |settings| match settings.tools.shell {
@@ -77,6 +77,11 @@ static TOOLS: [Tool; 7] = [
         names: &["list_dir"],
         offered: |settings| settings.tools.files.then_some(specs::LIST_DIR),
         plan: plan_list_dir,
+    },
+    Tool {
+        names: &["view_image"],
+        offered: |settings| settings.tools.images.then_some(specs::VIEW_IMAGE),
+        plan: plan_view_image,
     },
 ];
 
@@ -148,6 +153,10 @@ fn plan_read_file(asked: &CallAsked, settings: &ThreadSettings) -> Result<Plan, 
 
 fn plan_list_dir(asked: &CallAsked, settings: &ThreadSettings) -> Result<Plan, Answer> {
     Ok(look(LookAt::Directory, asked, settings))
+}
+
+fn plan_view_image(asked: &CallAsked, settings: &ThreadSettings) -> Result<Plan, Answer> {
+    Ok(look(LookAt::Image, asked, settings))
 }
 
 fn look(what: LookAt, asked: &CallAsked, settings: &ThreadSettings) -> Plan {

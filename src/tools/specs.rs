@@ -153,9 +153,22 @@ pub const LIST_DIR: ToolSpec = ToolSpec {
     },
 };
 
+pub const VIEW_IMAGE: ToolSpec = ToolSpec {
+    name: "view_image",
+    description: "Shows you an image file: PNG, JPEG, GIF or WebP.",
+    form: ToolForm::Function {
+        parameters: concat!(
+            r#"{"type":"object","properties":{"#,
+            r#""path":{"type":"string","#,
+            r#""description":"Path of the file, absolute or from the working directory"}},"#,
+            r#""required":["path"],"additionalProperties":false}"#,
+        ),
+    },
+};
+
 /// Every tool of this page that is called with JSON.
-pub const FUNCTIONS: [ToolSpec; 7] =
-    [SHELL, SHELL_COMMAND, UPDATE_PLAN, APPLY_PATCH, GREP_FILES, READ_FILE, LIST_DIR];
+pub const FUNCTIONS: [ToolSpec; 8] =
+    [SHELL, SHELL_COMMAND, UPDATE_PLAN, APPLY_PATCH, GREP_FILES, READ_FILE, LIST_DIR, VIEW_IMAGE];
 
 #[cfg(test)]
 mod tests {
@@ -206,6 +219,7 @@ mod tests {
             "read_file file_path!:string indentation:object limit:number mode:string offset:number"
                 .to_owned(),
             "list_dir depth:number dir_path!:string limit:number offset:number".to_owned(),
+            "view_image path!:string".to_owned(),
         ]) {
             assert_eq!(format!("{} {}", tool.name, shape(&schema(tool))), expected);
         }

@@ -36,7 +36,12 @@ pub(crate) fn settings() -> ThreadSettings {
         output_schema: None,
         context_window: None,
         parallel_tool_calls: false,
-        tools: ToolSettings { shell: ShellForm::Argv, patch: PatchForm::Freeform, files: false },
+        tools: ToolSettings {
+            shell: ShellForm::Argv,
+            patch: PatchForm::Freeform,
+            files: false,
+            images: false,
+        },
         request_retries_max: 4,
         stream_retries_max: 5,
         stream_idle_ms: 300_000,

@@ -75,6 +75,15 @@ pub enum LookAt {
     Directory,
     /// The files that hold a pattern.
     Search,
+    Image,
+}
+
+/// What a look came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Seen {
+    Text(Box<str>),
+    /// An image as a `data:` URL.
+    Image(Box<str>),
 }
 
 /// A patch in the model's own words, and where relative paths start.

@@ -67,6 +67,8 @@ pub struct ToolSettings {
     pub patch: PatchForm,
     /// `grep_files`, `read_file` and `list_dir`.
     pub files: bool,
+    /// `view_image`.
+    pub images: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -3,7 +3,7 @@
 use windlass::core::effect::Stop;
 use windlass::core::input::{CommandEnded, CommandResult, Input};
 use windlass::limits::CALL_OUTPUT_BYTES_MAX;
-use windlass::words::call::{Change, ChangeKind};
+use windlass::words::call::{Change, ChangeKind, Seen};
 use windlass::words::ids::{OpId, ThreadId};
 use windlass::words::item::Item;
 
@@ -75,9 +75,7 @@ pub(crate) fn answer(op: OpId, kind: &Kind, chance: &mut Chance) -> Input<'stati
     let why: Box<str> = "no such file".into();
     match kind {
         Kind::Command => Input::Exited { op, end: exit(chance) },
-        Kind::Look => {
-            Input::Looked { op, result: if fails { Err(why) } else { Ok("L1: a".into()) } }
-        }
+        Kind::Look => Input::Looked { op, result: if fails { Err(why) } else { Ok(seen(chance)) } },
         Kind::Inspect => {
             Input::Inspected { op, result: if fails { Err(why) } else { Ok(changes(chance)) } }
         }
@@ -88,6 +86,18 @@ pub(crate) fn answer(op: OpId, kind: &Kind, chance: &mut Chance) -> Input<'stati
         Kind::Restore | Kind::Request(_) => unreachable!("answered by the disk, by the provider"),
     }
 }
+
+/// The machine does not know which look it was that brought an image.
+fn seen(chance: &mut Chance) -> Seen {
+    match chance.below(200) {
+        0 => Seen::Image(format!("{IMAGE}{}", "A".repeat(7 << 20)).into()),
+        1..60 => Seen::Image(IMAGE.into()),
+        _ => Seen::Text("L1: a".into()),
+    }
+}
+
+/// How the images of these worlds begin.
+pub(crate) const IMAGE: &str = "data:image/png;base64,";
 
 /// What the work answers to a signal that ends it.
 pub(crate) fn last_words(op: OpId, kind: &Kind, chance: &mut Chance) -> Input<'static> {

@@ -248,7 +248,7 @@ fn look(chance: &mut Chance) -> CallAsked {
     CallAsked {
         kind: CallKind::Function,
         call_id: format!("call_{}", chance.below(100)).into(),
-        name: chance.pick(&["read_file", "list_dir", "grep_files"]).into(),
+        name: chance.pick(&["read_file", "list_dir", "grep_files", "view_image"]).into(),
         arguments: r#"{"file_path":"/w/a","dir_path":"/w"}"#.into(),
         id: None,
     }

@@ -47,6 +47,7 @@ pub(crate) fn settings(chance: &mut Chance) -> ThreadSettings {
             shell: chance.pick(&[ShellForm::Argv, ShellForm::Line, ShellForm::Local]),
             patch: chance.pick(&[PatchForm::Freeform, PatchForm::Function]),
             files: !chance.one_in(4),
+            images: !chance.one_in(4),
         },
         request_retries_max: chance.below(5) as u32,
         stream_retries_max: chance.below(6) as u32,

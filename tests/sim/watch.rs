@@ -18,6 +18,7 @@ use windlass::words::policy::{Confinement, Decision};
 use windlass::words::record::Record;
 use windlass::words::settings::ThreadSettings;
 
+use crate::children::IMAGE;
 use crate::disk::Disk;
 use crate::policy::{self, Allowed};
 
@@ -229,8 +230,11 @@ impl Watch {
                 }
             }
             Effect::Open { thread, .. } => self.go_on(*thread, Lane::Act),
-            Effect::Request { thread, .. } => {
+            Effect::Request { op, thread } => {
                 self.go_on(*thread, Lane::Act);
+                if let Some(view) = agent.request_view(*op) {
+                    assert_images_follow_outputs(view.items);
+                }
                 let settings = agent.settings(*thread).unwrap();
                 let attempts_max =
                     (settings.request_retries_max + 1) * (settings.stream_retries_max + 1);
@@ -417,6 +421,29 @@ fn open_calls(disk: &Disk, conversation: ConversationId) -> Vec<&CallAsked> {
         }
     }
     open
+}
+
+/// An image comes after all outputs of its response, and only if one was attached.
+fn assert_images_follow_outputs(items: &[Item]) {
+    let (mut open, mut attached) = (0, 0);
+    for item in items {
+        match item {
+            Item::Call(_) => open += 1,
+            Item::Output(output) => {
+                open -= 1;
+                attached += u32::from(output.answer.text() == "attached local image path");
+            }
+            Item::Message(message) => {
+                if let [Part::Image(url)] = message.parts.as_slice() {
+                    assert!(url.starts_with(IMAGE) && message.role == Role::User);
+                    assert_eq!(open, 0, "an image is shown between calls and outputs");
+                    assert!(attached > 0, "an image is shown that was not attached");
+                    attached -= 1;
+                }
+            }
+            Item::Reasoning(_) | Item::Served { .. } => {}
+        }
+    }
 }
 
 fn assert_allowed(allowed: Allowed, granted: bool, confinement: Confinement) {

@@ -169,6 +169,10 @@ fn features_choose_the_form_of_tools() {
     assert_eq!(tools(&line, "include_apply_patch_tool = false").patch, PatchForm::ThroughShell);
     assert_eq!(tools(&line, "features.shell_command_tool = true").shell, ShellForm::Line);
     assert!(tools(&["exec", "--enable", "file_tools", "x"], "").files);
+    assert!(tools(&["exec", "-m", "gpt-5.1-codex", "x"], "").images);
+    assert!(!tools(&["exec", "-m", "gpt-5.1-codex", "x"], "tools.view_image = false").images);
+    assert!(!tools(&["exec", "-m", "some-model", "x"], "").images);
+    assert!(tools(&["exec", "-m", "some-model", "--enable", "view_image_tool", "x"], "").images);
     assert!(refused(&["exec", "--enable", "wings", "x"], "").contains("unknown feature"));
 }
 

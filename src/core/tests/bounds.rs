@@ -58,7 +58,7 @@ fn a_call_without_an_op_is_answered() {
     story.handle(Input::Model { op, event: completed() });
     let ops = story.look_ops();
     assert_eq!(ops.len(), 1, "the first takes what was the request's");
-    story.handle(Input::Looked { op: ops[0], result: Ok("a".into()) });
+    story.handle(Input::Looked { op: ops[0], result: Ok(Seen::Text("a".into())) });
     assert_eq!(story.outputs(), ["a", "too much is running already; try again"]);
 }
 
@@ -175,6 +175,6 @@ fn no_more_calls_at_once_than_may() {
     let mut story = Story::calling(settings(), calls);
     let ops = story.look_ops();
     assert_eq!(ops.len(), CALLS_PARALLEL_MAX);
-    story.feed(Input::Looked { op: ops[3], result: Ok("a".into()) });
+    story.feed(Input::Looked { op: ops[3], result: Ok(Seen::Text("a".into())) });
     assert_eq!(story.look_ops().len(), 1);
 }

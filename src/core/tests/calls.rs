@@ -52,9 +52,9 @@ fn looks_run_side_by_side_and_are_answered_in_order() {
     let mut story = Story::calling(settings(), vec![look("1"), look("2"), look("3")]);
     let ops = story.look_ops();
     assert_eq!(ops.len(), 3);
-    story.feed(Input::Looked { op: ops[2], result: Ok("c".into()) });
+    story.feed(Input::Looked { op: ops[2], result: Ok(Seen::Text("c".into())) });
     assert!(story.effects.is_empty(), "it waits for those before it");
-    story.feed(Input::Looked { op: ops[0], result: Ok("a".into()) });
+    story.feed(Input::Looked { op: ops[0], result: Ok(Seen::Text("a".into())) });
     assert_eq!(story.outputs(), ["a"]);
     story.feed(Input::Looked { op: ops[1], result: Err("b".into()) });
     assert_eq!(story.outputs(), ["a", "b", "c"]);

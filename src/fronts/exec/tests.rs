@@ -156,7 +156,12 @@ fn settings() -> ThreadSettings {
         output_schema: None,
         context_window: None,
         parallel_tool_calls: true,
-        tools: ToolSettings { shell: ShellForm::Line, patch: PatchForm::Freeform, files: true },
+        tools: ToolSettings {
+            shell: ShellForm::Line,
+            patch: PatchForm::Freeform,
+            files: true,
+            images: true,
+        },
         request_retries_max: 4,
         stream_retries_max: 5,
         stream_idle_ms: 300_000,

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::limits::LOOK_TEXT_BYTES_MAX;
-use crate::words::call::{Change, ChangeKind, Look, LookAt, PatchPlan};
+use crate::words::call::{Change, ChangeKind, Look, LookAt, PatchPlan, Seen};
 
 /// A look at a file or directory.
 pub fn look(look: &Look) -> Vec<u8> {
@@ -11,6 +11,7 @@ pub fn look(look: &Look) -> Vec<u8> {
         LookAt::File => "read_file",
         LookAt::Directory => "list_dir",
         LookAt::Search => "grep_files",
+        LookAt::Image => "view_image",
     };
     let request = json!({ "op": op, "arguments": look.arguments, "cwd": look.workdir });
     request.to_string().into_bytes()
@@ -37,15 +38,21 @@ pub fn apply(patch: &PatchPlan, inspected: &[Change]) -> Vec<u8> {
     request.to_string().into_bytes()
 }
 
-/// The text of a look.
-pub fn looked(reply: &[u8]) -> Result<Box<str>, Box<str>> {
+/// What a look came to.
+pub fn looked(reply: &[u8]) -> Result<Seen, Box<str>> {
     match ok(reply)? {
-        Value::String(text) if text.len() <= LOOK_TEXT_BYTES_MAX => Ok(text.into()),
+        Value::String(text) if text.len() <= LOOK_TEXT_BYTES_MAX => Ok(Seen::Text(text.into())),
         Value::String(text) => {
             let shown = &text[..text.floor_char_boundary(LOOK_TEXT_BYTES_MAX)];
             let left_out = text.len() - shown.len();
-            Ok(format!("{shown}\n[{left_out} more bytes; ask for less]").into())
+            Ok(Seen::Text(format!("{shown}\n[{left_out} more bytes; ask for less]").into()))
         }
+        Value::Object(mut fields) => match fields.remove("image") {
+            Some(Value::String(url)) if url.starts_with("data:image/") => {
+                Ok(Seen::Image(url.into()))
+            }
+            Some(_) | None => Err(senseless()),
+        },
         _ => Err(senseless()),
     }
 }
@@ -114,7 +121,14 @@ mod tests {
 
     #[test]
     fn a_reply_that_makes_no_sense_is_a_failure() {
-        for reply in ["", "{}", "[]", "{\"ok\":7}", "{\"ok\":{\"changes\":[{\"kind\":\"add\"}]}}"] {
+        for reply in [
+            "",
+            "{}",
+            "[]",
+            "{\"ok\":7}",
+            "{\"ok\":{\"image\":\"x\"}}",
+            "{\"ok\":{\"changes\":[{\"kind\":\"add\"}]}}",
+        ] {
             assert_eq!(looked(reply.as_bytes()), Err(senseless()), "{reply}");
             assert_eq!(inspected(reply.as_bytes()), Err(senseless()), "{reply}");
             assert_eq!(applied(reply.as_bytes()), Err(senseless()), "{reply}");
@@ -125,7 +139,7 @@ mod tests {
     fn a_long_look_is_cut_at_a_character() {
         let long = "ä".repeat(LOOK_TEXT_BYTES_MAX);
         let reply = json!({ "ok": long }).to_string();
-        let text = looked(reply.as_bytes()).unwrap();
+        let Ok(Seen::Text(text)) = looked(reply.as_bytes()) else { panic!("no text") };
         assert!(text.len() < LOOK_TEXT_BYTES_MAX + 64);
         assert!(text.ends_with("more bytes; ask for less]"), "{text:.20}");
     }

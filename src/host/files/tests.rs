@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{children, patch_door, run};
 use crate::limits::{
     CHANGE_TEXT_BYTES_MAX, FILES_REQUEST_BYTES_MAX, LISTING_WANTED_MAX, LOOK_TEXT_BYTES_MAX,
-    PATCH_FILE_BYTES_MAX, PATCH_FILES_BYTES_MAX,
+    PATCH_FILE_BYTES_MAX, PATCH_FILES_BYTES_MAX, VIEWED_IMAGE_BYTES_MAX,
 };
 
 /// A directory of its own that goes away with the test.
@@ -299,6 +299,46 @@ fn a_list_that_is_too_long_ends_with_a_whole_path() {
         .unwrap();
     assert!(last.starts_with("[the list is too long"), "{last}");
     assert!(text.lines().take(rest).all(|line| line.starts_with(&long)));
+}
+
+// ---- images ----
+
+#[test]
+fn an_image_becomes_a_url() {
+    let place = Place::new();
+    place.write("a.png", b"\x89PNG\r\n");
+    place.write("dir/b", b"GIF89a");
+    let view = |path: &str| {
+        let arguments = json!({ "path": path }).to_string();
+        ask(&json!({ "op": "view_image", "cwd": place.0, "arguments": arguments }))
+    };
+    let png = json!({ "ok": { "image": "data:image/png;base64,iVBORw0K" } });
+    assert_eq!(view("a.png"), png);
+    assert_eq!(view(place.path("a.png").to_str().unwrap()), png);
+    assert_eq!(view("dir/b"), json!({ "ok": { "image": "data:image/gif;base64,R0lGODlh" } }));
+    place.write("text", "text");
+    fails(&view("text"), "not a PNG, JPEG, GIF or WebP image");
+    fails(&view("gone"), "there is no such file");
+    fails(&view("dir"), "directory");
+    fifo(&place.path("fifo"));
+    fails(&view("fifo"), "not a regular file");
+    fails(&tool("view_image", &json!({})), "missing field `path`");
+}
+
+#[test]
+fn an_image_is_bounded_and_fits_a_reply() {
+    let place = Place::new();
+    let mut bytes = b"\xff\xd8\xff".to_vec();
+    bytes.resize(VIEWED_IMAGE_BYTES_MAX, 0);
+    place.write("most", &bytes);
+    bytes.push(0);
+    place.write("more", &bytes);
+    let view = |path: &str| tool("view_image", &json!({ "path": place.path(path) }));
+    let reply = view("most");
+    let url = reply["ok"]["image"].as_str().unwrap_or_else(|| panic!("{:.80}", reply.to_string()));
+    let encoded = VIEWED_IMAGE_BYTES_MAX.div_ceil(3) * 4;
+    assert_eq!(url.len(), "data:image/jpeg;base64,".len() + encoded);
+    fails(&view("more"), "scale it down");
 }
 
 // ---- patching ----
