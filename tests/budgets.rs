@@ -232,7 +232,12 @@ fn settings() -> ThreadSettings {
         output_schema: None,
         context_window: None,
         parallel_tool_calls: true,
-        tools: ToolSettings { shell: ShellForm::Argv, patch: PatchForm::Freeform, files: true },
+        tools: ToolSettings {
+            shell: ShellForm::Argv,
+            patch: PatchForm::Freeform,
+            files: true,
+            images: false,
+        },
         request_retries_max: 0,
         stream_retries_max: 0,
         stream_idle_ms: 300_000,

@@ -245,7 +245,6 @@ fn tools(layers: &Layers, family: &Family, wire: &Wire) -> ToolSettings {
         PatchForm::Freeform if is_chat => PatchForm::Function,
         patch => patch,
     };
-    ToolSettings { shell, patch, files: family.files || layers.feature("file_tools") }
     let files = family.files || layers.feature("file_tools");
     // Who says so gets it whatever the model; by default it is for those that take images.
     let images = layers.feature_set("view_image_tool").unwrap_or(family.images);
