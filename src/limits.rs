@@ -87,8 +87,34 @@ pub const CHANGES_TEXT_BYTES_MAX: usize = 1 << 20;
 pub const BASE_INSTRUCTIONS_BYTES_MAX: usize = 3500;
 /// The texts of all tools together; with the base instructions a third of what the peer sends.
 pub const TOOL_TEXTS_BYTES_MAX: usize = 6 << 10;
+pub const BASE_INSTRUCTIONS_BYTES_MAX: usize = 7 << 10;
+/// The texts of all tools together; with the base instructions a third of what the peer sends. All
+/// forms of the shell count, of which a model is offered one.
+pub const TOOL_TEXTS_BYTES_MAX: usize = 7 << 10;
+
+/// How long `exec_command` waits for a command's end when the model does not say.
+pub const SESSION_START_YIELD_MS: u64 = 10_000;
+/// How long `write_stdin` waits after it has written: most programs answer at once.
+pub const SESSION_WRITE_YIELD_MS: u64 = 250;
+/// The shortest wait: models that poll faster only pay for more requests.
+pub const SESSION_YIELD_MS_MIN: u64 = 250;
+/// The longest wait for an answer to what was written.
+pub const SESSION_YIELD_MS_MAX: u64 = 30_000;
+/// The shortest wait that only waits.
+pub const SESSION_POLL_MS_MIN: u64 = 5_000;
+/// The longest wait that only waits: a build or a test run.
+pub const SESSION_POLL_MS_MAX: u64 = 300_000;
+/// Tokens of output that a model is shown of a session unless it asks for more or less.
+pub const SESSION_TOKENS_DEFAULT: u32 = 10_000;
+/// Bytes that count as one token where nothing better is known.
+pub const TOKEN_BYTES: usize = 4;
+/// Output of a session that nobody has asked for yet; the oldest is dropped.
+pub const SESSION_UNREAD_BYTES_MAX: usize = 1 << 20;
 
 const _: () = assert!(CLIP_BYTES_MIN <= CALL_OUTPUT_BYTES_MAX);
+const _: () = assert!(SESSION_YIELD_MS_MIN <= SESSION_WRITE_YIELD_MS);
+const _: () = assert!(SESSION_START_YIELD_MS <= SESSION_YIELD_MS_MAX);
+const _: () = assert!(SESSION_TOKENS_DEFAULT as usize * TOKEN_BYTES <= SESSION_UNREAD_BYTES_MAX);
 const _: () = assert!(PATCH_FILE_BYTES_MAX <= PATCH_FILES_BYTES_MAX);
 const _: () = assert!(SEARCH_MS < FILES_TIMEOUT_MS);
 const _: () = assert!(CHANGE_TEXT_BYTES_MAX <= CHANGES_TEXT_BYTES_MAX);
@@ -223,6 +249,12 @@ pub const PARTIAL_BYTES_MAX: usize = 4 << 20;
 /// Calls of one thread that run at the same time.
 pub const CALLS_PARALLEL_MAX: usize = 8;
 
+/// Sessions of one thread: each is a process and up to a megabyte of what it printed.
+pub const SESSIONS_MAX: usize = 16;
+
+/// How long a session may take to say what it has printed; the host has it in memory.
+pub const COLLECT_GRACE_MS: u64 = 1_000;
+
 /// Prompts that wait for a running turn to take them.
 pub const PROMPTS_WAITING_MAX: usize = 64;
 
@@ -253,7 +285,7 @@ pub const UNREACHABLE_MS_MAX: u64 = 40_000;
 /// Retries a configuration may ask for.
 pub const RETRIES_MAX: u32 = 100;
 
-const _: () = assert!(CALLS_PARALLEL_MAX < OPS_MAX);
+const _: () = assert!(CALLS_PARALLEL_MAX + SESSIONS_MAX < OPS_MAX);
 const _: () = assert!(
     3 * RESPONSE_ITEMS_MAX + 3 * PROMPTS_WAITING_MAX + CALLS_PARALLEL_MAX * 4 + 16
         <= EFFECTS_PER_INPUT_MAX
@@ -399,6 +431,8 @@ const _: () = assert!(NET_READ_BYTES <= NET_BUDGET_BYTES, "a budget allows one r
 /// Children that run for calls, over all threads; each costs three descriptors and a launcher.
 pub const CHILDREN_MAX: usize = 512;
 
+const _: () = assert!(SESSIONS_MAX + CALLS_PARALLEL_MAX <= CHILDREN_MAX);
+
 /// How long output may stay open after everything the command started is gone.
 pub const OUTPUT_LINGER_MS: u64 = 200;
 
@@ -407,6 +441,9 @@ pub const READ_BUDGET_BYTES: usize = 1 << 20;
 
 /// The buffer that outputs of children are read through: what a pipe holds.
 pub const SCRATCH_BYTES: usize = 64 << 10;
+
+/// What waits to be written to a session: more than people type or models say at once.
+pub const SESSION_INPUT_BYTES_MAX: usize = 64 << 10;
 
 /// Text of one look that a model is shown.
 pub const LOOK_TEXT_BYTES_MAX: usize = 64 << 10;

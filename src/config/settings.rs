@@ -232,9 +232,13 @@ fn tools(layers: &Layers, family: &Family, wire: &Wire) -> ToolSettings {
         Some(false) => PatchForm::ThroughShell,
         Some(true) | None => family.patch,
     };
-    let shell = match layers.feature("shell_command_tool") {
-        true => ShellForm::Line,
-        false => family.shell,
+    let shell = match wire {
+        // What a session is, chat models were never taught.
+        Wire::Responses | Wire::Replay { .. } if layers.feature("unified_exec") => {
+            ShellForm::Sessions
+        }
+        _ if layers.feature("shell_command_tool") => ShellForm::Line,
+        Wire::Responses | Wire::Replay { .. } | Wire::Chat => family.shell,
     };
     let is_chat = *wire == Wire::Chat;
     let shell = match shell {

@@ -3,6 +3,9 @@
 use crate::limits::CALL_OUTPUT_BYTES_MAX;
 use crate::tools::clip::Clip;
 use crate::words::call::{Answer, CallAsked, CallKind, Change, CommandPlan, PatchPlan, Plan, Task};
+use crate::words::call::{
+    Answer, CallAsked, CallKind, Change, CommandPlan, PatchPlan, Patience, Plan, Task,
+};
 use crate::words::event::CommandEnd;
 use crate::words::ids::{CallId, ItemIndex, OpId};
 
@@ -35,6 +38,10 @@ pub enum State {
     Inspecting { op: OpId, patch: PatchPlan, clock: Clock },
     /// A command, a look, or a patch being applied.
     Running { op: OpId, what: Running, clock: Clock },
+    /// A session's first words, or its end.
+    Starting { op: OpId, attention: Attention },
+    /// What a session says next, or its end.
+    Attending { op: OpId, attention: Attention },
     /// Answers of calls before it.
     Answered(Answer, Report),
     /// Nothing: its output is in the history.
@@ -53,6 +60,33 @@ pub enum Running {
     Command,
     Look,
     Patch(Vec<Change>),
+}
+
+/// How long a call waits for a session before it asks for what there is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Attention {
+    pub(crate) output_tokens_max: u32,
+    pub(crate) stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stage {
+    Waiting { until_ms: u64 },
+    Collecting { give_up_at_ms: u64 },
+}
+
+impl Attention {
+    pub(crate) fn start(now_ms: u64, patience: Patience) -> Attention {
+        let stage = Stage::Waiting { until_ms: now_ms.saturating_add(patience.yield_ms) };
+        Attention { output_tokens_max: patience.output_tokens_max, stage }
+    }
+
+    pub(crate) fn deadline(self) -> u64 {
+        match self.stage {
+            Stage::Waiting { until_ms } => until_ms,
+            Stage::Collecting { give_up_at_ms } => give_up_at_ms,
+        }
+    }
 }
 
 /// How long work may go on, and how far stopping it has got.
@@ -91,7 +125,16 @@ impl Clock {
 #[derive(Debug)]
 pub enum Report {
     Command(CommandEnd),
-    Patch { changes: Vec<Change>, applied: bool },
+    /// The session that this call started has ended.
+    Session {
+        starter: CallId,
+        ended: CommandEnd,
+        output: Box<str>,
+    },
+    Patch {
+        changes: Vec<Change>,
+        applied: bool,
+    },
     Tasks(Vec<Task>),
     Plain,
 }
@@ -109,13 +152,30 @@ impl Call {
         }
     }
 
-    /// The work it waits for.
+    /// The work it waits for, and that nobody else would.
     pub(crate) fn op(&self) -> Option<OpId> {
         match &self.state {
-            State::Inspecting { op, .. } | State::Running { op, .. } => Some(*op),
-            State::Queued(_) | State::AwaitApproval(_) | State::Answered(..) | State::Settled => {
-                None
-            }
+            State::Inspecting { op, .. }
+            | State::Running { op, .. }
+            | State::Starting { op, .. } => Some(*op),
+            State::Queued(_)
+            | State::AwaitApproval(_)
+            | State::Attending { .. }
+            | State::Answered(..)
+            | State::Settled => None,
+        }
+    }
+
+    /// The session it waits for.
+    pub(crate) fn session_op(&self) -> Option<OpId> {
+        match &self.state {
+            State::Starting { op, .. } | State::Attending { op, .. } => Some(*op),
+            State::Queued(_)
+            | State::AwaitApproval(_)
+            | State::Inspecting { .. }
+            | State::Running { .. }
+            | State::Answered(..)
+            | State::Settled => None,
         }
     }
 
@@ -123,6 +183,9 @@ impl Call {
         match &self.state {
             State::Inspecting { clock, .. } | State::Running { clock, .. } => {
                 Some(clock.deadline())
+            }
+            State::Starting { attention, .. } | State::Attending { attention, .. } => {
+                Some(attention.deadline())
             }
             State::Queued(_) | State::AwaitApproval(_) | State::Answered(..) | State::Settled => {
                 None
@@ -132,7 +195,11 @@ impl Call {
 
     pub(crate) fn is_under_way(&self) -> bool {
         match &self.state {
-            State::Inspecting { .. } | State::Running { .. } | State::AwaitApproval(_) => true,
+            State::Inspecting { .. }
+            | State::Running { .. }
+            | State::Starting { .. }
+            | State::Attending { .. }
+            | State::AwaitApproval(_) => true,
             State::Queued(_) | State::Answered(..) | State::Settled => false,
         }
     }
@@ -160,21 +227,26 @@ impl Call {
             State::Running { what: Running::Command, .. } => {
                 Report::Command(CommandEnd::Interrupted)
             }
+            State::Starting { .. } => {
+                let ended = CommandEnd::Interrupted;
+                Report::Session { starter: self.id, ended, output: "".into() }
+            }
             State::Running { what: Running::Patch(changes), .. } => {
                 Report::Patch { changes: changes.clone(), applied: false }
             }
             State::Queued(_)
             | State::AwaitApproval(_)
             | State::Inspecting { .. }
+            | State::Attending { .. }
             | State::Running { what: Running::Look, .. } => Report::Plain,
         };
-        let tenths = match self.op() {
+        let tenths = match self.op().or(self.session_op()) {
             Some(_) => now_ms.saturating_sub(self.since_ms) / 100,
             None => 0,
         };
         let (seconds, tenth) = (tenths / 10, tenths % 10);
         let text = match report {
-            Report::Command(_) => {
+            Report::Command(_) | Report::Session { .. } => {
                 format!("Wall time: {seconds}.{tenth} seconds\naborted by user")
             }
             Report::Patch { .. } | Report::Tasks(_) | Report::Plain => {

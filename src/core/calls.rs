@@ -16,6 +16,8 @@ use crate::limits::{
     STOP_GRACE_MS,
 };
 use crate::words::call::{Answer, Change, CommandAnswer, CommandPlan, PatchPlan, Plan, Seen};
+use crate::limits::{CALLS_PARALLEL_MAX, FILES_TIMEOUT_MS, KILL_GRACE_MS, STOP_GRACE_MS};
+use crate::words::call::{Answer, Change, CommandAnswer, CommandPlan, Life, PatchPlan, Plan};
 use crate::words::event::{CommandEnd, Event, Question};
 use crate::words::ids::{CallId, ItemIndex, OpId};
 use crate::words::item::{Item, Message, Output, Part, Role};
@@ -37,7 +39,7 @@ impl Thread {
         }
     }
 
-    fn calls_mut(&mut self) -> &mut Vec<Call> {
+    pub(crate) fn calls_mut(&mut self) -> &mut Vec<Call> {
         match self.turn.as_mut().map(|turn| &mut turn.wait) {
             Some(Wait::Calls { calls }) => calls,
             Some(Wait::Opening { .. } | Wait::Model(_) | Wait::Retry { .. } | Wait::Stop(_))
@@ -80,10 +82,22 @@ impl Thread {
                 }
             }
             Plan::Patch(patch) => self.inspect(index, patch, desk),
+            Plan::Write(write) => self.write_to_session(index, write, desk),
         }
     }
 
-    /// Marks the call as running under a fresh op; answers it if there is none to be had.
+    /// A fresh op for a call; the call is answered if there is none to be had.
+    pub(crate) fn fresh_op(&mut self, index: usize, desk: &mut Desk<'_>) -> Option<OpId> {
+        let id = self.id;
+        let call = &mut self.calls_mut()[index];
+        let op = desk.ops.start(id, Work::Call(call.id));
+        if op.is_none() {
+            call.answer(Answer::failure("too much is running already; try again"), Report::Plain);
+        }
+        op
+    }
+
+    /// Marks the call as running under a fresh op.
     fn run(
         &mut self,
         index: usize,
@@ -91,12 +105,8 @@ impl Thread {
         timeout_ms: u64,
         desk: &mut Desk<'_>,
     ) -> Option<OpId> {
-        let id = self.id;
+        let op = self.fresh_op(index, desk)?;
         let call = &mut self.calls_mut()[index];
-        let Some(op) = desk.ops.start(id, Work::Call(call.id)) else {
-            call.answer(Answer::failure("too much is running already; try again"), Report::Plain);
-            return None;
-        };
         let clock = Clock::start(desk.now.mono_ms, timeout_ms);
         call.since_ms = desk.now.mono_ms;
         call.state = State::Running { op, what, clock };
@@ -127,7 +137,11 @@ impl Thread {
         confinement: Confinement,
         desk: &mut Desk<'_>,
     ) {
-        let Some(op) = self.run(index, Running::Command, command.timeout_ms, desk) else { return };
+        let op = match command.life {
+            Life::Call { timeout_ms } => self.run(index, Running::Command, timeout_ms, desk),
+            Life::Session { patience, .. } => self.start_session(index, patience, desk),
+        };
+        let Some(op) = op else { return };
         let thread = self.id;
         let Call { id: call, item, .. } = self.calls_mut()[index];
         let (argv, cwd) = (command.argv.clone(), command.workdir.clone());
@@ -136,14 +150,10 @@ impl Thread {
     }
 
     fn inspect(&mut self, index: usize, patch: PatchPlan, desk: &mut Desk<'_>) {
+        let Some(op) = self.fresh_op(index, desk) else { return };
         let thread = self.id;
-        let call = &mut self.calls_mut()[index];
-        let Some(op) = desk.ops.start(thread, Work::Call(call.id)) else {
-            call.answer(Answer::failure("too much is running already; try again"), Report::Plain);
-            return;
-        };
         let clock = Clock::start(desk.now.mono_ms, FILES_TIMEOUT_MS);
-        call.state = State::Inspecting { op, patch: patch.clone(), clock };
+        self.calls_mut()[index].state = State::Inspecting { op, patch: patch.clone(), clock };
         desk.out.act(Effect::Inspect { op, thread, patch: Box::new(patch) });
     }
 
@@ -390,9 +400,12 @@ impl Thread {
             State::Running { what: Running::Look, clock, .. } | State::Inspecting { clock, .. } => {
                 (Report::Plain, *clock)
             }
-            State::Queued(_) | State::AwaitApproval(_) | State::Answered(..) | State::Settled => {
-                unreachable!("only work that runs is given up")
-            }
+            State::Queued(_)
+            | State::AwaitApproval(_)
+            | State::Starting { .. }
+            | State::Attending { .. }
+            | State::Answered(..)
+            | State::Settled => unreachable!("only work that runs is given up"),
         };
         let text = match clock.struck() {
             Some(timeout_ms) => format!("gave no answer within {timeout_ms} ms and was stopped"),
@@ -405,6 +418,9 @@ impl Thread {
     pub(crate) fn on_call_deadline(&mut self, desk: &mut Desk<'_>) {
         let now_ms = desk.now.mono_ms;
         for index in 0..self.calls_mut().len() {
+            if self.calls_mut()[index].session_op().is_some() {
+                self.on_attention_deadline(index, desk);
+            }
             let call = &mut self.calls_mut()[index];
             let (State::Running { op, clock, .. } | State::Inspecting { op, clock, .. }) =
                 &mut call.state
@@ -452,6 +468,9 @@ impl Thread {
             let (id, item) = (call.id, call.item);
             let output = Output { call_id: call.call_id.clone(), kind: call.kind, answer };
             let output = self.remember(Item::Output(output), desk);
+            if matches!(report, Report::Session { starter, .. } if starter != id) {
+                desk.out.tell(self.id, reported(id, item, output, Report::Plain));
+            }
             desk.out.tell(self.id, reported(id, item, output, report));
         }
     }
@@ -460,6 +479,9 @@ impl Thread {
 fn reported(call: CallId, asked: ItemIndex, output: ItemIndex, report: Report) -> Event {
     match report {
         Report::Command(ended) => Event::CommandEnded { call, item: output, ended },
+        Report::Session { starter, ended, output } => {
+            Event::SessionEnded { call: starter, ended, output }
+        }
         Report::Patch { changes, applied } => {
             Event::PatchEnded { call, item: output, changes, applied }
         }

@@ -8,7 +8,9 @@ use crate::core::call::Call;
 use crate::core::history::unpaired;
 use crate::core::thread::{Phase, Thread};
 use crate::core::turn::Wait;
-use crate::limits::{APPROVALS_REMEMBERED_MAX, CALLS_PARALLEL_MAX, PROMPTS_WAITING_MAX};
+use crate::limits::{
+    APPROVALS_REMEMBERED_MAX, CALLS_PARALLEL_MAX, PROMPTS_WAITING_MAX, SESSIONS_MAX,
+};
 use crate::words::ids::OpId;
 use crate::words::item::Item;
 
@@ -38,12 +40,14 @@ fn awaited_ops(thread: &Thread) -> Vec<OpId> {
     if let Phase::Loading { op } = thread.phase {
         ops.push(op);
     }
+    ops.extend(thread.sessions.live_ops());
     ops
 }
 
 fn check_thread(thread: &Thread) {
     assert!(thread.prompts.len() <= PROMPTS_WAITING_MAX, "waiting prompts are bounded");
     assert!(thread.approvals.count() <= APPROVALS_REMEMBERED_MAX, "approvals are bounded");
+    assert!(thread.sessions.count() <= SESSIONS_MAX, "sessions are bounded");
     let items = thread.history.items();
     let bytes: u64 = items.iter().map(Item::bytes).sum();
     assert_eq!(thread.history.bytes(), bytes, "bytes are counted");

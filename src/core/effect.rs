@@ -38,12 +38,23 @@ pub enum Effect {
         op: OpId,
         thread: ThreadId,
     },
-    /// Run a command; answered by `Exited`.
+    /// Run a command; answered by `Exited`, or for a session by `SessionEnded`.
     Spawn {
         op: OpId,
         thread: ThreadId,
         command: Box<CommandPlan>,
         confinement: Confinement,
+    },
+    /// Write to a session; answered by `Unwritten` if that cannot be.
+    Write {
+        op: OpId,
+        thread: ThreadId,
+        chars: Box<str>,
+    },
+    /// Ask what a session has printed; answered by `Yielded`.
+    Collect {
+        op: OpId,
+        thread: ThreadId,
     },
     /// Look at files; answered by `Looked`.
     Look {

@@ -1,6 +1,7 @@
 //! Everything that can happen.
 
 use crate::words::call::{Change, Seen};
+use crate::words::call::{Change, Unread};
 use crate::words::command::{Command, Restored};
 use crate::words::ids::{FrontId, ItemIndex, OpId, ThreadId};
 use crate::words::model::ModelEvent;
@@ -29,6 +30,14 @@ pub enum Input<'a> {
     Exited { op: OpId, end: CommandResult },
     /// `windlass-files` answered a look, or says why not.
     Looked { op: OpId, result: Result<Seen, Box<str>> },
+    /// What a session has printed since it was last asked; it goes on.
+    Yielded { op: OpId, unread: Unread },
+    /// What was to be written to a session was not; it goes on.
+    Unwritten { op: OpId, why: Box<str> },
+    /// A session ended; its output is all of it, `unread` what nobody has asked for yet.
+    SessionEnded { op: OpId, end: CommandResult, unread: Unread },
+    /// `windlass-files` answered a look: text, or why not.
+    Looked { op: OpId, result: Result<Box<str>, Box<str>> },
     /// `windlass-files` says what a patch would do, or why it cannot be applied.
     Inspected { op: OpId, result: Result<Vec<Change>, Box<str>> },
     /// `windlass-files` has applied a patch: what it printed; `Err` if it failed.

@@ -21,6 +21,7 @@ pub mod ops;
 pub mod prng;
 pub mod restore;
 pub mod retry;
+pub mod session;
 pub mod slots;
 pub mod thread;
 pub mod turn;
@@ -29,8 +30,9 @@ use crate::core::approval::Approvals;
 use crate::core::effect::Effects;
 use crate::core::history::History;
 use crate::core::input::{Input, Now};
-use crate::core::ops::{Ops, Owner};
+use crate::core::ops::{Ops, Owner, Work};
 use crate::core::prng::Prng;
+use crate::core::session::Sessions;
 use crate::core::slots::Slots;
 use crate::core::thread::{Phase, Thread};
 use crate::core::turn::{Turn, Wait};
@@ -40,7 +42,7 @@ use crate::words::command::{Command, Refusal, Which};
 use crate::words::event::Event;
 use crate::words::ids::{ConversationId, FrontId, OpId, ThreadId};
 use crate::words::item::Item;
-use crate::words::model::{ModelEvent, Usage};
+use crate::words::model::Usage;
 use crate::words::record::RecordView;
 use crate::words::request::RequestView;
 use crate::words::settings::ThreadSettings;
@@ -98,10 +100,23 @@ impl Agent {
             Input::Restored { op, result } => self.on_op(op, now, out, |thread, _, desk| {
                 thread.on_restored(result, desk);
             }),
-            Input::Model { op, event } => self.on_model(op, now, event, out),
+            Input::Model { op, event } => self.on_news(op, now, out, |thread, desk| {
+                thread.on_model(op, event, desk);
+            }),
             Input::Exited { op, end } => self.on_op(op, now, out, |thread, _, desk| {
                 thread.on_exited(op, end, desk);
             }),
+            Input::Yielded { op, unread } => self.on_news(op, now, out, |thread, desk| {
+                thread.on_yielded(op, unread, desk);
+            }),
+            Input::Unwritten { op, why } => self.on_news(op, now, out, |thread, desk| {
+                thread.on_unwritten(op, why, desk);
+            }),
+            Input::SessionEnded { op, end, unread } => {
+                self.on_op(op, now, out, |thread, owner, desk| {
+                    thread.on_session_ended(op, owner.what, end, unread, desk);
+                });
+            }
             Input::Looked { op, result } => self.on_op(op, now, out, |thread, _, desk| {
                 thread.on_looked(op, result, desk);
             }),
@@ -261,6 +276,7 @@ impl Agent {
             usage: Usage::default(),
             limits: None,
             approvals: Approvals::default(),
+            sessions: Sessions::default(),
             meta_recorded: false,
         });
         let (slot, generation) = put.ok_or(Refusal::TooManyThreads)?;
@@ -326,8 +342,10 @@ impl Agent {
     ) {
         let Some(owner) = self.ops.pass(op) else { return };
         self.on_thread(owner.thread, now, out, |thread, desk| {
-            let stopping =
-                thread.turn.as_ref().is_some_and(|turn| matches!(turn.wait, Wait::Stop(_)));
+            // Sessions are no part of the turn.
+            let of_turn = !matches!(owner.what, Work::Session(_));
+            let stopping = of_turn
+                && thread.turn.as_ref().is_some_and(|turn| matches!(turn.wait, Wait::Stop(_)));
             if stopping {
                 thread.on_stopped(op, desk);
             } else {
@@ -336,10 +354,16 @@ impl Agent {
         });
     }
 
-    /// Like `on_op`, but a response says much before its end.
-    fn on_model(&mut self, op: OpId, now: Now, event: ModelEvent<'_>, out: &mut Effects) {
+    /// Like `on_op`, for what need not be the end: responses and sessions say much before it.
+    fn on_news(
+        &mut self,
+        op: OpId,
+        now: Now,
+        out: &mut Effects,
+        work: impl FnOnce(&mut Thread, &mut Desk<'_>),
+    ) {
         let Some(owner) = self.ops.pass(op) else { return };
-        self.on_thread(owner.thread, now, out, |thread, desk| thread.on_model(op, event, desk));
+        self.on_thread(owner.thread, now, out, work);
     }
 
     /// One thread at a time, so that a batch of effects belongs to one thread.

@@ -22,6 +22,8 @@ pub enum Work {
     Response,
     /// Something a call needs.
     Call(CallId),
+    /// A session that has outlived the call that started it, by its number.
+    Session(u32),
     /// Something no turn owns.
     Errand,
 }
@@ -55,6 +57,14 @@ impl Ops {
 
     pub fn owner(&self, op: OpId) -> Option<Owner> {
         self.live.of(op.slot, op.generation).copied()
+    }
+
+    /// Somebody else waits for the work from now on.
+    pub fn hand_over(&mut self, op: OpId, what: Work) {
+        match self.live.of_mut(op.slot, op.generation) {
+            Some(owner) => owner.what = what,
+            None => unreachable!("only work that goes on is handed over"),
+        }
     }
 
     /// Ends the work, or gives it up: its id passes no more.

@@ -20,6 +20,13 @@ use crate::limits::{
     STOP_GRACE_MS, THREADS_MAX, UNREACHABLE_MS_MAX,
 };
 use crate::words::call::{Answer, CallAsked, CallKind, Change, ChangeKind, CommandPlan, Seen};
+    APPROVALS_REMEMBERED_MAX, CALLS_PARALLEL_MAX, COLLECT_GRACE_MS, EFFECTS_PER_INPUT_MAX,
+    HISTORY_BYTES_MAX, KILL_GRACE_MS, OPS_MAX, PARTIAL_BYTES_MAX, PROMPTS_WAITING_MAX,
+    RESPONSE_ITEMS_MAX, RETRIES_MAX, RETRY_DELAY_MS_MAX, SESSIONS_MAX, STOP_GRACE_MS, THREADS_MAX,
+};
+use crate::words::call::{
+    Answer, CallAsked, CallKind, Change, ChangeKind, CommandPlan, Life, Unread,
+};
 use crate::words::command::{Command, Refusal, Which};
 use crate::words::event::{CommandEnd, Ended, Event, Failed};
 use crate::words::ids::{CallId, ConversationId, FrontId, ItemIndex, OpId, ThreadId, TurnId};
@@ -37,6 +44,7 @@ mod calls;
 mod found;
 mod images;
 mod records;
+mod sessions;
 mod turns;
 
 /// Settings of a thread in `/w` that offers every tool and asks nobody.

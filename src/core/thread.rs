@@ -9,6 +9,7 @@ use crate::core::history::History;
 use crate::core::input::Lost;
 use crate::core::opening;
 use crate::core::ops::Work;
+use crate::core::session::Sessions;
 use crate::core::turn::Turn;
 use crate::limits::PROMPTS_WAITING_MAX;
 use crate::words::command::Refusal;
@@ -44,6 +45,8 @@ pub struct Thread {
     pub(crate) usage: Usage,
     pub(crate) limits: Option<RateLimits>,
     pub(crate) approvals: Approvals,
+    /// Commands that have outlived their calls; they end with the thread.
+    pub(crate) sessions: Sessions,
     /// Whether the rollout has its first line.
     pub(crate) meta_recorded: bool,
 }
@@ -108,6 +111,7 @@ impl Thread {
             desk.out.act(Effect::Stop { op, how: Stop::Kill });
         }
         self.phase = Phase::Closing;
+        self.end_sessions(desk);
         if self.turn.is_some() {
             self.interrupt(desk);
         }
@@ -183,6 +187,8 @@ impl Thread {
             }
             Work::Opening => self.on_opened(op, OpeningFacts::default(), desk),
             Work::Errand => self.on_restored(Err("loading the session was dropped".into()), desk),
+            Work::Session(_) => self.on_session_lost(op, what, desk),
+            Work::Call(_) if self.is_starting(op) => self.on_session_lost(op, what, desk),
             Work::Call(_) => self.on_call_stopped(op, desk),
         }
     }

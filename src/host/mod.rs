@@ -203,7 +203,7 @@ impl Host {
                 self.net.on_ready(&mut self.poller, now_ms, key, readiness, &mut ear);
                 self.work();
             }
-            Kind::CommandStatus | Kind::CommandOutput => {
+            Kind::CommandStatus | Kind::CommandOutput | Kind::CommandInput => {
                 let now_ms = clock::mono_ms();
                 if let Some((op, purpose, end)) =
                     self.children.on_ready(&mut self.poller, key, now_ms)

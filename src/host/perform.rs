@@ -15,6 +15,7 @@ use crate::host::{Host, files, git, responses};
 use crate::limits::CONNECT_MS;
 use crate::wire::http::Method;
 use crate::wire::url::Url;
+use crate::words::call::{Change, Unread};
 use crate::words::ids::{OpId, ThreadId};
 use crate::words::model::{FailureKind, ModelEvent, ModelFailure};
 use crate::words::policy::Confinement;
@@ -44,7 +45,17 @@ impl Host {
                     Some(settings) => self.starter.command(op, &command, settings, confinement),
                     None => return,
                 };
-                self.started(op, Purpose::Command, child);
+                self.started(op, Purpose::of(command.life), child);
+            }
+            Effect::Write { op, chars, .. } => {
+                if let Err(why) = self.children.write(op, &chars) {
+                    self.seam.feed(Input::Unwritten { op, why });
+                }
+            }
+            Effect::Collect { op, .. } => {
+                if let Some(unread) = self.children.collect(op) {
+                    self.seam.feed(Input::Yielded { op, unread });
+                }
             }
             Effect::Look { op, thread, look } => {
                 let request = files::request::look(&look);
@@ -163,9 +174,12 @@ impl Host {
     pub(crate) fn child_ended(&mut self, op: OpId, purpose: Purpose, end: End) {
         let input = match (purpose, end) {
             (_, End::Command(end)) => Input::Exited { op, end },
+            (_, End::Session(end, unread)) => Input::SessionEnded { op, end, unread },
             (_, End::Reply(Err(CommandEnded::Signalled { .. }))) => Input::Stopped { op },
             (Purpose::Look | Purpose::Command, End::Reply(reply)) => {
                 Input::Looked { op, result: read(reply, files::request::looked) }
+            (Purpose::Look | Purpose::Command | Purpose::Session, End::Reply(reply)) => {
+                Input::Looked { op, result: text_of(reply, files::request::looked) }
             }
             (Purpose::Inspect, End::Reply(reply)) => {
                 Input::Inspected { op, result: read(reply, files::request::inspected) }
@@ -196,10 +210,10 @@ impl Host {
 impl End {
     fn not_started(purpose: Purpose, why: Box<str>) -> End {
         let ended = CommandEnded::NotStarted { why };
+        let end = |ended| CommandResult { ended, output: "".into(), lines_total: None };
         match purpose {
-            Purpose::Command => {
-                End::Command(CommandResult { ended, output: "".into(), lines_total: None })
-            }
+            Purpose::Command => End::Command(end(ended)),
+            Purpose::Session => End::Session(end(ended), Unread::default()),
             Purpose::Look | Purpose::Inspect | Purpose::Apply => End::Reply(Err(ended)),
         }
     }

@@ -52,6 +52,7 @@ pub enum Kind {
     Resolver,
     CommandStatus,
     CommandOutput,
+    CommandInput,
 }
 
 /// What the kernel said of a source since it was last taken off the ready list. A hint: trust the
@@ -208,7 +209,7 @@ impl Poller {
 }
 
 impl Kind {
-    const ALL: [Kind; 8] = [
+    const ALL: [Kind; 9] = [
         Kind::Signals,
         Kind::Stdin,
         Kind::Stdout,
@@ -217,6 +218,7 @@ impl Kind {
         Kind::Resolver,
         Kind::CommandStatus,
         Kind::CommandOutput,
+        Kind::CommandInput,
     ];
     const COUNT: usize = Kind::ALL.len();
 }

@@ -22,6 +22,14 @@ pub struct Arguments {
     pub plan: Option<Vec<StepArgument>>,
     /// The local shell's own name for `workdir`.
     pub working_directory: Option<String>,
+    pub cmd: Option<String>,
+    pub shell: Option<String>,
+    pub login: Option<bool>,
+    pub tty: Option<bool>,
+    pub yield_time_ms: Option<f64>,
+    pub max_output_tokens: Option<f64>,
+    pub session_id: Option<f64>,
+    pub chars: Option<String>,
 }
 
 /// A command: models mix the two forms up, and both can be understood.

@@ -10,6 +10,7 @@ pub mod arguments;
 pub mod clip;
 pub mod command_line;
 pub mod ignore;
+pub mod exec_session;
 pub mod known_safe;
 pub mod listing;
 pub mod parsed;
@@ -42,7 +43,7 @@ static TOOLS: [Tool; 8] = [
         offered: |settings| match settings.tools.shell {
             ShellForm::Argv => Some(specs::SHELL),
             ShellForm::Local => Some(specs::LOCAL_SHELL),
-            ShellForm::Line => None,
+            ShellForm::Line | ShellForm::Sessions => None,
         },
         plan: shell::plan_argv,
     },
@@ -52,6 +53,20 @@ static TOOLS: [Tool; 8] = [
             (settings.tools.shell == ShellForm::Line).then_some(specs::SHELL_COMMAND)
         },
         plan: shell::plan_line,
+    },
+    Tool {
+        names: &["exec_command"],
+        offered: |settings| {
+            (settings.tools.shell == ShellForm::Sessions).then_some(specs::EXEC_COMMAND)
+        },
+        plan: exec_session::plan_start,
+    },
+    Tool {
+        names: &["write_stdin"],
+        offered: |settings| {
+            (settings.tools.shell == ShellForm::Sessions).then_some(specs::WRITE_STDIN)
+        },
+        plan: exec_session::plan_write,
     },
     Tool { names: &["update_plan"], offered: |_| Some(specs::UPDATE_PLAN), plan: plan_tasks },
     Tool {

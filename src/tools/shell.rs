@@ -6,7 +6,7 @@
 use crate::limits::{COMMAND_TIMEOUT_MS, COMMAND_TIMEOUT_MS_MAX};
 use crate::tools::arguments::{Arguments, CommandArgument, required};
 use crate::tools::patch::{self, Intercepted};
-use crate::words::call::{Answer, CallAsked, CommandPlan, Escalation, PatchPlan, Plan};
+use crate::words::call::{Answer, CallAsked, CommandPlan, Escalation, Life, PatchPlan, Plan};
 use crate::words::settings::ThreadSettings;
 
 /// A command given as an argument vector; executed as it is.
@@ -25,24 +25,48 @@ fn plan(asked: &CallAsked, settings: &ThreadSettings) -> Result<Plan, Answer> {
         CommandArgument::Argv(argv) => argv,
         CommandArgument::Line(line) => vec![settings.shell.to_string(), "-lc".to_string(), line],
     };
+    let life = Life::Call { timeout_ms: timeout_ms(arguments.timeout_ms) };
+    let workdir = arguments.workdir.or(arguments.working_directory);
+    let escalation = Escalating {
+        flag: arguments.with_escalated_permissions,
+        permissions: arguments.sandbox_permissions,
+        justification: arguments.justification,
+    };
+    plan_command(argv, workdir.as_deref(), life, escalation, settings)
+}
+
+/// What a call says of leaving the sandbox.
+pub(crate) struct Escalating {
+    pub(crate) flag: Option<bool>,
+    pub(crate) permissions: Option<String>,
+    pub(crate) justification: Option<String>,
+}
+
+/// The plan of a command, or of the patch that is all it does.
+pub(crate) fn plan_command(
+    argv: Vec<String>,
+    workdir: Option<&str>,
+    life: Life,
+    escalating: Escalating,
+    settings: &ThreadSettings,
+) -> Result<Plan, Answer> {
     if argv.first().is_none_or(|program| program.is_empty()) {
         return Err(Answer::failure("the command's arguments are empty"));
     }
     if argv.iter().any(|word| word.contains('\0')) {
         return Err(Answer::failure("a command cannot hold a NUL character"));
     }
-    let asked_for = arguments.workdir.or(arguments.working_directory);
-    let workdir = joined(&settings.cwd, asked_for.as_deref().unwrap_or(""));
+    let workdir = joined(&settings.cwd, workdir.unwrap_or(""));
     if let Some(intercepted) = patch::as_patch(&argv) {
         return patch_plan(intercepted, &workdir);
     }
-    let escalated = arguments.with_escalated_permissions == Some(true)
-        || arguments.sandbox_permissions.as_deref() == Some("require_escalated");
-    let justification = arguments.justification.map(Into::into);
+    let escalated = escalating.flag == Some(true)
+        || escalating.permissions.as_deref() == Some("require_escalated");
+    let justification = escalating.justification.map(Into::into);
     Ok(Plan::Command(CommandPlan {
         argv,
         workdir: workdir.into(),
-        timeout_ms: timeout_ms(arguments.timeout_ms),
+        life,
         escalation: escalated.then_some(Escalation { justification }),
     }))
 }

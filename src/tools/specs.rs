@@ -49,6 +49,51 @@ pub const SHELL_COMMAND: ToolSpec = ToolSpec {
     },
 };
 
+pub const EXEC_COMMAND: ToolSpec = ToolSpec {
+    name: "exec_command",
+    description: "Runs a command in a terminal. Returns its output once it exits; or, if it still \
+                  runs after yield_time_ms, the output so far and a session ID for write_stdin.",
+    form: ToolForm::Function {
+        parameters: concat!(
+            r#"{"type":"object","properties":{"#,
+            r#""cmd":{"type":"string","description":"The script"},"#,
+            r#""workdir":{"type":"string","#,
+            r#""description":"Directory to run in; default: the working directory"},"#,
+            r#""shell":{"type":"string","description":"Default: the user's shell"},"#,
+            r#""login":{"type":"boolean","description":"As a login shell; default true"},"#,
+            r#""tty":{"type":"boolean","#,
+            r#""description":"false connects pipes instead; default true"},"#,
+            r#""yield_time_ms":{"type":"number","#,
+            r#""description":"Milliseconds to wait for its end; default 10000"},"#,
+            r#""max_output_tokens":{"type":"number","#,
+            r#""description":"Longer output loses its middle; default 10000"},"#,
+            r#""with_escalated_permissions":{"type":"boolean","#,
+            r#""description":"Ask to run without the sandbox; only under the on-request policy"},"#,
+            r#""justification":{"type":"string","#,
+            r#""description":"One sentence for the user: why the sandbox must be left"}},"#,
+            r#""required":["cmd"],"additionalProperties":false}"#,
+        ),
+    },
+};
+
+pub const WRITE_STDIN: ToolSpec = ToolSpec {
+    name: "write_stdin",
+    description: "Writes to a session of exec_command, as if typed, and returns its new output.",
+    form: ToolForm::Function {
+        parameters: concat!(
+            r#"{"type":"object","properties":{"#,
+            r#""session_id":{"type":"number","description":"As exec_command returned it"},"#,
+            r#""chars":{"type":"string","#,
+            r#""description":"Text, with \\n to enter it, \\u0003 for ctrl-C, \\u0004 for the end; empty only waits"},"#,
+            r#""yield_time_ms":{"type":"number","#,
+            r#""description":"Milliseconds to wait; default 250, or 5000 if chars is empty"},"#,
+            r#""max_output_tokens":{"type":"number","#,
+            r#""description":"Longer output loses its middle; default 10000"}},"#,
+            r#""required":["session_id"],"additionalProperties":false}"#,
+        ),
+    },
+};
+
 /// For models that take freeform tools.
 pub const APPLY_PATCH_FREEFORM: ToolSpec = ToolSpec {
     name: "apply_patch",
@@ -169,6 +214,16 @@ pub const VIEW_IMAGE: ToolSpec = ToolSpec {
 /// Every tool of this page that is called with JSON.
 pub const FUNCTIONS: [ToolSpec; 8] =
     [SHELL, SHELL_COMMAND, UPDATE_PLAN, APPLY_PATCH, GREP_FILES, READ_FILE, LIST_DIR, VIEW_IMAGE];
+pub const FUNCTIONS: [ToolSpec; 8] = [
+    SHELL,
+    SHELL_COMMAND,
+    EXEC_COMMAND,
+    WRITE_STDIN,
+    UPDATE_PLAN,
+    APPLY_PATCH,
+    READ_FILE,
+    LIST_DIR,
+];
 
 #[cfg(test)]
 mod tests {
@@ -213,6 +268,13 @@ mod tests {
         for (tool, expected) in FUNCTIONS.iter().zip([
             format!("shell command!:array {escalation} {rest}"),
             format!("shell_command command!:string {escalation} {rest}"),
+            "exec_command cmd!:string justification:string login:boolean \
+             max_output_tokens:number shell:string tty:boolean with_escalated_permissions:boolean \
+             workdir:string yield_time_ms:number"
+                .to_owned(),
+            "write_stdin chars:string max_output_tokens:number session_id!:number \
+             yield_time_ms:number"
+                .to_owned(),
             "update_plan explanation:string plan!:array".to_owned(),
             "apply_patch input!:string".to_owned(),
             "grep_files include:string limit:number path:string pattern!:string".to_owned(),

@@ -1,7 +1,7 @@
 //! What becomes of calls, by a table.
 
 use super::*;
-use crate::words::call::CommandPlan;
+use crate::words::call::{CommandPlan, Life, Patience, WritePlan};
 
 fn settings() -> ThreadSettings {
     crate::words::samples::settings()
@@ -21,8 +21,18 @@ fn check(name: &str, arguments: &str, expected: &str) {
     let plan = plan(&asked(CallKind::Function, name, arguments), &settings());
     let told = match plan {
         Plan::Answered(answer) => answer.text().to_string(),
-        Plan::Command(CommandPlan { argv, workdir, timeout_ms, escalation }) => {
-            format!("{} in {workdir} for {timeout_ms} {}", argv.join(" "), escalation.is_some())
+        Plan::Command(CommandPlan { argv, workdir, life, escalation }) => {
+            let life = match life {
+                Life::Call { timeout_ms } => timeout_ms.to_string(),
+                Life::Session { stdio, patience: Patience { yield_ms, output_tokens_max } } => {
+                    format!("{stdio:?} {yield_ms} {output_tokens_max}")
+                }
+            };
+            format!("{} in {workdir} for {life} {}", argv.join(" "), escalation.is_some())
+        }
+        Plan::Write(WritePlan { session, chars, patience }) => {
+            let Patience { yield_ms, output_tokens_max } = patience;
+            format!("{chars:?} to {session} for {yield_ms} {output_tokens_max}")
         }
         Plan::Patch(patch) => format!("patch in {}", patch.workdir),
         Plan::Tasks { tasks, .. } => format!("{} tasks", tasks.len()),
@@ -57,6 +67,43 @@ fn commands_are_planned_as_they_were_asked() {
         r#"{"command":["ls"],"with_escalated_permissions":true}"#,
         "ls in /w for 10000 true",
     );
+}
+
+#[test]
+fn sessions_are_planned_within_their_bounds() {
+    let start = "/bin/sh -lc top in /w for";
+    check("exec_command", r#"{"cmd":"top"}"#, &format!("{start} Terminal 10000 10000 false"));
+    check(
+        "exec_command",
+        r#"{"cmd":"top","workdir":"a","shell":"/bin/zsh","login":false,"tty":false,
+            "yield_time_ms":1,"max_output_tokens":7.5,"sandbox_permissions":"require_escalated"}"#,
+        "/bin/zsh -c top in /w/a for Pipes 250 7 true",
+    );
+    let far = r#"{"cmd":"top","yield_time_ms":1e300,"max_output_tokens":1e300}"#;
+    check("exec_command", far, &format!("{start} Terminal 30000 262144"));
+    let nonsense = r#"{"cmd":"top","yield_time_ms":-1,"max_output_tokens":-1}"#;
+    check("exec_command", nonsense, &format!("{start} Terminal 10000 10000"));
+    check("exec_command", r#"{"cmd":" "}"#, "the command is empty");
+    check("exec_command", "{}", "failed to parse function arguments: missing field `cmd`");
+    let patch = r#"{"cmd":"apply_patch <<'EOF'\n*** Begin Patch\n*** End Patch\nEOF\n"}"#;
+    check("exec_command", patch, "patch in /w");
+    check("write_stdin", r#"{"session_id":3,"chars":"x\n"}"#, r#""x\n" to 3 for 250 10000"#);
+    check("write_stdin", r#"{"session_id":3.0}"#, r#""" to 3 for 5000 10000"#);
+    let long = r#"{"session_id":3,"chars":"x","yield_time_ms":1e9}"#;
+    check("write_stdin", long, r#""x" to 3 for 30000"#);
+    check("write_stdin", r#"{"session_id":3,"yield_time_ms":1e9}"#, r#""" to 3 for 300000"#);
+    check("write_stdin", r#"{"session_id":-1}"#, "there is no session -1");
+    check("write_stdin", r#"{"session_id":1.5}"#, "there is no session 1.5");
+    check("write_stdin", r#"{"chars":"x"}"#, "failed to parse function arguments: missing field");
+}
+
+#[test]
+fn sessions_are_offered_in_place_of_the_shell() {
+    let mut settings = settings();
+    settings.tools.shell = ShellForm::Sessions;
+    let names: Vec<&str> = offered(&settings).iter().map(|spec| spec.name).collect();
+    assert_eq!(names[..3], ["exec_command", "write_stdin", "update_plan"]);
+    assert!(!names.contains(&"shell"));
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub enum Plan {
     Command(CommandPlan),
     /// Look at files, by the confined `windlass-files`; its reply is the answer.
     Look(Look),
+    /// Write to a session, or see what it has printed.
+    Write(WritePlan),
     /// Change files: first inspected, then judged, then applied.
     Patch(PatchPlan),
     /// A new task list.
@@ -41,16 +43,58 @@ pub enum Plan {
     Answered(Answer),
 }
 
-/// A command to run to its end.
+/// A command to run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CommandPlan {
     /// The program and its arguments, executed as they are.
     pub argv: Vec<String>,
     /// Absolute.
     pub workdir: Box<str>,
-    pub timeout_ms: u64,
+    pub life: Life,
     /// The model asks to run it outside the sandbox.
     pub escalation: Option<Escalation>,
+}
+
+/// How long a command may run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Life {
+    /// To its end, for which its call waits.
+    Call { timeout_ms: u64 },
+    /// As long as its thread; its call is answered when its patience is over.
+    Session { stdio: SessionStdio, patience: Patience },
+}
+
+/// What a session's program is connected to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SessionStdio {
+    Terminal,
+    Pipes,
+}
+
+/// How long a call waits for a session, and how much of its output it wants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Patience {
+    pub yield_ms: u64,
+    pub output_tokens_max: u32,
+}
+
+/// What is to be written to a session.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WritePlan {
+    /// As the model named it.
+    pub session: u32,
+    /// Empty to see only what it has printed.
+    pub chars: Box<str>,
+    pub patience: Patience,
+}
+
+/// What a session has printed since it was last asked.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Unread {
+    /// Valid UTF-8, at most `SESSION_UNREAD_BYTES_MAX`.
+    pub text: Box<str>,
+    /// How much came before it that nobody kept.
+    pub dropped_bytes: u64,
 }
 
 /// A request to run outside the sandbox.

@@ -50,6 +50,14 @@ pub enum Event {
         item: ItemIndex,
         ended: CommandEnd,
     },
+    /// A command that outlived its call, or could have, has ended; outside turns as well.
+    SessionEnded {
+        /// The call that started it.
+        call: CallId,
+        ended: CommandEnd,
+        /// All that it printed, clipped.
+        output: Box<str>,
+    },
     PatchStarted {
         call: CallId,
         item: ItemIndex,

@@ -79,6 +79,8 @@ pub enum ShellForm {
     Line,
     /// The provider's own `local_shell`.
     Local,
+    /// `exec_command` and `write_stdin`.
+    Sessions,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

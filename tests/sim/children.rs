@@ -3,7 +3,9 @@
 use windlass::core::effect::Stop;
 use windlass::core::input::{CommandEnded, CommandResult, Input};
 use windlass::limits::CALL_OUTPUT_BYTES_MAX;
+use windlass::limits::{CALL_OUTPUT_BYTES_MAX, SESSION_UNREAD_BYTES_MAX};
 use windlass::words::call::{Change, ChangeKind, Seen};
+use windlass::words::call::{Change, ChangeKind, Unread};
 use windlass::words::ids::{OpId, ThreadId};
 use windlass::words::item::Item;
 
@@ -19,6 +21,8 @@ pub(crate) struct Work {
     pub(crate) taken: bool,
     /// It was told to stop, one way or another.
     pub(crate) stopped: bool,
+    /// It was asked what it has printed: it may outlive its turn.
+    pub(crate) collected: bool,
     /// It was told to die.
     pub(crate) killed: bool,
     pub(crate) nature: Nature,
@@ -30,6 +34,7 @@ pub(crate) enum Kind {
     Restore,
     Request(Vec<Item>),
     Command,
+    Session,
     Look,
     Inspect,
     Apply,
@@ -76,6 +81,10 @@ pub(crate) fn answer(op: OpId, kind: &Kind, chance: &mut Chance) -> Input<'stati
     match kind {
         Kind::Command => Input::Exited { op, end: exit(chance) },
         Kind::Look => Input::Looked { op, result: if fails { Err(why) } else { Ok(seen(chance)) } },
+        Kind::Session => Input::SessionEnded { op, end: exit(chance), unread: unread(chance) },
+        Kind::Look => {
+            Input::Looked { op, result: if fails { Err(why) } else { Ok("L1: a".into()) } }
+        }
         Kind::Inspect => {
             Input::Inspected { op, result: if fails { Err(why) } else { Ok(changes(chance)) } }
         }
@@ -106,8 +115,25 @@ pub(crate) fn last_words(op: OpId, kind: &Kind, chance: &mut Chance) -> Input<'s
             let ended = CommandEnded::Signalled { signal: 15 };
             Input::Exited { op, end: CommandResult { ended, output: "".into(), lines_total: None } }
         }
+        Kind::Session if !chance.one_in(4) => {
+            let ended = CommandEnded::Signalled { signal: 15 };
+            let end = CommandResult { ended, output: "".into(), lines_total: None };
+            Input::SessionEnded { op, end, unread: unread(chance) }
+        }
         Kind::Look | Kind::Inspect | Kind::Apply if chance.one_in(3) => answer(op, kind, chance),
         _ => Input::Stopped { op },
+    }
+}
+
+/// What a session has printed: mostly a little, now and then a flood.
+pub(crate) fn unread(chance: &mut Chance) -> Unread {
+    match chance.below(40) {
+        0 => {
+            let text = "y\n".repeat(SESSION_UNREAD_BYTES_MAX / 2).into();
+            Unread { text, dropped_bytes: chance.pick(&[0, 1, 1 << 40, u64::MAX]) }
+        }
+        1..10 => Unread::default(),
+        _ => Unread { text: "some output\r\n".into(), dropped_bytes: 0 },
     }
 }
 

@@ -211,7 +211,7 @@ fn failure(chance: &mut Chance) -> ModelFailure {
 
 /// A call of any tool in any state of repair.
 pub(crate) fn call(chance: &mut Chance) -> CallAsked {
-    let (kind, name, arguments): (CallKind, &str, String) = match chance.below(24) {
+    let (kind, name, arguments): (CallKind, &str, String) = match chance.below(32) {
         0..8 => (CallKind::Function, "shell", command(chance)),
         8 => (CallKind::LocalShell, "local_shell", command(chance)),
         9 => (CallKind::Function, "shell_command", r#"{"command":"ls | wc -l"}"#.into()),
@@ -225,6 +225,8 @@ pub(crate) fn call(chance: &mut Chance) -> CallAsked {
             let plan = r#"{"plan":[{"step":"a","status":"pending"}]}"#;
             (CallKind::Function, "update_plan", plan.into())
         }
+        24..28 => (CallKind::Function, "exec_command", start(chance)),
+        28..32 => (CallKind::Function, "write_stdin", write(chance)),
         20 => (CallKind::Custom, "shell", "ls".into()),
         21 => (CallKind::Function, "no_such_tool", "{}".into()),
         22 => (CallKind::Function, "shell", "{\"command\": [\"ls\"".into()),
@@ -272,6 +274,24 @@ fn command(chance: &mut Chance) -> String {
         "{{\"command\":{argv},\"timeout_ms\":{timeout_ms},\"workdir\":\"{workdir}\",\
          \"with_escalated_permissions\":{escalated},\"justification\":\"why not\"}}"
     )
+}
+
+fn start(chance: &mut Chance) -> String {
+    let cmd = chance.pick(&["cat", "ls", "rm -rf x", "make && ./run"]);
+    let yield_ms = chance.pick(&["0", "500", "4000", "1e12", "-3"]);
+    let tokens_max = chance.pick(&["0", "10", "1e12", "-1"]);
+    let (tty, escalated) = (chance.one_in(2), chance.one_in(5));
+    format!(
+        "{{\"cmd\":\"{cmd}\",\"yield_time_ms\":{yield_ms},\"max_output_tokens\":{tokens_max},\
+         \"tty\":{tty},\"with_escalated_permissions\":{escalated}}}"
+    )
+}
+
+fn write(chance: &mut Chance) -> String {
+    let session = chance.pick(&["0", "0", "0", "1", "1", "2", "7", "-1"]);
+    let chars = chance.pick(&["", "x", "exit\\n", "\\u0003"]);
+    let yield_ms = chance.pick(&["0", "500", "1e12"]);
+    format!("{{\"session_id\":{session},\"chars\":\"{chars}\",\"yield_time_ms\":{yield_ms}}}")
 }
 
 fn patch(chance: &mut Chance) -> &'static str {

@@ -44,7 +44,12 @@ pub(crate) fn settings(chance: &mut Chance) -> ThreadSettings {
         context_window: chance.one_in(2).then_some(100_000),
         parallel_tool_calls: !chance.one_in(3),
         tools: ToolSettings {
-            shell: chance.pick(&[ShellForm::Argv, ShellForm::Line, ShellForm::Local]),
+            shell: chance.pick(&[
+                ShellForm::Argv,
+                ShellForm::Line,
+                ShellForm::Local,
+                ShellForm::Sessions,
+            ]),
             patch: chance.pick(&[PatchForm::Freeform, PatchForm::Function]),
             files: !chance.one_in(4),
             images: !chance.one_in(4),

@@ -52,6 +52,10 @@ impl Watch {
             Event::Warning { .. } => {
                 self.told(thread);
             }
+            Event::SessionEnded { call, .. } => {
+                let open = self.told(thread).commands.remove(call);
+                assert!(open, "a session ends once, and was started: {call:?}");
+            }
             Event::ErrandAnswered { .. } | Event::Refused { .. } | Event::ThreadClosed => {
                 panic!("not for a thread: {event:?}")
             }
@@ -116,7 +120,8 @@ impl Watch {
                 let partial = agent.partial_reasoning(thread);
                 assert!(partial.is_char_boundary(*from_bytes as usize), "a delta is lent");
             }
-            Event::CommandStarted { item, argv, cwd, .. } => {
+            Event::CommandStarted { call, item, argv, cwd } => {
+                self.told(thread).commands.insert(*call);
                 let spawned = self.batch.spawned.pop_front();
                 assert_eq!(spawned, Some((argv.clone(), cwd.clone())), "told of what was done");
                 assert!(matches!(items[item.0 as usize], Item::Call(_)));
@@ -125,7 +130,8 @@ impl Watch {
                 assert_eq!(self.batch.applied.pop_front().as_ref(), Some(changes));
                 assert!(matches!(items[item.0 as usize], Item::Call(_)));
             }
-            Event::CommandEnded { item, .. } | Event::PatchEnded { item, .. } => {
+            Event::CommandEnded { call, item, .. } | Event::PatchEnded { call, item, .. } => {
+                self.told(thread).commands.remove(call);
                 self.assert_fresh(*item);
                 assert!(matches!(items[item.0 as usize], Item::Output(_)));
             }

@@ -42,6 +42,8 @@ pub(crate) struct Told {
     pub(crate) turns_count: u32,
     pub(crate) stopping: Stopping,
     pub(crate) questions: BTreeMap<CallId, Question>,
+    /// Commands that were started and have not ended.
+    pub(crate) commands: BTreeSet<CallId>,
     pub(crate) session: Vec<(Vec<String>, Box<str>, bool)>,
     /// Patches and what was found out about them.
     pub(crate) inspected: Vec<(PatchPlan, Vec<Change>)>,
@@ -99,6 +101,7 @@ impl Told {
             turns_count: 0,
             stopping: Stopping::No,
             questions: BTreeMap::new(),
+            commands: BTreeSet::new(),
             session: Vec::new(),
             inspected: Vec::new(),
             attempts: 0,
@@ -248,6 +251,18 @@ impl Watch {
                 self.assert_recorded(agent, disk, *thread, &plan);
                 let settings = agent.settings(*thread).unwrap();
                 self.spawned(*thread, settings, command, *confinement);
+            }
+            Effect::Collect { thread, .. } => self.go_on(*thread, Lane::Act),
+            Effect::Write { thread, chars, .. } => {
+                self.go_on(*thread, Lane::Act);
+                let conversation = self.told(*thread).conversation;
+                let settings = agent.settings(*thread).unwrap();
+                let writes = |call| match tools::plan(call, settings) {
+                    Plan::Write(write) => write.chars == *chars,
+                    _ => false,
+                };
+                let asked = open_calls(disk, conversation).into_iter().any(writes);
+                assert!(asked, "written before its call was recorded: {chars:?}");
             }
             Effect::Look { thread, look, .. } => {
                 self.go_on(*thread, Lane::Act);

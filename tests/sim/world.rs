@@ -7,6 +7,8 @@ use std::hash::{DefaultHasher, Hasher};
 use windlass::core::Agent;
 use windlass::core::effect::{Audience, Effect, Effects, Stop};
 use windlass::core::input::{Input, Lost, Now};
+use windlass::limits::{CALLS_PARALLEL_MAX, SESSIONS_MAX};
+use windlass::words::call::{Life, Unread};
 use windlass::words::command::{Command, Which};
 use windlass::words::event::Event;
 use windlass::words::ids::{FrontId, ItemIndex, OpId, ThreadId};
@@ -282,7 +284,15 @@ impl World {
             Effect::Open { op, thread } => self.start(op, thread, Kind::Open),
             Effect::Restore { op, thread: _, which } => self.restore(op, &which),
             Effect::Request { op, thread } => self.request(op, thread),
-            Effect::Spawn { op, thread, .. } => self.start(op, thread, Kind::Command),
+            Effect::Spawn { op, thread, command, .. } => {
+                let kind = match command.life {
+                    Life::Call { .. } => Kind::Command,
+                    Life::Session { .. } => Kind::Session,
+                };
+                self.start(op, thread, kind);
+            }
+            Effect::Write { op, .. } => self.write(op),
+            Effect::Collect { op, .. } => self.collect(op),
             Effect::Look { op, thread, .. } => self.start(op, thread, Kind::Look),
             Effect::Inspect { op, thread, .. } => self.start(op, thread, Kind::Inspect),
             Effect::Apply { op, thread, .. } => self.start(op, thread, Kind::Apply),
@@ -295,12 +305,20 @@ impl World {
 
     fn put_work(&mut self, op: OpId, thread: ThreadId, kind: Kind) {
         let nature = if self.is_faulty() { Nature::any(&mut self.chance) } else { Nature::Meek };
-        let work =
-            Work { thread, kind, alive: true, taken: false, stopped: false, killed: false, nature };
+        let work = Work {
+            thread,
+            kind,
+            alive: true,
+            taken: false,
+            stopped: false,
+            collected: false,
+            killed: false,
+            nature,
+        };
         assert!(self.works.insert(op, work).is_none(), "an id is given once: {op:?}");
         let of_thread = |work: &&Work| work.thread == thread && !work.taken && !work.killed;
         let running = self.works.values().filter(of_thread).count();
-        assert!(running <= windlass::limits::CALLS_PARALLEL_MAX, "too much runs at once");
+        assert!(running <= CALLS_PARALLEL_MAX + SESSIONS_MAX, "too much runs at once");
     }
 
     fn start(&mut self, op: OpId, thread: ThreadId, kind: Kind) {
@@ -314,6 +332,29 @@ impl World {
             self.plan(delay_ms, answer);
         }
         self.put_work(op, thread, kind);
+    }
+
+    /// A session is written to; it may be gone, or refuse, at once or late.
+    fn write(&mut self, op: OpId) {
+        let refuses = self.is_faulty() && self.chance.one_in(4);
+        if refuses && self.works.contains_key(&op) {
+            let delay_ms = self.chance.delay_ms();
+            self.plan(delay_ms, Input::Unwritten { op, why: "it does not read".into() });
+        }
+    }
+
+    /// A session is asked what it has printed: it may say so late, twice or never.
+    fn collect(&mut self, op: OpId) {
+        let Some(work) = self.works.get_mut(&op) else { panic!("there is no session {op:?}") };
+        assert!(matches!(work.kind, Kind::Session), "only sessions are asked what they printed");
+        work.collected = true;
+        let times = if self.is_faulty() { self.chance.pick(&[0, 1, 1, 1, 1, 2]) } else { 1 };
+        for _ in 0..times {
+            let late = self.is_faulty() && self.chance.one_in(4);
+            let delay_ms = if late { self.chance.delay_ms() } else { 0 };
+            let unread: Unread = children::unread(&mut self.chance);
+            self.plan(delay_ms, Input::Yielded { op, unread });
+        }
     }
 
     fn restore(&mut self, op: OpId, which: &Which) {
@@ -371,7 +412,7 @@ impl World {
     fn hear(&mut self, thread: ThreadId, event: &Event) {
         if matches!(event, Event::TurnStopping { .. }) {
             let mut works = self.works.values().filter(|work| work.thread == thread);
-            let all = works.all(|work| work.stopped || !work.alive);
+            let all = works.all(|work| work.stopped || work.collected || !work.alive);
             assert!(all, "all that runs is stopped when a turn is");
         }
         let Event::ApprovalAsked { call, .. } = event else { return };
@@ -440,6 +481,9 @@ fn op_of(input: &Input<'_>) -> Option<OpId> {
         | Input::Restored { op, .. }
         | Input::Model { op, .. }
         | Input::Exited { op, .. }
+        | Input::Yielded { op, .. }
+        | Input::Unwritten { op, .. }
+        | Input::SessionEnded { op, .. }
         | Input::Looked { op, .. }
         | Input::Inspected { op, .. }
         | Input::Applied { op, .. }
@@ -453,6 +497,7 @@ fn is_end(input: &Input<'_>) -> bool {
         Input::Model { event, .. } => {
             matches!(event, ModelEvent::Completed { .. } | ModelEvent::Failed(_))
         }
+        Input::Yielded { .. } | Input::Unwritten { .. } => false,
         _ => op_of(input).is_some(),
     }
 }

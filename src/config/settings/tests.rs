@@ -168,6 +168,15 @@ fn features_choose_the_form_of_tools() {
     assert_eq!(tools(&line, "features.apply_patch_freeform = true").patch, PatchForm::Freeform);
     assert_eq!(tools(&line, "include_apply_patch_tool = false").patch, PatchForm::ThroughShell);
     assert_eq!(tools(&line, "features.shell_command_tool = true").shell, ShellForm::Line);
+    let sessions = "features.unified_exec = true\nfeatures.shell_command_tool = true\n";
+    assert_eq!(tools(&line, sessions).shell, ShellForm::Sessions);
+    assert_eq!(
+        tools(&line, "experimental_use_unified_exec_tool = true").shell,
+        ShellForm::Sessions
+    );
+    let chat = "model_provider = 'c'\nmodel_providers.c.base_url = 'http://localhost/v1'\n\
+                model_providers.c.wire_api = 'chat'\n";
+    assert_eq!(tools(&line, &format!("{chat}{sessions}")).shell, ShellForm::Line);
     assert!(tools(&["exec", "--enable", "file_tools", "x"], "").files);
     assert!(tools(&["exec", "-m", "gpt-5.1-codex", "x"], "").images);
     assert!(!tools(&["exec", "-m", "gpt-5.1-codex", "x"], "tools.view_image = false").images);

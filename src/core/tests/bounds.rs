@@ -122,7 +122,7 @@ fn the_oldest_approval_is_forgotten_first() {
     let command = |number: usize| CommandPlan {
         argv: vec!["make".into(), number.to_string()],
         workdir: "/w".into(),
-        timeout_ms: 1,
+        life: Life::Call { timeout_ms: 1 },
         escalation: None,
     };
     let untrusted = ThreadSettings { approval: ApprovalPolicy::Untrusted, ..settings() };

@@ -79,6 +79,13 @@ impl Jsonl {
             Event::CommandEnded { call, item, ended } => {
                 self.command_ended(*call, answer(items, *item), *ended, out);
             }
+            Event::SessionEnded { call, ended, output } => {
+                // One that ends after its turn is no item of a later one.
+                if let Some(open) = self.closed(*call) {
+                    let (exit_code, status) = verdict(*ended, None);
+                    command_completed(&open, output, exit_code, status, out);
+                }
+            }
             Event::PatchStarted { call, changes, .. } => {
                 let number = self.number();
                 self.open.push(Open { call: *call, number, command: String::new() });
@@ -164,20 +171,8 @@ impl Jsonl {
                 self.closed(call).unwrap_or_else(|| unreachable!("it was opened on the line above"))
             }
         };
-        let (exit_code, status) = match (ended, answer) {
-            (CommandEnd::Exited { exit_code: 0 }, _) => (0, "completed"),
-            (CommandEnd::Exited { exit_code }, _) => (exit_code, "failed"),
-            (CommandEnd::Declined, _) => (NO_EXIT_CODE, "declined"),
-            (CommandEnd::Interrupted, Some(Answer::Command(command))) => {
-                (command.exit_code, "failed")
-            }
-            (CommandEnd::NotStarted | CommandEnd::Interrupted, _) => (NO_EXIT_CODE, "failed"),
-        };
-        item_head(out, Phase::Completed, open.number, "command_execution");
-        field(out, "command", &open.command);
-        field(out, "aggregated_output", answer.map_or("", Answer::text));
-        push(out, &format!(",\"exit_code\":{exit_code},\"status\":\"{status}\""));
-        item_tail(out);
+        let (exit_code, status) = verdict(ended, answer);
+        command_completed(&open, answer.map_or("", Answer::text), exit_code, status, out);
     }
 
     fn patch_ended(&mut self, call: CallId, changes: &[Change], applied: bool, out: &mut Vec<u8>) {
@@ -231,6 +226,31 @@ impl Jsonl {
 
 /// What programs know as the exit code of a command that has none.
 const NO_EXIT_CODE: i32 = -1;
+
+/// A command's exit code and status.
+fn verdict(ended: CommandEnd, answer: Option<&Answer>) -> (i32, &'static str) {
+    match (ended, answer) {
+        (CommandEnd::Exited { exit_code: 0 }, _) => (0, "completed"),
+        (CommandEnd::Exited { exit_code }, _) => (exit_code, "failed"),
+        (CommandEnd::Declined, _) => (NO_EXIT_CODE, "declined"),
+        (CommandEnd::Interrupted, Some(Answer::Command(command))) => (command.exit_code, "failed"),
+        (CommandEnd::NotStarted | CommandEnd::Interrupted, _) => (NO_EXIT_CODE, "failed"),
+    }
+}
+
+fn command_completed(
+    open: &Open,
+    output: &str,
+    exit_code: i32,
+    status: &'static str,
+    out: &mut Vec<u8>,
+) {
+    item_head(out, Phase::Completed, open.number, "command_execution");
+    field(out, "command", &open.command);
+    field(out, "aggregated_output", output);
+    push(out, &format!(",\"exit_code\":{exit_code},\"status\":\"{status}\""));
+    item_tail(out);
+}
 
 /// Appends an `error` line.
 pub fn error_line(message: &str, out: &mut Vec<u8>) {

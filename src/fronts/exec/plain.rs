@@ -105,12 +105,16 @@ impl Plain {
             Event::CommandEnded { call, item, ended } => {
                 self.command_ended(*call, answer(items, *item), *ended, err);
             }
+            Event::SessionEnded { call, ended, output } => {
+                let answer = Answer::Text { text: output.clone(), success: true };
+                self.command_ended(*call, Some(&answer), *ended, err);
+            }
             Event::PatchStarted { changes, .. } => self.patch_started(changes, err),
             Event::PatchEnded { item, applied, .. } => {
                 self.patch_ended(answer(items, *item), *applied, err);
             }
-            Event::CallAnswered { item, output, .. } => {
-                self.call_answered(items, *item, *output, err)
+            Event::CallAnswered { call, item, output } => {
+                self.call_answered(*call, (items, *item, *output), err);
             }
             Event::TasksUpdated { tasks } => self.tasks_updated(tasks, err),
             Event::Retrying { attempt, attempts_max, message, .. } => {
@@ -247,11 +251,14 @@ impl Plain {
 
     fn call_answered(
         &mut self,
-        items: &[Item],
-        call: ItemIndex,
-        output: ItemIndex,
+        id: CallId,
+        (items, call, output): (&[Item], ItemIndex, ItemIndex),
         err: &mut Vec<u8>,
     ) {
+        if self.open.iter().any(|(open, _)| *open == id) {
+            // Its command has outlived it.
+            return self.piece(Ink::Caution, " goes on\n", err);
+        }
         let Some(Item::Call(call)) = item(items, call) else { return };
         let arguments = visible::line(&call.arguments);
         let (arguments, _) = clipped(&arguments, 1, PREVIEW_LINE_BYTES_MAX);

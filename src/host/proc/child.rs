@@ -13,17 +13,30 @@ use windlass_sandbox::{Spawned, Stage, Status, StatusDecoder};
 
 use crate::core::effect::Stop;
 use crate::core::input::{CommandEnded, CommandResult};
+use crate::host::proc::session::{Backlog, Typed, Typing};
 use crate::limits::FILES_REPLY_BYTES_MAX;
 use crate::tools::clip::Clip;
+use crate::words::call::{Life, Unread};
 use crate::words::ids::OpId;
 
 /// What a child was started for; its end is told accordingly.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Purpose {
     Command,
+    Session,
     Look,
     Inspect,
     Apply,
+}
+
+impl Purpose {
+    /// What a command is started for.
+    pub fn of(life: Life) -> Purpose {
+        match life {
+            Life::Call { .. } => Purpose::Command,
+            Life::Session { .. } => Purpose::Session,
+        }
+    }
 }
 
 /// A running child.
@@ -36,6 +49,8 @@ pub struct Child {
     frames: StatusDecoder,
     control: File,
     output: Option<File>,
+    /// Of a session, until its input is ended.
+    typing: Option<Typing>,
     collected: Collected,
     ended: Option<CommandEnded>,
     confined: bool,
@@ -52,6 +67,8 @@ pub struct Child {
 enum Collected {
     /// For the model: head and tail.
     Clipped(Clip),
+    /// All of it as above, and what the model has not seen.
+    Session(Clip, Backlog),
     /// A reply of `windlass-files`; more than the bound is no reply.
     Whole { bytes: Vec<u8>, is_too_long: bool },
 }
@@ -60,6 +77,7 @@ enum Collected {
 #[derive(Debug)]
 pub enum End {
     Command(CommandResult),
+    Session(CommandResult, Unread),
     /// The whole reply, or why there is none.
     Reply(Result<Vec<u8>, CommandEnded>),
 }
@@ -79,11 +97,13 @@ impl Child {
         purpose: Purpose,
         spawned: Spawned,
         output: OwnedFd,
+        typing: Option<Typing>,
         program: String,
         directory: PathBuf,
     ) -> Child {
         let collected = match purpose {
             Purpose::Command => Collected::Clipped(Clip::new()),
+            Purpose::Session => Collected::Session(Clip::new(), Backlog::default()),
             Purpose::Look | Purpose::Inspect | Purpose::Apply => {
                 Collected::Whole { bytes: Vec::new(), is_too_long: false }
             }
@@ -96,6 +116,7 @@ impl Child {
             frames: StatusDecoder::default(),
             control: File::from(spawned.control),
             output: Some(File::from(output)),
+            typing,
             collected,
             ended: None,
             confined: false,
@@ -111,6 +132,47 @@ impl Child {
 
     pub fn output_fd(&self) -> Option<BorrowedFd<'_>> {
         self.output.as_ref().map(AsFd::as_fd)
+    }
+
+    pub fn typing_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.typing.as_ref().map(Typing::fd)
+    }
+
+    /// Writes to a session; otherwise says why that cannot be.
+    pub fn write(&mut self, text: &str) -> Result<(), Box<str>> {
+        let typed = match &mut self.typing {
+            Some(typing) => typing.push(text),
+            None => Typed::Closed,
+        };
+        match typed {
+            Typed::Taken => self.flush(),
+            Typed::Interrupt => self.stop(Stop::Interrupt),
+            Typed::Closed => return Err("nothing was written: its input is closed".into()),
+            Typed::Full { waiting_bytes } => {
+                let text = format!(
+                    "nothing was written: the program has yet to read {waiting_bytes} bytes"
+                );
+                return Err(text.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what waits, as far as the program takes it.
+    pub fn flush(&mut self) {
+        if let Some(typing) = &mut self.typing
+            && !typing.flush()
+        {
+            self.typing = None;
+        }
+    }
+
+    /// What a session has printed since it was last asked.
+    pub fn collect(&mut self) -> Option<Unread> {
+        match &mut self.collected {
+            Collected::Session(_, backlog) => Some(backlog.take()),
+            Collected::Clipped(_) | Collected::Whole { .. } => None,
+        }
     }
 
     /// Reads status frames until there are no more.
@@ -188,6 +250,7 @@ impl Child {
             }
         }
         self.output = None;
+        self.typing = None;
         Drained::Dry
     }
 
@@ -219,13 +282,9 @@ impl Child {
             }
         });
         let end = match self.collected {
-            Collected::Clipped(clip) => {
-                let clipped = clip.finish();
-                End::Command(CommandResult {
-                    ended,
-                    output: clipped.text.into(),
-                    lines_total: clipped.truncated.then_some(clipped.total_lines),
-                })
+            Collected::Clipped(clip) => End::Command(result(ended, &clip)),
+            Collected::Session(clip, backlog) => {
+                End::Session(result(ended, &clip), backlog.finish())
             }
             Collected::Whole { bytes, is_too_long } => {
                 let whole = ended == CommandEnded::Exited { code: 0 } && !is_too_long;
@@ -240,6 +299,10 @@ impl Collected {
     fn push(&mut self, piece: &[u8]) {
         match self {
             Collected::Clipped(clip) => clip.push(piece),
+            Collected::Session(clip, backlog) => {
+                clip.push(piece);
+                backlog.push(piece);
+            }
             Collected::Whole { bytes, is_too_long } => {
                 if bytes.len() + piece.len() > FILES_REPLY_BYTES_MAX {
                     *is_too_long = true;
@@ -248,6 +311,15 @@ impl Collected {
                 }
             }
         }
+    }
+}
+
+fn result(ended: CommandEnded, clip: &Clip) -> CommandResult {
+    let clipped = clip.finish();
+    CommandResult {
+        ended,
+        output: clipped.text.into(),
+        lines_total: clipped.truncated.then_some(clipped.total_lines),
     }
 }
 

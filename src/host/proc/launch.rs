@@ -7,17 +7,22 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use windlass_sandbox::{Access, Plan, Policy, Stdio};
+use windlass_sandbox::{Access, Plan, Policy, Spawned, Stdio};
 
 use crate::host::proc::child::{Child, Purpose};
+use crate::host::proc::pty;
+use crate::host::proc::session::Typing;
 use crate::limits::STOP_GRACE_MS;
-use crate::words::call::CommandPlan;
+use crate::words::call::{CommandPlan, Life, SessionStdio};
 use crate::words::ids::OpId;
 use crate::words::policy::{Confinement, SandboxMode};
 use crate::words::settings::ThreadSettings;
 
 /// The name under which our executable looks at files and applies patches.
 pub const FILES_NAME: &str = "windlass-files";
+
+/// What programs in a terminal find: nobody is there to see colours or turn pages.
+const TERMINAL_ENV: [(&str, &str); 3] = [("TERM", "dumb"), ("PAGER", "cat"), ("GIT_PAGER", "cat")];
 
 /// What every start of a child has in common.
 #[derive(Debug)]
@@ -53,7 +58,7 @@ impl Starter {
         &self.exe
     }
 
-    /// Starts a command of the model, its stdout and stderr in one pipe, in the order of arrival.
+    /// Starts a command of the model; stdout and stderr come in one stream, as they arrive.
     pub fn command(
         &self,
         op: OpId,
@@ -67,6 +72,16 @@ impl Starter {
         if !settings.sandbox.network && settings.sandbox.mode != SandboxMode::DangerFullAccess {
             env.push((b"CODEX_SANDBOX_NETWORK_DISABLED".to_vec(), b"1".to_vec()));
         }
+        let stdio = match command.life {
+            Life::Call { .. } => None,
+            Life::Session { stdio, .. } => Some(stdio),
+        };
+        let pty = stdio == Some(SessionStdio::Terminal);
+        if pty {
+            let is_ours = |name: &[u8]| TERMINAL_ENV.iter().any(|(own, _)| own.as_bytes() == name);
+            env.retain(|(name, _)| !is_ours(name));
+            env.extend(TERMINAL_ENV.map(|(name, value)| (name.into(), value.into())));
+        }
         let argv: Vec<Vec<u8>> =
             command.argv.iter().map(|word| word.clone().into_bytes()).collect();
         let program = command.argv.first().cloned().unwrap_or_default();
@@ -76,12 +91,30 @@ impl Starter {
             argv,
             env,
             cwd: PathBuf::from(&*command.workdir),
-            pty: false,
+            pty,
             background: false,
             grace_ms: STOP_GRACE_MS as u32,
             nofile: self.nofile,
         };
-        self.start(op, Purpose::Command, &plan, None, program)
+        let purpose = Purpose::of(command.life);
+        let (ends, typing, stdin) = match stdio {
+            None => (Ends::pipe()?, None, None),
+            Some(SessionStdio::Terminal) => {
+                let (master, slave) = pty::open()?;
+                let typing = Typing::new(pty::second(&master)?, SessionStdio::Terminal);
+                let stdin = slave.try_clone()?;
+                (Ends { ours: master, theirs: slave }, Some(typing), Some(stdin))
+            }
+            Some(SessionStdio::Pipes) => {
+                let (stdin, typed) = io::pipe()?;
+                let typed = OwnedFd::from(typed);
+                set_nonblocking(&typed)?;
+                let typing = Typing::new(File::from(typed), SessionStdio::Pipes);
+                (Ends::pipe()?, Some(typing), Some(OwnedFd::from(stdin)))
+            }
+        };
+        let (spawned, output) = self.start(&plan, stdin, ends)?;
+        Ok(Child::new(op, purpose, spawned, output, typing, program))
     }
 
     /// Starts `windlass-files` with a request. It may look where the thread may look; it may write,
@@ -112,25 +145,22 @@ impl Starter {
             nofile: self.nofile,
         };
         let input = memory_file(request)?;
-        self.start(op, purpose, &plan, Some(input), FILES_NAME.to_string())
+        let (spawned, output) = self.start(&plan, Some(input), Ends::pipe()?)?;
+        Ok(Child::new(op, purpose, spawned, output, None, FILES_NAME.to_string()))
     }
 
+    /// Starts the launcher; gives it and our end of the output.
     fn start(
         &self,
-        op: OpId,
-        purpose: Purpose,
         plan: &Plan,
         stdin: Option<OwnedFd>,
-        program: String,
-    ) -> io::Result<Child> {
-        let (output, output_end) = io::pipe()?;
-        let output = OwnedFd::from(output);
-        set_nonblocking(&output)?;
-        let stdout = OwnedFd::from(output_end);
-        let stderr = stdout.try_clone()?;
-        let stdio = Stdio { stdin, stdout, stderr };
+        ends: Ends,
+    ) -> io::Result<(Spawned, OwnedFd)> {
+        let stderr = ends.theirs.try_clone()?;
+        let stdio = Stdio { stdin, stdout: ends.theirs, stderr };
         let spawned = windlass_sandbox::spawn(&self.exe, plan, stdio)?;
         Ok(Child::new(op, purpose, spawned, output, program, plan.cwd.clone()))
+        Ok((spawned, ends.ours))
     }
 
     fn policy(&self, settings: &ThreadSettings, confinement: Confinement) -> Policy {
@@ -153,6 +183,21 @@ impl Starter {
         let network = sandbox.network || access == Access::Full;
         let unreadable = if access == Access::Full { Vec::new() } else { self.secrets.clone() };
         Policy { access, writable_roots, network, unreadable }
+    }
+}
+
+/// Output on its way from a command to us.
+struct Ends {
+    ours: OwnedFd,
+    theirs: OwnedFd,
+}
+
+impl Ends {
+    fn pipe() -> io::Result<Ends> {
+        let (ours, theirs) = io::pipe()?;
+        let ours = OwnedFd::from(ours);
+        set_nonblocking(&ours)?;
+        Ok(Ends { ours, theirs: OwnedFd::from(theirs) })
     }
 }
 

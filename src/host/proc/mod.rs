@@ -6,6 +6,8 @@
 
 pub mod child;
 pub mod launch;
+pub mod pty;
+pub mod session;
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -17,6 +19,7 @@ use crate::core::slots::Slots;
 use crate::host::poller::{Key, Kind, Poller};
 use crate::host::proc::child::{Child, Drained, End, Purpose};
 use crate::limits::{CHILDREN_MAX, OUTPUT_LINGER_MS, READ_BUDGET_BYTES, SCRATCH_BYTES};
+use crate::words::call::Unread;
 use crate::words::ids::OpId;
 
 /// All children.
@@ -48,15 +51,16 @@ impl Children {
             return Err(io::Error::other("too many children run already"));
         };
         let Some(child) = self.slots.of(slot, generation) else { return Ok(()) };
-        let watch = |fd: Option<BorrowedFd<'_>>, kind| match fd {
+        let watch = |fd: Option<BorrowedFd<'_>>, kind, interest| match fd {
             Some(fd) => {
                 let key = Key::new(kind, slot, generation);
-                poller.register_fd(fd, key, Interest::READABLE).map(|_| ())
+                poller.register_fd(fd, key, interest).map(|_| ())
             }
             None => Ok(()),
         };
-        watch(child.status_fd(), Kind::CommandStatus)?;
-        watch(child.output_fd(), Kind::CommandOutput)
+        watch(child.status_fd(), Kind::CommandStatus, Interest::READABLE)?;
+        watch(child.output_fd(), Kind::CommandOutput, Interest::READABLE)?;
+        watch(child.typing_fd(), Kind::CommandInput, Interest::WRITABLE)
     }
 
     /// Reads what a child has to say; gives its end once nothing more can come.
@@ -69,6 +73,7 @@ impl Children {
         let child = self.slots.of_mut(key.slot(), key.generation())?;
         match key.kind() {
             Kind::CommandStatus => child.read_status(now_ms, OUTPUT_LINGER_MS),
+            Kind::CommandInput => child.flush(),
             _ => {
                 if child.read_output(&mut self.scratch, READ_BUDGET_BYTES) == Drained::More {
                     poller.mark_ready(key);
@@ -105,16 +110,26 @@ impl Children {
 
     /// Stops the child of this op. Returns whether there is one.
     pub fn stop(&mut self, op: OpId, how: Stop) -> bool {
-        let ids: Vec<(u16, u32)> = self.slots.ids().collect();
-        for (slot, generation) in ids {
-            if let Some(child) = self.slots.of_mut(slot, generation)
-                && child.op == op
-            {
-                child.stop(how);
-                return true;
-            }
-        }
-        false
+        let child = self.child_mut(op);
+        child.map(|child| child.stop(how)).is_some()
+    }
+
+    /// Writes to a session, or says why not. One that is gone has said so.
+    pub fn write(&mut self, op: OpId, text: &str) -> Result<(), Box<str>> {
+        self.child_mut(op).map_or(Ok(()), |child| child.write(text))
+    }
+
+    /// What a session has printed since it was last asked; `None` if it is gone.
+    pub fn collect(&mut self, op: OpId) -> Option<Unread> {
+        self.child_mut(op)?.collect()
+    }
+
+    fn child_mut(&mut self, op: OpId) -> Option<&mut Child> {
+        let own = |&(slot, generation): &(u16, u32)| {
+            self.slots.of(slot, generation).is_some_and(|child| child.op == op)
+        };
+        let (slot, generation) = self.slots.ids().find(own)?;
+        self.slots.of_mut(slot, generation)
     }
 
     /// Whether launchers are about to be gone.
