@@ -9,11 +9,11 @@ use support::World;
 use support::reply::Reply;
 use support::run::Ended;
 
-/// How long a start waits for a program that does not exit: ample for its first words.
-const FIRST_WORDS_MS: u64 = 1500;
+/// How long a call waits for a program that does not exit: ample for a few words, also under load.
+const WORDS_MS: u64 = 1500;
 
 fn start(cmd: &str, more: &Value) -> (&'static str, Value) {
-    let mut arguments = json!({"cmd": cmd, "login": false, "yield_time_ms": FIRST_WORDS_MS});
+    let mut arguments = json!({"cmd": cmd, "login": false, "yield_time_ms": WORDS_MS});
     for (name, value) in more.as_object().unwrap() {
         arguments[name] = value.clone();
     }
@@ -111,8 +111,8 @@ fn an_interactive_shell_keeps_its_state() {
     let mut world = World::new();
     let calls = [
         start("exec sh -i", &json!({})),
-        write(0, "x=kept; cd /\n", 500),
-        write(0, "echo $x:$PWD\n", 500),
+        write(0, "x=kept; cd /\n", WORDS_MS),
+        write(0, "echo $x:$PWD\n", WORDS_MS),
         write(0, "exit 7\n", 30_000),
     ];
     let (_, outputs) = check(&mut world, &calls);
@@ -128,8 +128,8 @@ fn sessions_are_apart_and_nothing_of_them_is_left() {
     let calls = [
         start(sleeper, &json!({"yield_time_ms": 500})),
         start("exec cat", &json!({"yield_time_ms": 500, "tty": false})),
-        write(1, "to the second", 500),
-        write(0, "to the first\n", 500),
+        write(1, "to the second", WORDS_MS),
+        write(0, "to the first\n", WORDS_MS),
         write(2, "to nobody", 500),
     ];
     // That nothing is left is looked after by the run itself.
@@ -145,7 +145,7 @@ fn sessions_are_apart_and_nothing_of_them_is_left() {
 fn ctrl_c_and_the_end_of_input_reach_both_kinds() {
     for tty in [true, false] {
         let mut world = World::new();
-        let more = json!({"yield_time_ms": 500, "tty": tty});
+        let more = json!({"tty": tty});
         let calls = [
             start("trap 'echo caught; exit 5' INT; echo on; while :; do sleep 0.05; done", &more),
             write(0, "\u{3}", 30_000),
@@ -228,6 +228,23 @@ fn an_interrupted_start_is_ended() {
     ended.exits(130);
     let item = ended.items("command_execution").pop().unwrap();
     assert_eq!((&item["status"], &item["exit_code"]), (&json!("failed"), &json!(-1)));
+}
+
+#[test]
+fn sessions_of_a_killed_agent_are_gone_and_forgotten() {
+    let mut world = World::new();
+    let cmd = "trap '' HUP TERM; setsid sleep 600 & cat";
+    world.reply(Reply::calls(&[start(cmd, &json!({"yield_time_ms": 250}))]));
+    world.reply(Reply::beginning("it runs"));
+    let words = ["--json", "-s", "workspace-write", "--enable", "unified_exec", "go"];
+    let mut run = world.start(world.call(&words));
+    world.until(&mut run, "the session goes on", |world, _| world.requests().len() == 2);
+    run.signal(libc::SIGKILL);
+    let ended = world.finish(run);
+    assert_eq!(ended.signal, Some(libc::SIGKILL));
+    world.reply(Reply::calls(&[write(0, "x", 250)])).reply(Reply::message("done"));
+    world.exec(&["--json", "resume", "--last", "go on"]).exits(0);
+    assert!(world.outputs()[1].starts_with("there is no session 0"), "{:?}", world.outputs());
 }
 
 #[test]

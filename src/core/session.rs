@@ -14,7 +14,8 @@
 //!
 //! An interrupt stops a session that is still starting, as it does any command; sessions that have
 //! a number live on until they end or their thread is closed. What a session prints waits, bounded,
-//! in the host until a call collects it.
+//! in the host until a call collects it. What is written to a session is not judged again: whoever
+//! let it start let it be talked to.
 
 use crate::core::Desk;
 use crate::core::call::{Attention, Call, Report, Stage, State};

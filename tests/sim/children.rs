@@ -127,12 +127,12 @@ pub(crate) fn last_words(op: OpId, kind: &Kind, chance: &mut Chance) -> Input<'s
 
 /// What a session has printed: mostly a little, now and then a flood.
 pub(crate) fn unread(chance: &mut Chance) -> Unread {
-    match chance.below(40) {
+    match chance.below(200) {
         0 => {
             let text = "y\n".repeat(SESSION_UNREAD_BYTES_MAX / 2).into();
             Unread { text, dropped_bytes: chance.pick(&[0, 1, 1 << 40, u64::MAX]) }
         }
-        1..10 => Unread::default(),
+        1..50 => Unread::default(),
         _ => Unread { text: "some output\r\n".into(), dropped_bytes: 0 },
     }
 }

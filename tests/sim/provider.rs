@@ -211,7 +211,7 @@ fn failure(chance: &mut Chance) -> ModelFailure {
 
 /// A call of any tool in any state of repair.
 pub(crate) fn call(chance: &mut Chance) -> CallAsked {
-    let (kind, name, arguments): (CallKind, &str, String) = match chance.below(32) {
+    let (kind, name, arguments): (CallKind, &str, String) = match chance.below(42) {
         0..8 => (CallKind::Function, "shell", command(chance)),
         8 => (CallKind::LocalShell, "local_shell", command(chance)),
         9 => (CallKind::Function, "shell_command", r#"{"command":"ls | wc -l"}"#.into()),
@@ -225,8 +225,8 @@ pub(crate) fn call(chance: &mut Chance) -> CallAsked {
             let plan = r#"{"plan":[{"step":"a","status":"pending"}]}"#;
             (CallKind::Function, "update_plan", plan.into())
         }
-        24..28 => (CallKind::Function, "exec_command", start(chance)),
-        28..32 => (CallKind::Function, "write_stdin", write(chance)),
+        24..32 => (CallKind::Function, "exec_command", start(chance)),
+        32..42 => (CallKind::Function, "write_stdin", write(chance)),
         20 => (CallKind::Custom, "shell", "ls".into()),
         21 => (CallKind::Function, "no_such_tool", "{}".into()),
         22 => (CallKind::Function, "shell", "{\"command\": [\"ls\"".into()),
@@ -278,7 +278,7 @@ fn command(chance: &mut Chance) -> String {
 
 fn start(chance: &mut Chance) -> String {
     let cmd = chance.pick(&["cat", "ls", "rm -rf x", "make && ./run"]);
-    let yield_ms = chance.pick(&["0", "500", "4000", "1e12", "-3"]);
+    let yield_ms = chance.pick(&["0", "0", "500", "4000", "1e12"]);
     let tokens_max = chance.pick(&["0", "10", "1e12", "-1"]);
     let (tty, escalated) = (chance.one_in(2), chance.one_in(5));
     format!(

@@ -322,13 +322,15 @@ impl World {
     }
 
     fn start(&mut self, op: OpId, thread: ThreadId, kind: Kind) {
-        let never = self.is_faulty() && !matches!(kind, Kind::Open) && self.chance.one_in(5);
+        let lasts = matches!(kind, Kind::Session);
+        let never_in = if lasts { 2 } else { 5 };
+        let never = self.is_faulty() && !matches!(kind, Kind::Open) && self.chance.one_in(never_in);
         if !never {
             let answer = children::answer(op, &kind, &mut self.chance);
             if self.is_faulty() && self.chance.one_in(20) {
                 self.plan(20_000, answer.clone());
             }
-            let delay_ms = self.chance.delay_ms();
+            let delay_ms = self.chance.delay_ms() * if lasts { 10 } else { 1 };
             self.plan(delay_ms, answer);
         }
         self.put_work(op, thread, kind);

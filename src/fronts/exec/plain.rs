@@ -255,8 +255,12 @@ impl Plain {
         (items, call, output): (&[Item], ItemIndex, ItemIndex),
         err: &mut Vec<u8>,
     ) {
-        if self.open.iter().any(|(open, _)| *open == id) {
+        let open = self.open.iter().find(|(open, _)| *open == id);
+        if let Some(heading) = open.map(|(_, heading)| heading.clone()) {
             // Its command has outlived it.
+            if self.under != Some(id) {
+                self.command_heading(id, &heading, err);
+            }
             return self.piece(Ink::Caution, " goes on\n", err);
         }
         let Some(Item::Call(call)) = item(items, call) else { return };

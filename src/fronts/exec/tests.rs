@@ -349,6 +349,31 @@ fn an_interrupted_turn_is_no_success() {
 }
 
 #[test]
+fn a_session_is_one_item_from_its_start_to_its_end() {
+    let mut story = Story::begun();
+    story.started(0, &["sh", "-c", "cat"]);
+    let output = story.output(Answer::Text { text: "Chunk ID: 1".into(), success: true });
+    let item = ItemIndex(1);
+    story.tell(Event::CallAnswered { call: CallId(0), item, output });
+    story.said("it runs");
+    let ended = CommandEnd::Exited { exit_code: 3 };
+    let end = Event::SessionEnded { call: CallId(0), ended, output: "all\r\n".into() };
+    story.tell(end.clone());
+    story.over(Ended::Completed);
+    story.tell(end);
+    let (_, stdout, _) = story.lines();
+    let item = r#""type":"command_execution","command":"sh -c cat","aggregated_output""#;
+    let completed = format!(
+        r#"{{"type":"item.completed","item":{{"id":"item_0",{item}:"all\r\n","exit_code":3,"status":"failed"}}}}"#
+    );
+    assert!(stdout.contains(&completed), "{stdout}");
+    assert_eq!(stdout.matches("command_execution").count(), 2);
+    let (_, _, stderr) = story.shown(Looks::default());
+    assert!(stderr.contains("exec sh -c cat in /w\n goes on\n"), "{stderr}");
+    assert!(stderr.contains("exec sh -c cat in /w\n exited 3:\nall\n"), "{stderr}");
+}
+
+#[test]
 fn a_patch_that_was_not_applied_failed() {
     let mut story = Story::begun();
     story.patched(0, false, "file changed meanwhile");
