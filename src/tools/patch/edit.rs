@@ -31,6 +31,8 @@ struct Placer<'a> {
     searcher: Searcher<'a>,
     /// No chunk is looked for before this line.
     cursor: usize,
+    /// No chunk may touch a line before this one: they are replaced. Invariant: `taken <= cursor`.
+    taken: usize,
     /// What inserted lines end with before their newline.
     ending: &'static str,
 }
@@ -43,7 +45,7 @@ pub fn edited(old: &str, chunks: &[Chunk], path: &str) -> Result<String, EditErr
     }
     let ending = if mostly_carriage_returns(&lines) { "\r" } else { "" };
     let searcher = Searcher::new(&lines);
-    let mut placer = Placer { path, lines: &lines, searcher, cursor: 0, ending };
+    let mut placer = Placer { path, lines: &lines, searcher, cursor: 0, taken: 0, ending };
     let mut replacements = Vec::with_capacity(chunks.len());
     for chunk in chunks {
         replacements.push(placer.place(chunk)?);
@@ -80,7 +82,7 @@ impl Placer<'_> {
             return Err(EditError::NoLines { path, expected });
         };
         let end = start + old.len();
-        self.cursor = end;
+        (self.cursor, self.taken) = (end, end);
         let inserted = inserted(&lines, &self.lines[start..end], self.ending);
         Ok(Replacement { start, removed: old.len(), inserted })
     }
@@ -93,7 +95,7 @@ impl Placer<'_> {
     }
 
     fn seek(&mut self, wanted: &[&str], at_end: bool) -> Result<Option<usize>, EditError> {
-        let found = self.searcher.seek(wanted, self.cursor, at_end);
+        let found = self.searcher.seek(wanted, self.cursor, at_end.then_some(self.taken));
         found.map_err(|Exhausted| EditError::TooCostly { path: self.path.to_owned() })
     }
 }

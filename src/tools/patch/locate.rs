@@ -39,27 +39,27 @@ impl<'a> Searcher<'a> {
         Self { lines, budget }
     }
 
-    /// The first index at or after `from` where `wanted` stands; with `at_end` the file's end goes
-    /// first.
+    /// The first index at or after `from` where `wanted` stands; the file's end goes first if
+    /// `end_from` allows it, also before `from`.
     ///
     /// `wanted` must not be empty.
     pub fn seek(
         &mut self,
         wanted: &[&str],
         from: usize,
-        at_end: bool,
+        end_from: Option<usize>,
     ) -> Result<Option<usize>, Exhausted> {
         assert!(!wanted.is_empty(), "the caller inserts at the end instead");
-        let last = match self.lines.len().checked_sub(wanted.len()) {
-            Some(last) if last >= from => last,
-            _ => return Ok(None),
-        };
-        if at_end {
+        let Some(last) = self.lines.len().checked_sub(wanted.len()) else { return Ok(None) };
+        if end_from.is_some_and(|end_from| last >= end_from) {
             for pass in PASSES {
                 if self.find(wanted, last, pass)?.is_some() {
                     return Ok(Some(last));
                 }
             }
+        }
+        if last < from {
+            return Ok(None);
         }
         for pass in PASSES {
             if let Some(index) = self.find(wanted, from, pass)? {
@@ -138,7 +138,8 @@ mod tests {
 
     #[track_caller]
     fn check(file: &[&str], wanted: &[&str], from: usize, at_end: bool, expected: Option<usize>) {
-        assert_eq!(Searcher::new(file).seek(wanted, from, at_end), Ok(expected));
+        let end_from = at_end.then_some(from);
+        assert_eq!(Searcher::new(file).seek(wanted, from, end_from), Ok(expected));
     }
 
     #[test]
@@ -183,7 +184,7 @@ mod tests {
     fn a_search_beyond_its_budget_stops() {
         let file = vec!["same"; 1000];
         let mut searcher = Searcher::with_budget(&file, 500);
-        assert_eq!(searcher.seek(&["same", "same", "other"], 0, false), Err(Exhausted));
+        assert_eq!(searcher.seek(&["same", "same", "other"], 0, None), Err(Exhausted));
     }
 
     #[test]

@@ -282,6 +282,16 @@ fn the_end_marker_prefers_the_end() {
 }
 
 #[test]
+fn the_end_of_the_file_may_be_its_own_context() {
+    gives("x\ny\n", "@@ y\n-y\n+1\n*** End of File\n", "x\n1\n");
+    gives("x\ny\n", "@@ y\n x\n-y\n*** End of File\n", "x\n");
+    gives("x\ny\n", "@@\n-x\n@@ y\n-y\n+1\n*** End of File\n", "1\n");
+    // What an earlier chunk has replaced is gone.
+    let twice = edit("x\ny\n", "@@\n-y\n+1\n@@\n-y\n+2\n*** End of File\n");
+    assert!(matches!(twice, Err(EditError::NoLines { .. })), "{twice:?}");
+}
+
+#[test]
 fn typographic_characters_match_their_plain_ones() {
     gives(
         "import x  # local import \u{2013} avoids top\u{2011}level\n",
