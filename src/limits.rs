@@ -85,12 +85,9 @@ pub const CHANGE_TEXT_BYTES_MAX: usize = 256 << 10;
 pub const CHANGES_TEXT_BYTES_MAX: usize = 1 << 20;
 /// The base instructions; every request pays for them.
 pub const BASE_INSTRUCTIONS_BYTES_MAX: usize = 3500;
-/// The texts of all tools together; with the base instructions a third of what the peer sends.
-pub const TOOL_TEXTS_BYTES_MAX: usize = 6 << 10;
-pub const BASE_INSTRUCTIONS_BYTES_MAX: usize = 7 << 10;
 /// The texts of all tools together; with the base instructions a third of what the peer sends. All
 /// forms of the shell count, of which a model is offered one.
-pub const TOOL_TEXTS_BYTES_MAX: usize = 7 << 10;
+pub const TOOL_TEXTS_BYTES_MAX: usize = 8 << 10;
 
 /// How long `exec_command` waits for a command's end when the model does not say.
 pub const SESSION_START_YIELD_MS: u64 = 10_000;

@@ -2,7 +2,6 @@
 
 use crate::limits::CALL_OUTPUT_BYTES_MAX;
 use crate::tools::clip::Clip;
-use crate::words::call::{Answer, CallAsked, CallKind, Change, CommandPlan, PatchPlan, Plan, Task};
 use crate::words::call::{
     Answer, CallAsked, CallKind, Change, CommandPlan, PatchPlan, Patience, Plan, Task,
 };

@@ -15,9 +15,7 @@ use crate::limits::{
     CALLS_PARALLEL_MAX, FILES_TIMEOUT_MS, HISTORY_BYTES_MAX, HISTORY_SPARE_BYTES, KILL_GRACE_MS,
     STOP_GRACE_MS,
 };
-use crate::words::call::{Answer, Change, CommandAnswer, CommandPlan, PatchPlan, Plan, Seen};
-use crate::limits::{CALLS_PARALLEL_MAX, FILES_TIMEOUT_MS, KILL_GRACE_MS, STOP_GRACE_MS};
-use crate::words::call::{Answer, Change, CommandAnswer, CommandPlan, Life, PatchPlan, Plan};
+use crate::words::call::{Answer, Change, CommandAnswer, CommandPlan, Life, PatchPlan, Plan, Seen};
 use crate::words::event::{CommandEnd, Event, Question};
 use crate::words::ids::{CallId, ItemIndex, OpId};
 use crate::words::item::{Item, Message, Output, Part, Role};

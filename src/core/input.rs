@@ -1,7 +1,6 @@
 //! Everything that can happen.
 
-use crate::words::call::{Change, Seen};
-use crate::words::call::{Change, Unread};
+use crate::words::call::{Change, Seen, Unread};
 use crate::words::command::{Command, Restored};
 use crate::words::ids::{FrontId, ItemIndex, OpId, ThreadId};
 use crate::words::model::ModelEvent;
@@ -36,8 +35,6 @@ pub enum Input<'a> {
     Unwritten { op: OpId, why: Box<str> },
     /// A session ended; its output is all of it, `unread` what nobody has asked for yet.
     SessionEnded { op: OpId, end: CommandResult, unread: Unread },
-    /// `windlass-files` answered a look: text, or why not.
-    Looked { op: OpId, result: Result<Box<str>, Box<str>> },
     /// `windlass-files` says what a patch would do, or why it cannot be applied.
     Inspected { op: OpId, result: Result<Vec<Change>, Box<str>> },
     /// `windlass-files` has applied a patch: what it printed; `Err` if it failed.

@@ -14,18 +14,13 @@ use crate::core::input::{CommandEnded, CommandResult, Input, Lost, Now};
 use crate::core::ops::{Ops, Work};
 use crate::core::restore::Fold;
 use crate::limits::{
-    APPROVALS_REMEMBERED_MAX, CALL_OUTPUT_BYTES_MAX, CALLS_PARALLEL_MAX, CONNECT_MS,
-    EFFECTS_PER_INPUT_MAX, HISTORY_BYTES_MAX, KILL_GRACE_MS, OPS_MAX, PARTIAL_BYTES_MAX,
-    PROMPTS_WAITING_MAX, RESOLVE_MS_MAX, RESPONSE_ITEMS_MAX, RETRIES_MAX, RETRY_DELAY_MS_MAX,
-    STOP_GRACE_MS, THREADS_MAX, UNREACHABLE_MS_MAX,
-};
-use crate::words::call::{Answer, CallAsked, CallKind, Change, ChangeKind, CommandPlan, Seen};
-    APPROVALS_REMEMBERED_MAX, CALLS_PARALLEL_MAX, COLLECT_GRACE_MS, EFFECTS_PER_INPUT_MAX,
-    HISTORY_BYTES_MAX, KILL_GRACE_MS, OPS_MAX, PARTIAL_BYTES_MAX, PROMPTS_WAITING_MAX,
-    RESPONSE_ITEMS_MAX, RETRIES_MAX, RETRY_DELAY_MS_MAX, SESSIONS_MAX, STOP_GRACE_MS, THREADS_MAX,
+    APPROVALS_REMEMBERED_MAX, CALL_OUTPUT_BYTES_MAX, CALLS_PARALLEL_MAX, COLLECT_GRACE_MS,
+    CONNECT_MS, EFFECTS_PER_INPUT_MAX, HISTORY_BYTES_MAX, KILL_GRACE_MS, OPS_MAX,
+    PARTIAL_BYTES_MAX, PROMPTS_WAITING_MAX, RESOLVE_MS_MAX, RESPONSE_ITEMS_MAX, RETRIES_MAX,
+    RETRY_DELAY_MS_MAX, SESSIONS_MAX, STOP_GRACE_MS, THREADS_MAX, UNREACHABLE_MS_MAX,
 };
 use crate::words::call::{
-    Answer, CallAsked, CallKind, Change, ChangeKind, CommandPlan, Life, Unread,
+    Answer, CallAsked, CallKind, Change, ChangeKind, CommandPlan, Life, Seen, Unread,
 };
 use crate::words::command::{Command, Refusal, Which};
 use crate::words::event::{CommandEnd, Ended, Event, Failed};

@@ -15,7 +15,7 @@ use crate::host::{Host, files, git, responses};
 use crate::limits::CONNECT_MS;
 use crate::wire::http::Method;
 use crate::wire::url::Url;
-use crate::words::call::{Change, Unread};
+use crate::words::call::Unread;
 use crate::words::ids::{OpId, ThreadId};
 use crate::words::model::{FailureKind, ModelEvent, ModelFailure};
 use crate::words::policy::Confinement;
@@ -176,10 +176,8 @@ impl Host {
             (_, End::Command(end)) => Input::Exited { op, end },
             (_, End::Session(end, unread)) => Input::SessionEnded { op, end, unread },
             (_, End::Reply(Err(CommandEnded::Signalled { .. }))) => Input::Stopped { op },
-            (Purpose::Look | Purpose::Command, End::Reply(reply)) => {
-                Input::Looked { op, result: read(reply, files::request::looked) }
             (Purpose::Look | Purpose::Command | Purpose::Session, End::Reply(reply)) => {
-                Input::Looked { op, result: text_of(reply, files::request::looked) }
+                Input::Looked { op, result: read(reply, files::request::looked) }
             }
             (Purpose::Inspect, End::Reply(reply)) => {
                 Input::Inspected { op, result: read(reply, files::request::inspected) }

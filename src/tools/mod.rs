@@ -9,8 +9,8 @@
 pub mod arguments;
 pub mod clip;
 pub mod command_line;
-pub mod ignore;
 pub mod exec_session;
+pub mod ignore;
 pub mod known_safe;
 pub mod listing;
 pub mod parsed;
@@ -37,7 +37,7 @@ struct Tool {
     plan: fn(&CallAsked, &ThreadSettings) -> Result<Plan, Answer>,
 }
 
-static TOOLS: [Tool; 8] = [
+static TOOLS: [Tool; 10] = [
     Tool {
         names: &["shell", "container.exec", "local_shell"],
         offered: |settings| match settings.tools.shell {

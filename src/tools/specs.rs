@@ -17,13 +17,13 @@ pub const SHELL: ToolSpec = ToolSpec {
             r#""command":{"type":"array","items":{"type":"string"},"#,
             r#""description":"The program and its arguments"},"#,
             r#""workdir":{"type":"string","#,
-            r#""description":"Directory to run in; default: the working directory"},"#,
+            r#""description":"Default: the working directory"},"#,
             r#""timeout_ms":{"type":"number","#,
-            r#""description":"Milliseconds after which it is killed; default 10000"},"#,
+            r#""description":"Until it is killed; default 10000"},"#,
             r#""with_escalated_permissions":{"type":"boolean","#,
-            r#""description":"Ask to run without the sandbox; only under the on-request policy"},"#,
+            r#""description":"Leave the sandbox; only under on-request"},"#,
             r#""justification":{"type":"string","#,
-            r#""description":"One sentence for the user: why the sandbox must be left"}},"#,
+            r#""description":"One sentence for the user: why"}},"#,
             r#""required":["command"],"additionalProperties":false}"#,
         ),
     },
@@ -37,13 +37,13 @@ pub const SHELL_COMMAND: ToolSpec = ToolSpec {
             r#"{"type":"object","properties":{"#,
             r#""command":{"type":"string","description":"The script"},"#,
             r#""workdir":{"type":"string","#,
-            r#""description":"Directory to run in; default: the working directory"},"#,
+            r#""description":"Default: the working directory"},"#,
             r#""timeout_ms":{"type":"number","#,
-            r#""description":"Milliseconds after which it is killed; default 10000"},"#,
+            r#""description":"Until it is killed; default 10000"},"#,
             r#""with_escalated_permissions":{"type":"boolean","#,
-            r#""description":"Ask to run without the sandbox; only under the on-request policy"},"#,
+            r#""description":"Leave the sandbox; only under on-request"},"#,
             r#""justification":{"type":"string","#,
-            r#""description":"One sentence for the user: why the sandbox must be left"}},"#,
+            r#""description":"One sentence for the user: why"}},"#,
             r#""required":["command"],"additionalProperties":false}"#,
         ),
     },
@@ -58,7 +58,7 @@ pub const EXEC_COMMAND: ToolSpec = ToolSpec {
             r#"{"type":"object","properties":{"#,
             r#""cmd":{"type":"string","description":"The script"},"#,
             r#""workdir":{"type":"string","#,
-            r#""description":"Directory to run in; default: the working directory"},"#,
+            r#""description":"Default: the working directory"},"#,
             r#""shell":{"type":"string","description":"Default: the user's shell"},"#,
             r#""login":{"type":"boolean","description":"As a login shell; default true"},"#,
             r#""tty":{"type":"boolean","#,
@@ -68,9 +68,9 @@ pub const EXEC_COMMAND: ToolSpec = ToolSpec {
             r#""max_output_tokens":{"type":"number","#,
             r#""description":"Longer output loses its middle; default 10000"},"#,
             r#""with_escalated_permissions":{"type":"boolean","#,
-            r#""description":"Ask to run without the sandbox; only under the on-request policy"},"#,
+            r#""description":"Leave the sandbox; only under on-request"},"#,
             r#""justification":{"type":"string","#,
-            r#""description":"One sentence for the user: why the sandbox must be left"}},"#,
+            r#""description":"One sentence for the user: why"}},"#,
             r#""required":["cmd"],"additionalProperties":false}"#,
         ),
     },
@@ -200,29 +200,29 @@ pub const LIST_DIR: ToolSpec = ToolSpec {
 
 pub const VIEW_IMAGE: ToolSpec = ToolSpec {
     name: "view_image",
-    description: "Shows you an image file: PNG, JPEG, GIF or WebP.",
+    description: "Shows you a PNG, JPEG, GIF or WebP file.",
     form: ToolForm::Function {
         parameters: concat!(
             r#"{"type":"object","properties":{"#,
             r#""path":{"type":"string","#,
-            r#""description":"Path of the file, absolute or from the working directory"}},"#,
+            r#""description":"Absolute, or from the working directory"}},"#,
             r#""required":["path"],"additionalProperties":false}"#,
         ),
     },
 };
 
 /// Every tool of this page that is called with JSON.
-pub const FUNCTIONS: [ToolSpec; 8] =
-    [SHELL, SHELL_COMMAND, UPDATE_PLAN, APPLY_PATCH, GREP_FILES, READ_FILE, LIST_DIR, VIEW_IMAGE];
-pub const FUNCTIONS: [ToolSpec; 8] = [
+pub const FUNCTIONS: [ToolSpec; 10] = [
     SHELL,
     SHELL_COMMAND,
     EXEC_COMMAND,
     WRITE_STDIN,
     UPDATE_PLAN,
     APPLY_PATCH,
+    GREP_FILES,
     READ_FILE,
     LIST_DIR,
+    VIEW_IMAGE,
 ];
 
 #[cfg(test)]

@@ -2,10 +2,8 @@
 
 use windlass::core::effect::Stop;
 use windlass::core::input::{CommandEnded, CommandResult, Input};
-use windlass::limits::CALL_OUTPUT_BYTES_MAX;
 use windlass::limits::{CALL_OUTPUT_BYTES_MAX, SESSION_UNREAD_BYTES_MAX};
-use windlass::words::call::{Change, ChangeKind, Seen};
-use windlass::words::call::{Change, ChangeKind, Unread};
+use windlass::words::call::{Change, ChangeKind, Seen, Unread};
 use windlass::words::ids::{OpId, ThreadId};
 use windlass::words::item::Item;
 
@@ -82,9 +80,6 @@ pub(crate) fn answer(op: OpId, kind: &Kind, chance: &mut Chance) -> Input<'stati
         Kind::Command => Input::Exited { op, end: exit(chance) },
         Kind::Look => Input::Looked { op, result: if fails { Err(why) } else { Ok(seen(chance)) } },
         Kind::Session => Input::SessionEnded { op, end: exit(chance), unread: unread(chance) },
-        Kind::Look => {
-            Input::Looked { op, result: if fails { Err(why) } else { Ok("L1: a".into()) } }
-        }
         Kind::Inspect => {
             Input::Inspected { op, result: if fails { Err(why) } else { Ok(changes(chance)) } }
         }

@@ -114,7 +114,7 @@ impl Starter {
             }
         };
         let (spawned, output) = self.start(&plan, stdin, ends)?;
-        Ok(Child::new(op, purpose, spawned, output, typing, program))
+        Ok(Child::new(op, purpose, spawned, output, typing, program, plan.cwd))
     }
 
     /// Starts `windlass-files` with a request. It may look where the thread may look; it may write,
@@ -146,7 +146,8 @@ impl Starter {
         };
         let input = memory_file(request)?;
         let (spawned, output) = self.start(&plan, Some(input), Ends::pipe()?)?;
-        Ok(Child::new(op, purpose, spawned, output, None, FILES_NAME.to_string()))
+        let name = FILES_NAME.to_string();
+        Ok(Child::new(op, purpose, spawned, output, None, name, plan.cwd))
     }
 
     /// Starts the launcher; gives it and our end of the output.
@@ -159,7 +160,6 @@ impl Starter {
         let stderr = ends.theirs.try_clone()?;
         let stdio = Stdio { stdin, stdout: ends.theirs, stderr };
         let spawned = windlass_sandbox::spawn(&self.exe, plan, stdio)?;
-        Ok(Child::new(op, purpose, spawned, output, program, plan.cwd.clone()))
         Ok((spawned, ends.ours))
     }
 
