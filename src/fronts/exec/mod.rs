@@ -10,13 +10,15 @@ pub mod prompt;
 pub mod shell_words;
 pub mod style;
 
+use std::borrow::Cow;
+
 use crate::fronts::exec::jsonl::Jsonl;
 use crate::fronts::exec::plain::Plain;
 use crate::fronts::{Output, visible};
 use crate::words::command::Refusal;
 use crate::words::event::{Ended, Event};
 use crate::words::ids::ItemIndex;
-use crate::words::item::{Item, Role};
+use crate::words::item::{Item, Part, Role};
 
 /// The turn completed.
 pub const EXIT_COMPLETED: u8 = 0;
@@ -141,10 +143,13 @@ fn fatal(refusal: Refusal) -> Option<&'static str> {
 }
 
 /// The text of an item if it is a message of the model that says something.
-pub(super) fn assistant_text(items: &[Item], index: ItemIndex) -> Option<String> {
+pub(super) fn assistant_text(items: &[Item], index: ItemIndex) -> Option<Cow<'_, str>> {
     match item(items, index)? {
         Item::Message(message) if message.role == Role::Assistant => {
-            let text = message.texts().collect::<String>();
+            let text = match message.parts.as_slice() {
+                [Part::Text(text)] => Cow::Borrowed(&**text),
+                _ => message.texts().collect(),
+            };
             (!text.is_empty()).then_some(text)
         }
         _ => None,

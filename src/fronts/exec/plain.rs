@@ -318,6 +318,7 @@ impl Plain {
     }
 
     fn final_message(&self, text: &str, stdout: &mut Vec<u8>) {
+        stdout.reserve(text.len() + "\n".len());
         match self.looks.stdout {
             Stdout::SameTerminal => return,
             Stdout::Terminal => push(stdout, &visible::block(text)),
@@ -335,6 +336,8 @@ impl Plain {
         ink: Ink,
         err: &mut Vec<u8>,
     ) {
+        // In one go: a buffer that is full but for the newline would be copied.
+        err.reserve(heading.len() + text.len() + BLOCK_MARKS_BYTES);
         self.piece(heading_ink, heading, err);
         push(err, "\n");
         self.looks.paint.push(err, ink, visible::block(text).trim_end_matches('\n'));
@@ -362,6 +365,9 @@ impl Plain {
         self.looks.paint.push(err, ink, text);
     }
 }
+
+/// Colours and newlines around a heading and its text, roughly.
+const BLOCK_MARKS_BYTES: usize = 32;
 
 /// A few lines of text from outside, safe to show; ends with a newline.
 fn shown(text: &str) -> String {
