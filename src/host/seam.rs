@@ -1,8 +1,8 @@
 //! The one seam between the machine and the outside.
 //!
 //! Whatever happened is fed here; what the machine asks for leaves here, in order: the records of
-//! a batch are written in one piece, notices are put into the front's buffers, deeds wait in a queue
-//! for `perform`.
+//! a batch are written in one piece, notices are put into the front's buffers, deeds wait in a
+//! queue for `perform`.
 //! Buffers are written to the outside only after the queue has been worked off, so that the order
 //! is record, act, tell. If a record cannot be written, nothing of its batch is done or told.
 
