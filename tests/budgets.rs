@@ -145,7 +145,9 @@ fn fifty_small_calls_send_little() {
     world.reply(Reply::message("All is well here."));
     let call = call(&world);
     let seen = run(&mut world, &call);
-    assert!(seen.sent_bytes <= 600_000, "{} bytes", seen.sent_bytes);
+    // Every request names the directory, whose length is the machine's business.
+    let place_bytes = 51 * world.cwd.as_os_str().len() as u64;
+    assert!(seen.sent_bytes <= 600_000 + place_bytes, "{} bytes", seen.sent_bytes);
 }
 
 #[test]
