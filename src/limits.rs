@@ -185,8 +185,8 @@ pub const ARGUMENTS_COUNT_MAX: usize = 4096;
 /// Longest mistyped name that is compared with what there is, and that is repeated in a message.
 pub const SUGGESTION_BYTES_MAX: usize = 64;
 
-/// Longest wait for stdin that can be asked for: a day, after which nobody waits any more.
-pub const STDIN_TIMEOUT_MS_MAX: u64 = 24 * 60 * 60 * 1000;
+/// Longest run that can be asked for: a day, after which nobody waits any more.
+pub const TIMEOUT_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 
 /// A file of settings; people write kilobytes.
 pub const CONFIG_FILE_BYTES_MAX: usize = 1024 * 1024;

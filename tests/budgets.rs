@@ -24,7 +24,7 @@ use windlass::words::ids::{FrontId, OpId, ThreadId};
 use windlass::words::item::Part;
 use windlass::words::policy::{ApprovalPolicy, SandboxMode, SandboxPolicy};
 use windlass::words::settings::{
-    OpeningFacts, PatchForm, ReasoningSettings, ShellForm, ThreadSettings, ToolSettings,
+    Budgets, OpeningFacts, PatchForm, ReasoningSettings, ShellForm, ThreadSettings, ToolSettings,
 };
 
 use measure::{count, has, run};
@@ -243,6 +243,7 @@ fn settings() -> ThreadSettings {
         request_retries_max: 0,
         stream_retries_max: 0,
         stream_idle_ms: 300_000,
+        budgets: Budgets::default(),
         stored_by_provider: false,
         source: "exec",
         originator: "test".into(),

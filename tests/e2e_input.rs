@@ -117,11 +117,13 @@ fn a_held_pipe_is_not_touched_if_told_so() {
 #[test]
 fn waiting_for_stdin_can_be_bounded() {
     let timeout = ["--timeout", "50ms"];
-    check_no_prompt(
-        &timeout,
-        Stdin::Held,
-        "reading the prompt from stdin\nerror: stdin did not end",
-    );
+    let world = World::new();
+    let call = world.call(&timeout).stdin(Stdin::Held);
+    let ended = { world }.run(call);
+    ended.exits(124);
+    assert_eq!(ended.stdout, "");
+    let expected = "reading the prompt from stdin\nerror: stdin did not end";
+    assert!(ended.stderr.contains(expected), "{ended}");
 }
 
 #[test]

@@ -45,8 +45,12 @@ pub struct Invocation {
     /// Unknown keys of the configuration are errors.
     pub strict_config: bool,
     pub stdin: StdinUse,
-    /// How long to wait for stdin.
+    /// How long the run may take.
     pub timeout_ms: Option<u64>,
+    /// How often the model may be asked.
+    pub max_turns: Option<u64>,
+    /// How many tokens may be used.
+    pub max_tokens: Option<u64>,
     /// Flags that were accepted and change nothing, to be named once on stderr.
     pub ignored: Vec<&'static str>,
     /// `--last` and `--all` of `resume`.

@@ -9,6 +9,7 @@ use toml_edit::{Document, Item, Key, Table, TableLike, Value};
 
 use crate::config::ConfigError;
 use crate::config::args::{self, Override};
+use crate::config::flags;
 use crate::config::keys::{self, FEATURES, Kind, Knowledge};
 use crate::limits::{CONFIG_ENTRIES_MAX, CONFIG_FILE_BYTES_MAX, CONFIG_KEY_PARTS_MAX};
 
@@ -151,6 +152,13 @@ fn judge_kind(item: &Item, kind: Kind) -> Result<(), String> {
         Kind::Text => item.is_str(),
         Kind::Flag => item.is_bool(),
         Kind::Count => item.as_integer().is_some_and(|number| number >= 0),
+        Kind::Time => match (item.as_str(), item.as_integer()) {
+            (Some(text), _) => return flags::duration_ms(text).map(|_| ()),
+            (None, Some(seconds)) => {
+                return flags::duration_ms(&seconds.to_string()).map(|_| ());
+            }
+            (None, None) => false,
+        },
         Kind::Texts => item.as_array().is_some_and(|array| array.iter().all(is_text)),
         Kind::Table => item.is_table_like(),
         Kind::TextMap => match item.as_table_like() {

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::config::args::{Color, Invocation, Override, StdinUse, Topic};
-use crate::limits::STDIN_TIMEOUT_MS_MAX;
+use crate::limits::TIMEOUT_MS_MAX;
 use crate::words::policy::SandboxMode;
 
 /// One flag.
@@ -336,7 +336,30 @@ pub static FLAGS: &[Flag] = &[
             Ok(())
         }),
         belongs: Belongs::Exec,
-        help: "How long to wait for the end of stdin: 90, 90s, 5m, 1h, 500ms",
+        help: "End the run after so long, waiting for stdin included: 90, 90s, 5m, 1h, 500ms",
+    },
+    Flag {
+        name: "max-turns",
+        aliases: &[],
+        short: None,
+        takes: Takes::Text("N", |invocation, text| {
+            invocation.max_turns = Some(count(text)?);
+            Ok(())
+        }),
+        belongs: Belongs::Exec,
+        help: "Ask the model at most N times; what its last answer asks for is still done",
+    },
+    Flag {
+        name: "max-tokens",
+        aliases: &[],
+        short: None,
+        takes: Takes::Text("N", |invocation, text| {
+            invocation.max_tokens = Some(count(text)?);
+            Ok(())
+        }),
+        belongs: Belongs::Exec,
+        help: "Do not ask the model again once N tokens were used: output, and input that was not \
+               cached",
     },
     Flag {
         name: "last",
@@ -419,8 +442,16 @@ fn add_images(invocation: &mut Invocation, paths: OsString) {
     }
 }
 
+/// A whole number above zero.
+fn count(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("not a whole number above zero".to_owned()),
+        Ok(number) => Ok(number),
+    }
+}
+
 /// A length of time: a whole number and `ms`, `s`, `m` or `h`; seconds if nothing follows.
-fn duration_ms(text: &str) -> Result<u64, String> {
+pub fn duration_ms(text: &str) -> Result<u64, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let unit_ms = match unit.trim() {
@@ -434,7 +465,7 @@ fn duration_ms(text: &str) -> Result<u64, String> {
     let Some(ms) = number.and_then(|number| number.checked_mul(unit_ms)) else {
         return Err("not a time such as 90, 90s, 5m, 1h or 500ms".to_owned());
     };
-    if ms == 0 || ms > STDIN_TIMEOUT_MS_MAX {
+    if ms == 0 || ms > TIMEOUT_MS_MAX {
         return Err("must be above zero and at most 24 h".to_owned());
     }
     Ok(ms)

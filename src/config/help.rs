@@ -85,8 +85,9 @@ without. --stdin always waits for the end; --no-stdin never reads.
 Keys: the model provider needs one in CODEX_API_KEY, in the variable its `env_key` names, or in
 auth.json. Local providers (--oss) and recordings need none.
 
-Exit codes: 0 done, 1 failed, 2 not understood, 3 left the recording it is played from, 129, 130
-and 143 ended by SIGHUP, SIGINT and SIGTERM, 141 the reader of stdout left.
+Exit codes: 0 done, 1 failed, 2 not understood, 3 left the recording it is played from, 4 out of
+--max-turns, 5 out of --max-tokens, 124 out of --timeout, 129, 130 and 143 ended by SIGHUP, SIGINT
+and SIGTERM, 141 the reader of stdout left.
 
 Examples:
   windlass exec \"explain what src/main.rs does\"

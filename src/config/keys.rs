@@ -15,6 +15,8 @@ pub enum Kind {
     /// A whole number, not negative.
     Count,
     Texts,
+    /// A length of time: text such as `5m`, or a number of seconds.
+    Time,
     /// A table of texts.
     TextMap,
     /// A table whose inside is not looked at here.
@@ -31,6 +33,7 @@ impl Kind {
             Kind::Flag => "true or false",
             Kind::Count => "a whole number that is not negative",
             Kind::Texts => "a list of texts",
+            Kind::Time => "a time such as \"90s\" or \"5m\", or a number of seconds",
             Kind::TextMap => "a table of texts",
             Kind::Table => "a table",
             Kind::Any => "anything",
@@ -142,6 +145,10 @@ static KEYS: &[(&str, Kind)] = &[
     ("experimental_sandbox_command_assessment", Kind::Flag),
     ("tools", Kind::Table),
     ("web_search", Kind::Any),
+    // Ours: what a turn may use.
+    ("max_turns", Kind::Count),
+    ("max_tokens", Kind::Count),
+    ("timeout", Kind::Time),
     ("notify", Kind::Texts),
     ("mcp_servers", Kind::Table),
     ("mcp_oauth_credentials_store", STORES),

@@ -16,6 +16,7 @@ use toml_edit::{Array, Item, Value};
 use crate::config::ConfigError;
 use crate::config::args::Invocation;
 use crate::config::file::{Source, Unknown};
+use crate::config::flags;
 use crate::config::keys::FEATURES;
 use crate::limits::CONFIG_ENTRIES_MAX;
 
@@ -95,6 +96,15 @@ impl Layers {
 
     pub fn count(&self, path: &[&str]) -> Option<u64> {
         self.find(path).and_then(|(_, item)| item.as_integer()).map(|count| count.max(0) as u64)
+    }
+
+    /// A length of time.
+    pub fn time_ms(&self, path: &[&str]) -> Option<u64> {
+        let (_, item) = self.find(path)?;
+        let text = item.as_str().map(str::to_owned);
+        let text = text.or_else(|| item.as_integer().map(|seconds| seconds.to_string()))?;
+        // A source holds only times.
+        flags::duration_ms(&text).ok()
     }
 
     pub fn texts(&self, path: &[&str]) -> Option<Vec<Box<str>>> {

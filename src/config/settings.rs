@@ -22,7 +22,7 @@ use crate::limits::{
 use crate::words::command::Which;
 use crate::words::policy::{ApprovalPolicy, SandboxMode, SandboxPolicy};
 use crate::words::settings::{
-    PatchForm, ReasoningSettings, ShellForm, ThreadSettings, ToolSettings, Verbosity,
+    Budgets, PatchForm, ReasoningSettings, ShellForm, ThreadSettings, ToolSettings, Verbosity,
 };
 
 /// What the host must read before settings can be resolved.
@@ -81,7 +81,8 @@ pub struct ExecOptions {
     pub ephemeral: bool,
     pub record: Option<PathBuf>,
     pub stdin: StdinUse,
-    pub stdin_timeout_ms: Option<u64>,
+    /// How long the run may take.
+    pub timeout_ms: Option<u64>,
     pub skip_git_repo_check: bool,
     pub hide_reasoning: bool,
     pub show_raw_reasoning: bool,
@@ -167,6 +168,7 @@ pub fn resolve(
         request_retries_max: provider.request_retries_max,
         stream_retries_max: provider.stream_retries_max,
         stream_idle_ms: provider.idle_ms,
+        budgets: budgets(invocation, layers)?,
         stored_by_provider: provider.is_azure,
         source: "exec",
         originator: originator(lent.env),
@@ -381,6 +383,20 @@ fn output_schema(invocation: &Invocation, lent: Lent<'_>) -> Result<Option<Box<s
     }
 }
 
+/// Requests and tokens; when the time began is for the host to say.
+fn budgets(invocation: &Invocation, layers: &Layers) -> Result<Budgets, ConfigError> {
+    let count = |typed: Option<u64>, key: &str| match typed.or_else(|| layers.count(&[key])) {
+        Some(0) => Err(layers.wrong(&[key], "must be above zero")),
+        count => Ok(count),
+    };
+    let requests_max = count(invocation.max_turns, "max_turns")?;
+    Ok(Budgets {
+        requests_max: requests_max.map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
+        tokens_max: count(invocation.max_tokens, "max_tokens")?,
+        time: None,
+    })
+}
+
 /// A token of headers and records, if the environment's is one.
 fn originator(env: Env<'_>) -> Box<str> {
     let token = |text: &String| {
@@ -414,7 +430,7 @@ fn options(
         ephemeral: invocation.ephemeral,
         record: invocation.record.clone(),
         stdin: invocation.stdin,
-        stdin_timeout_ms: invocation.timeout_ms,
+        timeout_ms: invocation.timeout_ms.or_else(|| layers.time_ms(&["timeout"])),
         skip_git_repo_check: invocation.skip_git_repo_check,
         hide_reasoning: flag("hide_agent_reasoning"),
         show_raw_reasoning: flag("show_raw_agent_reasoning"),

@@ -219,8 +219,8 @@ impl Call {
         self.state = State::Answered(bounded(answer), report);
     }
 
-    /// Answers for an interrupt, unless an answer is there already.
-    pub(crate) fn abort(&mut self, now_ms: u64) {
+    /// Answers for whoever stops it, unless an answer is there already.
+    pub(crate) fn abort(&mut self, by_whom: &str, now_ms: u64) {
         let report = match &self.state {
             State::Answered(..) | State::Settled => return,
             State::Running { what: Running::Command, .. } => {
@@ -246,10 +246,10 @@ impl Call {
         let (seconds, tenth) = (tenths / 10, tenths % 10);
         let text = match report {
             Report::Command(_) | Report::Session { .. } => {
-                format!("Wall time: {seconds}.{tenth} seconds\naborted by user")
+                format!("Wall time: {seconds}.{tenth} seconds\naborted by {by_whom}")
             }
             Report::Patch { .. } | Report::Tasks(_) | Report::Plain => {
-                format!("aborted by user after {seconds}.{tenth}s")
+                format!("aborted by {by_whom} after {seconds}.{tenth}s")
             }
         };
         self.answer(Answer::failure(text), report);

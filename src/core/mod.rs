@@ -9,6 +9,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 pub mod approval;
+mod budget;
 pub mod call;
 pub mod calls;
 mod check;
@@ -35,7 +36,7 @@ use crate::core::prng::Prng;
 use crate::core::session::Sessions;
 use crate::core::slots::Slots;
 use crate::core::thread::{Phase, Thread};
-use crate::core::turn::{Turn, Wait};
+use crate::core::turn::Wait;
 use crate::limits::THREADS_MAX;
 use crate::tools;
 use crate::words::command::{Command, Refusal, Which};
@@ -135,7 +136,7 @@ impl Agent {
     /// When `Input::Deadline` is due, in monotonic milliseconds; one input serves one thread, so
     /// more may be due at once.
     pub fn next_deadline(&self) -> Option<u64> {
-        self.threads.iter().filter_map(|thread| thread.turn.as_ref()?.deadline()).min()
+        self.threads.iter().filter_map(Thread::deadline).min()
     }
 
     /// What the request is made of; `None` if it is no longer wanted.
@@ -368,10 +369,10 @@ impl Agent {
 
     /// One thread at a time, so that a batch of effects belongs to one thread.
     fn on_deadline(&mut self, now: Now, out: &mut Effects) {
-        let due = self.threads.iter().find(|thread| {
-            let deadline = thread.turn.as_ref().and_then(Turn::deadline);
-            deadline.is_some_and(|at_ms| at_ms <= now.mono_ms)
-        });
+        let due = self
+            .threads
+            .iter()
+            .find(|thread| thread.deadline().is_some_and(|at_ms| at_ms <= now.mono_ms));
         if let Some(id) = due.map(|thread| thread.id) {
             self.on_thread(id, now, out, Thread::on_deadline);
         }

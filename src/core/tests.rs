@@ -30,11 +30,12 @@ use crate::words::model::{FailureKind, ModelEvent, ModelFailure, RateLimits, Rat
 use crate::words::policy::{ApprovalPolicy, Confinement, Decision, SandboxMode, SandboxPolicy};
 use crate::words::record::{Record, Remembered};
 use crate::words::settings::{
-    OpeningFacts, PatchForm, ReasoningSettings, ShellForm, ThreadSettings, ToolSettings,
+    Budgets, OpeningFacts, PatchForm, ReasoningSettings, ShellForm, ThreadSettings, ToolSettings,
 };
 
 mod approvals;
 mod bounds;
+mod budgets;
 mod calls;
 mod found;
 mod images;
@@ -68,6 +69,7 @@ pub(crate) fn settings() -> ThreadSettings {
         request_retries_max: 4,
         stream_retries_max: 5,
         stream_idle_ms: 300_000,
+        budgets: Budgets::default(),
         stored_by_provider: false,
         source: "exec",
         originator: "test".into(),

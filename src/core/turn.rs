@@ -6,7 +6,7 @@
 //!                                    calls |  |
 //!                                          v  | all answered
 //!                                         Calls
-//!  any --interrupt, failure--> Stop --all stopped, or grace spent--> no turn
+//!  any --interrupt, budget, failure--> Stop --all stopped, or grace spent--> no turn
 //! ```
 //!
 //! A state is something we wait for. Calls are judged only when their response is whole: a stream
@@ -23,7 +23,7 @@ use crate::limits::{
 };
 use crate::tools;
 use crate::words::call::CallAsked;
-use crate::words::event::{Ended, Event, Failed};
+use crate::words::event::{Budget, Ended, Event, Failed};
 use crate::words::ids::{CallId, OpId, TurnId};
 use crate::words::item::{Item, Message, Role};
 use crate::words::model::{FailureKind, ModelEvent, ModelFailure, Usage};
@@ -35,6 +35,8 @@ use crate::words::settings::OpeningFacts;
 pub struct Turn {
     pub(crate) id: TurnId,
     pub(crate) usage: Usage,
+    /// Requests so far, each with all its tries.
+    pub(crate) requests_count: u32,
     pub(crate) wait: Wait,
 }
 
@@ -95,7 +97,7 @@ impl Thread {
         desk.out.tell(self.id, Event::TurnStarted { turn: id });
         let tries = Tries::begin(desk.now.mono_ms);
         let wait = Wait::Retry { at_ms: desk.now.mono_ms, tries };
-        self.turn = Some(Turn { id, usage: Usage::default(), wait });
+        self.turn = Some(Turn { id, usage: Usage::default(), requests_count: 0, wait });
         if self.facts.is_some() {
             self.request(desk);
             return;
@@ -128,6 +130,9 @@ impl Thread {
 
     /// Asks the model for a new response, with all that waits to be said.
     fn request(&mut self, desk: &mut Desk<'_>) {
+        if let Some(budget) = self.spent(desk.now.mono_ms) {
+            return self.finish(self.over_budget(budget), desk);
+        }
         if self.history.bytes() + self.prompts_bytes() > HISTORY_BYTES_MAX {
             // There will never be room for what waits.
             self.prompts.clear();
@@ -142,6 +147,7 @@ impl Thread {
             desk.out.append(self.id, Record::TurnContext);
         }
         self.requests_count += 1;
+        self.turn_mut().requests_count += 1;
         self.send(Tries::begin(desk.now.mono_ms), desk);
     }
 
@@ -400,20 +406,24 @@ impl Thread {
     pub(crate) fn interrupt(&mut self, desk: &mut Desk<'_>) {
         match &self.turn_mut().wait {
             Wait::Stop(_) => self.stop_harder(desk),
-            Wait::Model(_) => {
-                self.keep_partial(desk);
-                self.abandon(Ended::Interrupted, desk);
+            Wait::Opening { .. } | Wait::Model(_) | Wait::Retry { .. } | Wait::Calls { .. } => {
+                self.stop(Ended::Interrupted, "user", desk);
             }
-            Wait::Calls { .. } => {
-                self.abort_calls(desk);
-                self.abandon(Ended::Interrupted, desk);
-            }
-            Wait::Opening { .. } | Wait::Retry { .. } => self.abandon(Ended::Interrupted, desk),
         }
     }
 
+    /// Stops the turn, keeping what there is of it.
+    fn stop(&mut self, how: Ended, by_whom: &str, desk: &mut Desk<'_>) {
+        match &self.turn_mut().wait {
+            Wait::Model(_) => self.keep_partial(desk),
+            Wait::Calls { .. } => self.abort_calls(by_whom, desk),
+            Wait::Opening { .. } | Wait::Retry { .. } | Wait::Stop(_) => {}
+        }
+        self.abandon(how, desk);
+    }
+
     /// Answers every call that has no answer, so that the history stays whole.
-    fn abort_calls(&mut self, desk: &mut Desk<'_>) {
+    fn abort_calls(&mut self, by_whom: &str, desk: &mut Desk<'_>) {
         let (id, ops) = (self.id, self.live_ops());
         let Wait::Calls { calls } = &mut self.turn_mut().wait else {
             unreachable!("calls are aborted only while the turn waits for them")
@@ -422,7 +432,7 @@ impl Thread {
             if matches!(call.state, State::AwaitApproval(_)) {
                 desk.out.tell(id, Event::ApprovalSettled { call: call.id });
             }
-            call.abort(desk.now.mono_ms);
+            call.abort(by_whom, desk.now.mono_ms);
         }
         self.settle_answers(desk);
         self.show_images(desk);
@@ -496,11 +506,16 @@ impl Thread {
     pub(crate) fn on_deadline(&mut self, desk: &mut Desk<'_>) {
         let now_ms = desk.now.mono_ms;
         let Some(turn) = &self.turn else { return };
-        if turn.deadline().is_none_or(|at_ms| at_ms > now_ms) {
+        if self.deadline().is_none_or(|at_ms| at_ms > now_ms) {
             return;
         }
         match &turn.wait {
-            Wait::Opening { .. } => unreachable!("opening has no deadline"),
+            Wait::Opening { .. } | Wait::Model(_) | Wait::Retry { .. } | Wait::Calls { .. }
+                if self.is_out_of_time(now_ms) =>
+            {
+                self.stop(self.over_budget(Budget::Time), "timeout", desk);
+            }
+            Wait::Opening { .. } => unreachable!("opening has no deadline of its own"),
             Wait::Model(awaited) => {
                 let op = awaited.op;
                 desk.ops.end(op);
@@ -524,6 +539,10 @@ impl Thread {
             }
             Ended::Failed { kind: Failed::Model(_) | Failed::Bound, .. } => {
                 self.take_prompts(desk);
+            }
+            Ended::Failed { kind: Failed::Spent(_), message } => {
+                self.take_prompts(desk);
+                desk.out.append(self.id, Record::TurnFailed { message: message.clone() });
             }
             // Recording is not tried again before somebody says more; then what waits is said too.
             Ended::Failed { kind: Failed::Record, .. } => {}

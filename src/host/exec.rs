@@ -30,6 +30,7 @@ use crate::limits::RECORDING_BYTES_MAX;
 use crate::wire::proxy::Proxies;
 use crate::wire::replay::Replay;
 use crate::words::command::Command;
+use crate::words::settings::{ThreadSettings, TimeBudget};
 
 /// Runs `exec` and gives the exit code; what is wrong before the run is said on stderr.
 pub fn exec(invocation: &Invocation, exe: PathBuf) -> u8 {
@@ -61,7 +62,10 @@ fn fail(message: &str) -> u8 {
 /// Runs what was resolved to its end. An embedded recording is given by whoever shows one.
 pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Result<u8, String> {
     let Loaded { home, resolved, .. } = loaded;
-    let Resolved { settings, provider, options, shell_environment, .. } = resolved;
+    let Resolved { mut settings, provider, options, shell_environment, .. } = resolved;
+    let since_ms = clock::mono_ms();
+    let time = options.timeout_ms.map(|length_ms| TimeBudget { since_ms, length_ms });
+    settings.budgets.time = time;
     let env = |name: &str| std::env::var(name).ok();
     let stored = if provider.requires_openai_auth {
         auth::read(&home.path).map_err(|failure| failure.to_string())?
@@ -117,7 +121,7 @@ pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Resu
     Ok(if mismatched { EXIT_MISMATCH } else { code })
 }
 
-fn prompting(options: &ExecOptions, settings: crate::words::settings::ThreadSettings) -> Prompting {
+fn prompting(options: &ExecOptions, settings: ThreadSettings) -> Prompting {
     let prompt = match options.prompt.as_deref() {
         Some("-") => PromptFrom::Dash,
         Some(_) => PromptFrom::Argument,
@@ -136,7 +140,7 @@ fn prompting(options: &ExecOptions, settings: crate::words::settings::ThreadSett
     Prompting {
         argument: options.prompt.clone().filter(|prompt| &**prompt != "-"),
         images: options.images.clone(),
-        asked: Asked { demand, prompt, timeout_ms: options.stdin_timeout_ms },
+        asked: Asked { demand, prompt, timeout_ms: options.timeout_ms },
         opening: Some(opening),
         stage: Stage::NotBegun,
     }

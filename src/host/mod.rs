@@ -165,7 +165,7 @@ impl Host {
     }
 
     fn is_done(&self) -> bool {
-        let over = self.seam.front.is_finished() || self.has_no_prompt();
+        let over = self.seam.front.is_finished() || self.without_prompt().is_some();
         over && self.seam.deeds.is_empty()
     }
 
@@ -353,8 +353,8 @@ impl Host {
             Some((Signal::Terminate, _)) => 128 + libc::SIGTERM as u8,
             Some((Signal::HangUp, _)) => 128 + libc::SIGHUP as u8,
             Some((Signal::Interrupt | Signal::ChildEnded, _)) => 128 + libc::SIGINT as u8,
-            None if self.has_no_prompt() || is_unshown => 1,
-            None => self.seam.front.exit_code(),
+            None if is_unshown => 1,
+            None => self.without_prompt().unwrap_or(self.seam.front.exit_code()),
         }
     }
 }

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use crate::core::input::Input;
 use crate::fronts::exec::prompt::compose;
+use crate::fronts::exec::{EXIT_FAILED, EXIT_TIMED_OUT};
 use crate::fronts::visible;
 use crate::host::poller::{Key, Kind};
-use crate::host::stdin::{Asked, Ending, Progress, Stdin};
+use crate::host::stdin::{Asked, Ending, Progress, Stdin, StdinError};
 use crate::host::stdio::Watch;
 use crate::host::{FRONT, Host, clock, images};
 use crate::limits::READ_BUDGET_BYTES;
@@ -36,7 +37,9 @@ pub enum Stage {
     /// The thread has it.
     Given,
     /// There is no prompt, and so nothing to do.
-    Failed,
+    Failed {
+        exit_code: u8,
+    },
 }
 
 const STDIN: Key = Key::new(Kind::Stdin, 0, 0);
@@ -45,7 +48,7 @@ impl Prompting {
     pub fn next_deadline(&self) -> Option<u64> {
         match &self.stage {
             Stage::Reading(stdin) => stdin.next_deadline(),
-            Stage::NotBegun | Stage::Opening(_) | Stage::Given | Stage::Failed => None,
+            Stage::NotBegun | Stage::Opening(_) | Stage::Given | Stage::Failed { .. } => None,
         }
     }
 }
@@ -90,7 +93,15 @@ impl Host {
         let input = match ending {
             Ending::Text(text) => Some(text),
             Ending::Absent(_) => None,
-            Ending::Failed(error) => return self.fail_prompting(&error.to_string()),
+            Ending::Failed(error) => {
+                let exit_code = match error {
+                    StdinError::TimedOut { .. } => EXIT_TIMED_OUT,
+                    StdinError::TooLong
+                    | StdinError::NotUtf8 { .. }
+                    | StdinError::Unreadable(_) => EXIT_FAILED,
+                };
+                return self.fail_prompting_with(exit_code, &error.to_string());
+            }
         };
         let prompting = &mut self.prompting;
         match compose(prompting.argument.as_deref(), input.as_deref()) {
@@ -120,12 +131,20 @@ impl Host {
     }
 
     pub(crate) fn fail_prompting(&mut self, message: &str) {
-        self.prompting.stage = Stage::Failed;
+        self.fail_prompting_with(EXIT_FAILED, message);
+    }
+
+    fn fail_prompting_with(&mut self, exit_code: u8, message: &str) {
+        self.prompting.stage = Stage::Failed { exit_code };
         let line = format!("error: {}\n", visible::line(message));
         self.seam.output.stderr.extend_from_slice(line.as_bytes());
     }
 
-    pub(crate) fn has_no_prompt(&self) -> bool {
-        matches!(self.prompting.stage, Stage::Failed)
+    /// The exit code of a run that has no prompt.
+    pub(crate) fn without_prompt(&self) -> Option<u8> {
+        match self.prompting.stage {
+            Stage::Failed { exit_code } => Some(exit_code),
+            Stage::NotBegun | Stage::Reading(_) | Stage::Opening(_) | Stage::Given => None,
+        }
     }
 }

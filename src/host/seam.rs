@@ -153,6 +153,7 @@ fn note(lost: &mut Lost, record: &Record) {
         | Record::AgentMessage(_)
         | Record::AgentReasoning(_)
         | Record::TokenCount { .. }
-        | Record::TurnAborted => {}
+        | Record::TurnAborted
+        | Record::TurnFailed { .. } => {}
     }
 }

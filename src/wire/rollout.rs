@@ -37,7 +37,8 @@ pub fn encode(record: &Record, view: RecordView<'_>, timestamp: &str, out: &mut 
         | Record::AgentMessage(_)
         | Record::AgentReasoning(_)
         | Record::TokenCount { .. }
-        | Record::TurnAborted => "event_msg",
+        | Record::TurnAborted
+        | Record::TurnFailed { .. } => "event_msg",
     };
     let mut line = Fields::open(out);
     line.text("timestamp", timestamp);
@@ -66,6 +67,9 @@ pub fn encode(record: &Record, view: RecordView<'_>, timestamp: &str, out: &mut 
         }
         Record::TurnAborted => {
             encode_text_event("turn_aborted", "reason", "interrupted", payload);
+        }
+        Record::TurnFailed { message } => {
+            encode_text_event("error", "message", message, payload);
         }
     }
     line.close();

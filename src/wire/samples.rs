@@ -7,7 +7,7 @@ use crate::words::item::Item;
 use crate::words::policy::{ApprovalPolicy, SandboxMode, SandboxPolicy};
 use crate::words::request::{RequestView, ToolSpec};
 use crate::words::settings::{
-    PatchForm, ReasoningSettings, ShellForm, ThreadSettings, ToolSettings,
+    Budgets, PatchForm, ReasoningSettings, ShellForm, ThreadSettings, ToolSettings,
 };
 
 pub(crate) const CONVERSATION: &str = "01990000-0000-7aaa-aaaa-aaaaaaaaaaaa";
@@ -45,6 +45,7 @@ pub(crate) fn settings() -> ThreadSettings {
         request_retries_max: 4,
         stream_retries_max: 5,
         stream_idle_ms: 300_000,
+        budgets: Budgets::default(),
         stored_by_provider: false,
         source: "exec",
         originator: "codex_exec".into(),

@@ -116,11 +116,6 @@ pub enum Event {
         how: Ended,
         usage: Usage,
     },
-    /// Work outside turns was answered.
-    ErrandAnswered {
-        text: Box<str>,
-        success: bool,
-    },
     ThreadClosed,
     /// A command did not fit the state of things; nothing was changed.
     Refused {
@@ -168,4 +163,15 @@ pub enum Failed {
     Record,
     /// A bound of the program was reached.
     Bound,
+    /// What the turn may use is used up.
+    Spent(Budget),
+}
+
+/// What a turn may use of something.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Budget {
+    /// Requests to the model.
+    Requests,
+    Tokens,
+    Time,
 }

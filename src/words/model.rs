@@ -57,6 +57,11 @@ impl Usage {
         self.reasoning_output = self.reasoning_output.saturating_add(other.reasoning_output);
         self.total = self.total.saturating_add(other.total);
     }
+
+    /// The one number that people are told: input that was not cached, and output.
+    pub fn used(&self) -> u64 {
+        self.input.saturating_sub(self.cached_input).saturating_add(self.output)
+    }
 }
 
 /// How much of its limits the account has used.

@@ -29,6 +29,10 @@ pub enum Record {
         limits: Option<RateLimits>,
     },
     TurnAborted,
+    /// A budget ended the turn.
+    TurnFailed {
+        message: Box<str>,
+    },
 }
 
 /// What a record's encoder is lent.

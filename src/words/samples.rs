@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::words::policy::{ApprovalPolicy, SandboxMode, SandboxPolicy};
 use crate::words::settings::{
-    PatchForm, ReasoningSettings, ShellForm, ThreadSettings, ToolSettings,
+    Budgets, PatchForm, ReasoningSettings, ShellForm, ThreadSettings, ToolSettings,
 };
 
 /// Settings of a thread in `/w` that offers every tool and asks nobody.
@@ -33,6 +33,7 @@ pub(crate) fn settings() -> ThreadSettings {
         request_retries_max: 4,
         stream_retries_max: 5,
         stream_idle_ms: 300_000,
+        budgets: Budgets::default(),
         stored_by_provider: false,
         source: "exec",
         originator: "test".into(),

@@ -36,12 +36,31 @@ pub struct ThreadSettings {
     pub stream_retries_max: u32,
     /// How long a stream may say nothing.
     pub stream_idle_ms: u64,
+    pub budgets: Budgets,
     /// Send the provider's ids back and let it store (Azure).
     pub stored_by_provider: bool,
     /// Where the thread was started from: `exec`, `cli`, `vscode`, `mcp`.
     pub source: &'static str,
     /// The originator that requests and records name.
     pub originator: Box<str>,
+}
+
+/// What a turn may use, where that is limited.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Budgets {
+    /// Requests to the model; trying one again does not count.
+    pub requests_max: Option<u32>,
+    /// Tokens, as `Usage::used` counts them.
+    pub tokens_max: Option<u64>,
+    pub time: Option<TimeBudget>,
+}
+
+/// A length of time, and when it began.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TimeBudget {
+    /// In monotonic milliseconds.
+    pub since_ms: u64,
+    pub length_ms: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, Default, Debug)]

@@ -39,7 +39,9 @@ impl Disk {
                 assert!(matches!(item, Item::Reasoning(_)), "reasoning's record is of reasoning");
                 Remembered::Nothing
             }
-            Record::TurnContext | Record::TurnAborted => Remembered::Nothing,
+            Record::TurnContext | Record::TurnAborted | Record::TurnFailed { .. } => {
+                Remembered::Nothing
+            }
         };
         let is_meta = matches!(line, Remembered::Meta { .. });
         assert_eq!(lines.is_empty(), is_meta, "the first line, and only it, says whose it is");

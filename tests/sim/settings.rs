@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use windlass::words::policy::{ApprovalPolicy, SandboxMode, SandboxPolicy};
 use windlass::words::settings::{
-    PatchForm, ReasoningSettings, ShellForm, ThreadSettings, ToolSettings,
+    Budgets, PatchForm, ReasoningSettings, ShellForm, ThreadSettings, TimeBudget, ToolSettings,
 };
 
 use crate::chance::Chance;
 
-pub(crate) fn settings(chance: &mut Chance) -> ThreadSettings {
+pub(crate) fn settings(chance: &mut Chance, now_ms: u64) -> ThreadSettings {
     let approval = chance.pick(&[
         ApprovalPolicy::Untrusted,
         ApprovalPolicy::OnFailure,
@@ -57,8 +57,18 @@ pub(crate) fn settings(chance: &mut Chance) -> ThreadSettings {
         request_retries_max: chance.below(5) as u32,
         stream_retries_max: chance.below(6) as u32,
         stream_idle_ms: chance.pick(&[1_000, 15_000, 300_000]),
+        budgets: budgets(chance, now_ms),
         stored_by_provider: false,
         source: "exec",
         originator: "sim".into(),
+    }
+}
+
+fn budgets(chance: &mut Chance, now_ms: u64) -> Budgets {
+    let length_ms = chance.pick(&[0, 1, 5_000, 60_000, 600_000, u64::MAX]);
+    Budgets {
+        requests_max: chance.one_in(5).then(|| 1 + chance.below(4) as u32),
+        tokens_max: chance.one_in(5).then(|| 1 + chance.below(5_000)),
+        time: chance.one_in(5).then_some(TimeBudget { since_ms: now_ms, length_ms }),
     }
 }

@@ -2,7 +2,7 @@
 
 use windlass::core::Agent;
 use windlass::core::effect::Audience;
-use windlass::words::event::{Ended, Event, Question};
+use windlass::words::event::{Budget, Ended, Event, Failed, Question};
 use windlass::words::ids::{CallId, ItemIndex, ThreadId, TurnId};
 use windlass::words::item::{Item, Role};
 
@@ -43,7 +43,16 @@ impl Watch {
                 told.stopping = Stopping::No;
                 told.unrecorded = false;
             }
-            Event::TurnEnded { turn, how, .. } => self.turn_ended(thread, *turn, how),
+            Event::TurnEnded { turn, how, .. } => {
+                if let Ended::Failed { kind: Failed::Spent(budget), .. } = how {
+                    self.assert_spent(agent, thread, *budget);
+                }
+                self.turn_ended(thread, *turn, how);
+                // Not when the next one is told: its first request is made before that.
+                let told = self.told(thread);
+                told.requests = 0;
+                told.tokens = 0;
+            }
             Event::TurnStopping { turn } => {
                 let told = self.told(thread);
                 assert_eq!(told.turn, Some(*turn), "a turn stops that runs");
@@ -56,7 +65,7 @@ impl Watch {
                 let open = self.told(thread).commands.remove(call);
                 assert!(open, "a session ends once, and was started: {call:?}");
             }
-            Event::ErrandAnswered { .. } | Event::Refused { .. } | Event::ThreadClosed => {
+            Event::Refused { .. } | Event::ThreadClosed => {
                 panic!("not for a thread: {event:?}")
             }
             _ => {
@@ -64,6 +73,19 @@ impl Watch {
                 self.event_of_turn(agent, thread, event);
             }
         }
+    }
+
+    /// A turn that ends for a budget has used it up.
+    fn assert_spent(&mut self, agent: &Agent, thread: ThreadId, budget: Budget) {
+        let budgets = agent.settings(thread).unwrap().budgets;
+        let late = self.is_late(&budgets);
+        let told = self.told(thread);
+        let spent = match budget {
+            Budget::Requests => Some(told.requests) == budgets.requests_max,
+            Budget::Tokens => budgets.tokens_max.is_some_and(|max| told.tokens >= max),
+            Budget::Time => late,
+        };
+        assert!(spent, "a turn ended for {budget:?}, which it had left");
     }
 
     fn turn_ended(&mut self, thread: ThreadId, turn: TurnId, how: &Ended) {
@@ -152,10 +174,8 @@ impl Watch {
                 let open = self.told(thread).questions.remove(call);
                 assert!(open.is_some(), "a question is settled once");
             }
-            Event::Tokens { .. }
-            | Event::TasksUpdated { .. }
-            | Event::Retrying { .. }
-            | Event::Limits { .. } => {}
+            Event::Tokens { turn, .. } => self.told(thread).tokens = turn.used(),
+            Event::TasksUpdated { .. } | Event::Retrying { .. } | Event::Limits { .. } => {}
             other => panic!("not of a turn: {other:?}"),
         }
     }

@@ -68,7 +68,7 @@ impl World {
     }
 
     pub(crate) fn resume(&mut self, conversation: ConversationId) {
-        let settings = Box::new(settings(&mut self.chance));
+        let settings = Box::new(settings(&mut self.chance, self.now.mono_ms));
         self.watch.loading(conversation);
         self.command(Command::Resume { settings, which: Which::Id(conversation) });
     }
@@ -77,7 +77,7 @@ impl World {
         if self.chance.one_in(3) {
             self.resume_any();
         }
-        let settings = Box::new(settings(&mut self.chance));
+        let settings = Box::new(settings(&mut self.chance, self.now.mono_ms));
         self.command(Command::Start { settings });
     }
 

@@ -16,7 +16,7 @@ use windlass::words::item::{Item, Part, Role};
 use windlass::words::model::FailureKind;
 use windlass::words::policy::{Confinement, Decision};
 use windlass::words::record::Record;
-use windlass::words::settings::ThreadSettings;
+use windlass::words::settings::{Budgets, ThreadSettings, TimeBudget};
 
 use crate::children::IMAGE;
 use crate::disk::Disk;
@@ -33,6 +33,7 @@ pub(crate) struct Watch {
     pub(crate) restoring: BTreeMap<OpId, ConversationId>,
     pub(crate) inspecting: BTreeMap<OpId, (ThreadId, PatchPlan)>,
     pub(crate) batch: Batch,
+    pub(crate) now_ms: u64,
 }
 
 /// What was told of a thread.
@@ -49,6 +50,9 @@ pub(crate) struct Told {
     pub(crate) inspected: Vec<(PatchPlan, Vec<Change>)>,
     /// Requests since the last response that was whole.
     pub(crate) attempts: u32,
+    /// Requests of the turn, tries aside, and its tokens.
+    pub(crate) requests: u32,
+    pub(crate) tokens: u64,
     pub(crate) released: bool,
     /// Something of the turn could not be recorded; its questions end with it, unsaid.
     pub(crate) unrecorded: bool,
@@ -105,6 +109,8 @@ impl Told {
             session: Vec::new(),
             inspected: Vec::new(),
             attempts: 0,
+            requests: 0,
+            tokens: 0,
             released: false,
             unrecorded: false,
         }
@@ -244,6 +250,9 @@ impl Watch {
                 let told = self.told(*thread);
                 told.attempts += 1;
                 assert!(told.attempts <= attempts_max, "more attempts than are allowed");
+                told.requests += u32::from(told.attempts == 1);
+                let (requests, tokens) = (told.requests, told.tokens);
+                self.assert_within(&settings.budgets, requests, tokens);
             }
             Effect::Spawn { thread, command, confinement, .. } => {
                 self.go_on(*thread, Lane::Act);
@@ -289,6 +298,19 @@ impl Watch {
             }
             Effect::Notify { to, event } => self.event(agent, *to, event),
         }
+    }
+
+    /// A request is made only while nothing is used up.
+    fn assert_within(&self, budgets: &Budgets, requests: u32, tokens: u64) {
+        assert!(budgets.requests_max.is_none_or(|max| requests <= max), "too many requests");
+        let first_try = budgets.tokens_max.is_none_or(|max| tokens < max);
+        assert!(first_try, "a request beyond the budget of tokens");
+        assert!(!self.is_late(budgets), "a request after the time is over");
+    }
+
+    pub(crate) fn is_late(&self, budgets: &Budgets) -> bool {
+        let end_ms = |time: TimeBudget| time.since_ms.saturating_add(time.length_ms);
+        budgets.time.map(end_ms).is_some_and(|end_ms| self.now_ms >= end_ms)
     }
 
     fn spawned(

@@ -205,6 +205,7 @@ impl World {
         let fatal = fatal_failure(&input);
         let whole = matches!(input, Input::Model { event: ModelEvent::Completed { .. }, .. });
         let late_count = self.agent.late_count();
+        self.watch.now_ms = self.now.mono_ms;
         self.watch.begin(&self.agent, &self.disk, &input);
         let mut effects = Effects::default();
         self.agent.handle(self.now, input, &mut effects);

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::fronts::exec::shell_words::shell_join;
 use crate::fronts::exec::{assistant_text, item};
 use crate::words::call::{Answer, Change, ChangeKind, Task, TaskStatus};
-use crate::words::event::{CommandEnd, Ended, Event};
+use crate::words::event::{Budget, CommandEnd, Ended, Event, Failed};
 use crate::words::ids::{CallId, ItemIndex};
 use crate::words::item::Item;
 use crate::words::model::Usage;
@@ -115,7 +115,6 @@ impl Jsonl {
             | Event::ApprovalSettled { .. }
             | Event::Limits { .. }
             | Event::TurnStopping { .. }
-            | Event::ErrandAnswered { .. }
             | Event::ThreadClosed
             | Event::Refused { .. } => {}
         }
@@ -208,6 +207,9 @@ impl Jsonl {
         error_line(message, out);
         push(out, "{\"type\":\"turn.failed\",\"error\":{\"message\":");
         string(out, message);
+        if let Some(code) = code(how) {
+            field(out, "code", code);
+        }
         push(out, "}}\n");
     }
 
@@ -221,6 +223,18 @@ impl Jsonl {
     fn closed(&mut self, call: CallId) -> Option<Open> {
         let index = self.open.iter().position(|open| open.call == call)?;
         Some(self.open.remove(index))
+    }
+}
+
+/// What programs tell failures apart by; only budgets have one.
+fn code(how: &Ended) -> Option<&'static str> {
+    match how {
+        Ended::Failed { kind: Failed::Spent(budget), .. } => Some(match budget {
+            Budget::Requests => "max_turns",
+            Budget::Tokens => "max_tokens",
+            Budget::Time => "timeout",
+        }),
+        Ended::Failed { .. } | Ended::Completed | Ended::Interrupted => None,
     }
 }
 

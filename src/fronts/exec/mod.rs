@@ -16,7 +16,7 @@ use crate::fronts::exec::jsonl::Jsonl;
 use crate::fronts::exec::plain::Plain;
 use crate::fronts::{Output, visible};
 use crate::words::command::Refusal;
-use crate::words::event::{Ended, Event};
+use crate::words::event::{Budget, Ended, Event, Failed};
 use crate::words::ids::ItemIndex;
 use crate::words::item::{Item, Part, Role};
 
@@ -24,6 +24,12 @@ use crate::words::item::{Item, Part, Role};
 pub const EXIT_COMPLETED: u8 = 0;
 /// The turn failed, or never started.
 pub const EXIT_FAILED: u8 = 1;
+/// The turn used up its model requests.
+pub const EXIT_REQUESTS_SPENT: u8 = 4;
+/// The turn used up its tokens.
+pub const EXIT_TOKENS_SPENT: u8 = 5;
+/// The run took too long; what timeout(1) says of that.
+pub const EXIT_TIMED_OUT: u8 = 124;
 /// The turn was interrupted; what a shell reports of SIGINT.
 pub const EXIT_INTERRUPTED: u8 = 130;
 
@@ -124,7 +130,14 @@ fn code(how: &Ended) -> u8 {
     match how {
         Ended::Completed => EXIT_COMPLETED,
         Ended::Interrupted => EXIT_INTERRUPTED,
-        Ended::Failed { .. } => EXIT_FAILED,
+        Ended::Failed { kind: Failed::Spent(budget), .. } => match budget {
+            Budget::Requests => EXIT_REQUESTS_SPENT,
+            Budget::Tokens => EXIT_TOKENS_SPENT,
+            Budget::Time => EXIT_TIMED_OUT,
+        },
+        Ended::Failed { kind: Failed::Model(_) | Failed::Record | Failed::Bound, .. } => {
+            EXIT_FAILED
+        }
     }
 }
 

@@ -128,7 +128,6 @@ impl Plain {
             Event::Tokens { total, .. } => self.total = Some(*total),
             Event::TurnStopping { .. } => self.piece(Ink::Caution, "interrupting...\n", err),
             Event::TurnEnded { how, usage, .. } => self.turn_ended(how, usage, last_message, out),
-            Event::ErrandAnswered { text, .. } => self.piece(Ink::Plain, &shown(text), err),
             Event::ThreadFailed { .. }
             | Event::TurnStarted { .. }
             | Event::TextDelta { .. }
@@ -305,7 +304,7 @@ impl Plain {
             Ended::Failed { message, .. } => self.error(message, &mut out.stderr),
         }
         let usage = self.total.as_ref().unwrap_or(usage);
-        let tokens = usage.input.saturating_sub(usage.cached_input).saturating_add(usage.output);
+        let tokens = usage.used();
         if tokens > 0 {
             let text = thousands(tokens);
             self.block("tokens used", Ink::Faint, &text, Ink::Plain, &mut out.stderr);

@@ -11,7 +11,7 @@ use crate::words::item::{Message, Output as ItemOutput, Reasoning};
 use crate::words::model::{FailureKind, Usage};
 use crate::words::policy::{ApprovalPolicy, SandboxMode, SandboxPolicy};
 use crate::words::settings::{
-    PatchForm, ReasoningSettings, ShellForm, ThreadSettings, ToolSettings,
+    Budgets, PatchForm, ReasoningSettings, ShellForm, ThreadSettings, ToolSettings,
 };
 
 /// A thread's history and what was told of it, as a test makes it up.
@@ -165,6 +165,7 @@ fn settings() -> ThreadSettings {
         request_retries_max: 4,
         stream_retries_max: 5,
         stream_idle_ms: 300_000,
+        budgets: Budgets::default(),
         stored_by_provider: false,
         source: "exec",
         originator: "codex_exec".into(),

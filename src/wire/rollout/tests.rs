@@ -159,6 +159,7 @@ fn events_are_what_people_saw() {
         ),
         (Record::AgentReasoning(ItemIndex(3)), r#"{"type":"agent_reasoning","text":"a\n\nb"}"#),
         (Record::TurnAborted, r#"{"type":"turn_aborted","reason":"interrupted"}"#),
+        (Record::TurnFailed { message: "spent".into() }, r#"{"type":"error","message":"spent"}"#),
     ] {
         assert_eq!(payload(&record, &settings(), &items), expected);
         let line = line(&record, &settings(), &items);
