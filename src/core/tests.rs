@@ -3,8 +3,6 @@
 // Stories look for one thing among many.
 #![allow(clippy::wildcard_enum_match_arm)]
 
-use std::borrow::Cow;
-
 use crate::core::Agent;
 use crate::core::approval::{Approvals, Verdict, judge_command};
 use crate::core::call::Asked;
@@ -27,11 +25,10 @@ use crate::words::event::{CommandEnd, Ended, Event, Failed};
 use crate::words::ids::{CallId, ConversationId, FrontId, ItemIndex, OpId, ThreadId, TurnId};
 use crate::words::item::{Item, Message, Output, Part, Role};
 use crate::words::model::{FailureKind, ModelEvent, ModelFailure, RateLimits, RateWindow, Usage};
-use crate::words::policy::{ApprovalPolicy, Confinement, Decision, SandboxMode, SandboxPolicy};
+use crate::words::policy::{ApprovalPolicy, Confinement, Decision};
 use crate::words::record::{Record, Remembered};
-use crate::words::settings::{
-    Budgets, OpeningFacts, PatchForm, ReasoningSettings, ShellForm, ThreadSettings, ToolSettings,
-};
+pub(crate) use crate::words::samples::settings;
+use crate::words::settings::{OpeningFacts, ThreadSettings};
 
 mod approvals;
 mod bounds;
@@ -42,39 +39,6 @@ mod images;
 mod records;
 mod sessions;
 mod turns;
-
-/// Settings of a thread in `/w` that offers every tool and asks nobody.
-pub(crate) fn settings() -> ThreadSettings {
-    ThreadSettings {
-        model: "model".into(),
-        provider: "provider".into(),
-        cwd: "/w".into(),
-        approval: ApprovalPolicy::Never,
-        sandbox: SandboxPolicy::of(SandboxMode::WorkspaceWrite),
-        shell: "/bin/sh".into(),
-        instructions: Cow::Borrowed("instructions"),
-        developer_instructions: None,
-        project_notes: None,
-        reasoning: ReasoningSettings::default(),
-        verbosity: None,
-        output_schema: None,
-        context_window: None,
-        parallel_tool_calls: true,
-        tools: ToolSettings {
-            shell: ShellForm::Argv,
-            patch: PatchForm::Freeform,
-            files: true,
-            images: true,
-        },
-        request_retries_max: 4,
-        stream_retries_max: 5,
-        stream_idle_ms: 300_000,
-        budgets: Budgets::default(),
-        stored_by_provider: false,
-        source: "exec",
-        originator: "test".into(),
-    }
-}
 
 /// An agent with one thread, and what its last input led to.
 struct Story {
