@@ -5,6 +5,7 @@
 
 use crate::limits::{ERROR_TEXT_BYTES_MAX, RETRY_AFTER_MS_MAX};
 use crate::wire::json;
+use crate::wire::time::Civil;
 use crate::words::model::{FailureKind, ModelFailure, RateLimits, RateWindow};
 
 /// A response's header by its lower-case name.
@@ -32,21 +33,13 @@ pub struct Calendar {
 impl LocalTime {
     /// The moment in UTC, which is the fallback where no zone is known.
     pub fn utc(unix_s: u64) -> LocalTime {
-        // Civil from days, on a calendar whose years begin in March: the leap day comes last.
-        let days = (unix_s / 86_400) as i64 + 719_468;
-        let era = days.div_euclid(146_097);
-        let day_of_era = days.rem_euclid(146_097);
-        let year_of_era =
-            (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let month_from_march = (5 * day_of_year + 2) / 153;
-        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+        let civil = Civil::utc(unix_s.saturating_mul(1000));
         LocalTime {
-            year: era * 400 + year_of_era + i64::from(month <= 2),
-            month: month as u8,
-            day: (day_of_year - (153 * month_from_march + 2) / 5 + 1) as u8,
-            hour: (unix_s / 3600 % 24) as u8,
-            minute: (unix_s / 60 % 60) as u8,
+            year: i64::from(civil.year),
+            month: civil.month,
+            day: civil.day,
+            hour: civil.hour,
+            minute: civil.minute,
         }
     }
 }
