@@ -270,6 +270,8 @@ pub(crate) fn run_true_bare() {
 pub(crate) fn play(part: &str, words: &[&str]) -> ! {
     match part {
         "agent" => play_agent(words[0]),
+        "attack" => crate::attacks::play(words[0]),
+        "bare" => crate::attacks::play_bare(words),
         "calls" => crate::confined::play_calls(words[0]),
         "env" => std::env::vars_os().for_each(|variable| println!("{variable:?}")),
         "argv" => println!("{:?}", std::env::args_os().skip(1).collect::<Vec<_>>()),

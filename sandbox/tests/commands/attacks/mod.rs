@@ -1,0 +1,182 @@
+//! An attacker's commands, as mean as we can make them.
+//!
+//! Each attack is only an attempt. Whether it had an effect is seen from outside, by looking at all
+//! there is to protect before and after: files with their metadata, names in the workspace that are
+//! not for commands, other processes, listeners, a terminal, a secret. Each is run bare first; one
+//! that does nothing even then is unfit for this machine and is named as such.
+
+mod calls;
+mod files;
+mod processes;
+mod scene;
+mod sockets;
+
+use windlass_sandbox::Access;
+
+use crate::Case;
+use crate::stage::{Run, part, shell};
+pub(crate) use scene::play_bare;
+use scene::{Aim, Scene};
+
+pub(crate) const CASES: &[Case] = &[("attacks_have_no_effect", attacks_have_no_effect)];
+
+/// What is known to have an effect.
+const OPEN: &[&str] = &[
+    "a datagram",
+    "a datagram as a message",
+    "a datagram, connected",
+    "a hook",
+    "a hook's permissions",
+    "a path socket",
+    "a path socket by a descriptor",
+    "a path socket by a link",
+    "a path socket by its name alone",
+    "a path socket, raced",
+    "agent settings",
+    "agent settings anew",
+    "agent settings as a file",
+    "agent settings by a link",
+    "agent settings by a rename",
+    "agent settings replaced",
+    "an existing hook",
+    "by path descriptor",
+    "chmod",
+    "chmod, a link raced",
+    "chmod, raced",
+    "datagrams at once",
+    "fchmod",
+    "fchmodat",
+    "fchmodat2",
+    "fchmodat2, empty path",
+    "fchown",
+    "fchownat",
+    "fchownat, empty path",
+    "file attributes",
+    "fsetxattr",
+    "hooks become a link",
+    "hooks moved out",
+    "inode flags",
+    "lsetxattr",
+    "owner",
+    "permissions",
+    "permissions of a tree",
+    "permissions through a link",
+    "permissions, open file",
+    "repository settings",
+    "set-id",
+    "settings by another name",
+    "settings by git",
+    "settings exchanged",
+    "settings moved out",
+    "settings put in place",
+    "settings removed",
+    "settings through a link",
+    "setxattr",
+    "setxattrat",
+    "the repository moved",
+    "the repository removed",
+    "the terminal",
+    "the terminal's settings",
+    "times",
+    "times of a link",
+    "utimensat",
+    "utimensat, open file",
+];
+
+/// One attempt.
+pub(crate) struct Attack {
+    pub(crate) name: &'static str,
+    pub(crate) attempt: Attempt,
+    pub(crate) holds: Holds,
+}
+
+/// How it is made.
+#[derive(Clone, Copy)]
+pub(crate) enum Attempt {
+    /// A line for `/bin/sh`.
+    Line(&'static str),
+    /// A part that this executable plays.
+    Part(fn()),
+}
+
+/// Where it must fail.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holds {
+    /// In both modes; its aim may be anything that the mode closes.
+    Always,
+    /// What a writable workspace allows everywhere.
+    ReadOnly,
+    /// It is aimed at the workspace's protected names.
+    Names,
+}
+
+pub(crate) const fn line(name: &'static str, line: &'static str) -> Attack {
+    Attack { name, attempt: Attempt::Line(line), holds: Holds::Always }
+}
+
+pub(crate) const fn part_of(name: &'static str, attempt: fn()) -> Attack {
+    Attack { name, attempt: Attempt::Part(attempt), holds: Holds::Always }
+}
+
+fn all() -> impl Iterator<Item = &'static Attack> {
+    let files = files::ATTACKS.iter().chain(calls::ATTACKS);
+    files.chain(processes::ATTACKS).chain(sockets::ATTACKS)
+}
+
+/// Plays one attempt, in a process of its own.
+pub(crate) fn play(name: &str) {
+    let attack = all().find(|attack| attack.name == name).unwrap();
+    let Attempt::Part(attempt) = attack.attempt else { panic!("{name} is a line") };
+    attempt();
+}
+
+fn attacks_have_no_effect() {
+    let (mut unfit, mut effective) = (Vec::new(), Vec::new());
+    let (mut tried, mut open) = (0, 0);
+    for attack in all() {
+        if effect(attack, None, Aim::Outside).is_none() {
+            unfit.push(attack.name);
+            continue;
+        }
+        for (access, aim) in attempts(attack.holds) {
+            tried += 1;
+            let effect = effect(attack, Some(*access), *aim);
+            if OPEN.contains(&attack.name) {
+                open += usize::from(effect.is_some());
+            } else if let Some(effect) = effect {
+                effective.push(format!("{}, {access:?}, {aim:?}: {effect}", attack.name));
+            }
+        }
+    }
+    println!("{tried} attempts, {open} known to have an effect, unfit here: {unfit:?}");
+    assert!(effective.is_empty(), "{} had an effect:\n{}", effective.len(), effective.join("\n"));
+}
+
+fn attempts(holds: Holds) -> &'static [(Access, Aim)] {
+    use Access::{ReadOnly, WorkspaceWrite};
+    match holds {
+        Holds::Always => {
+            &[(ReadOnly, Aim::Outside), (ReadOnly, Aim::Workspace), (WorkspaceWrite, Aim::Outside)]
+        }
+        Holds::ReadOnly => &[(ReadOnly, Aim::Outside), (ReadOnly, Aim::Workspace)],
+        Holds::Names => &[(ReadOnly, Aim::Outside), (WorkspaceWrite, Aim::Outside)],
+    }
+}
+
+/// What an attempt changed, confined or bare.
+fn effect(attack: &Attack, access: Option<Access>, aim: Aim) -> Option<String> {
+    let scene = Scene::new(aim);
+    let everything =
+        access.map_or(attack.holds == Holds::ReadOnly, |access| access == Access::ReadOnly);
+    let before = scene.look(everything);
+    let plan = match attack.attempt {
+        Attempt::Line(line) => shell(access.unwrap_or(Access::Full), line),
+        Attempt::Part(_) => part(access.unwrap_or(Access::Full), &["play-attack", attack.name]),
+    };
+    let plan = scene.set(plan);
+    let said = match access {
+        Some(_) => Run::whole(&plan).said(),
+        None => scene.run_bare(&plan),
+    };
+    scene.difference(&before, &scene.look(everything), &said)
+}
