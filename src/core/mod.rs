@@ -20,10 +20,12 @@ pub mod input;
 pub mod opening;
 pub mod ops;
 pub mod prng;
+pub mod response;
 pub mod restore;
 pub mod retry;
 pub mod session;
 pub mod slots;
+pub mod stop;
 pub mod thread;
 pub mod turn;
 

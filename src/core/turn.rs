@@ -13,20 +13,17 @@
 //! that was cut off never runs half a call.
 
 use crate::core::Desk;
-use crate::core::call::{Call, State};
-use crate::core::effect::{Effect, Stop};
+use crate::core::call::Call;
+use crate::core::effect::Effect;
 use crate::core::ops::Work;
-use crate::core::retry::{self, Again, Tries};
+use crate::core::response::Awaited;
+use crate::core::retry::Tries;
+use crate::core::stop::Stopping;
 use crate::core::thread::{Phase, Thread};
-use crate::limits::{
-    HISTORY_BYTES_MAX, KILL_GRACE_MS, PARTIAL_BYTES_MAX, RESPONSE_ITEMS_MAX, STOP_GRACE_MS,
-};
-use crate::tools;
-use crate::words::call::CallAsked;
+use crate::limits::HISTORY_BYTES_MAX;
 use crate::words::event::{Budget, Ended, Event, Failed};
-use crate::words::ids::{CallId, OpId, TurnId};
-use crate::words::item::{Item, Message, Role};
-use crate::words::model::{FailureKind, ModelEvent, ModelFailure, Usage};
+use crate::words::ids::{OpId, TurnId};
+use crate::words::model::Usage;
 use crate::words::record::Record;
 use crate::words::settings::OpeningFacts;
 
@@ -48,34 +45,6 @@ pub enum Wait {
     Retry { at_ms: u64, tries: Tries },
     Calls { calls: Vec<Call> },
     Stop(Stopping),
-}
-
-/// A response that is coming in.
-#[derive(Debug)]
-pub struct Awaited {
-    pub(crate) op: OpId,
-    /// How many items the request holds: what the response brings is not sent with it.
-    pub(crate) items_sent: usize,
-    tries: Tries,
-    idle_at_ms: u64,
-    /// The message that is being written, as far as it has come.
-    pub(crate) partial: String,
-    /// The reasoning that is being written.
-    pub(crate) partial_reasoning: String,
-    /// The first call and what came after it: held until the response is whole.
-    held: Vec<Item>,
-    items_count: usize,
-    /// Whether the rest is left out.
-    is_cut: bool,
-}
-
-/// Work that is being stopped, and what the turn will then have come to.
-#[derive(Debug)]
-pub struct Stopping {
-    pub(crate) ops: Vec<OpId>,
-    until_ms: u64,
-    killed: bool,
-    how: Ended,
 }
 
 impl Turn {
@@ -111,14 +80,14 @@ impl Thread {
         }
     }
 
-    fn turn_mut(&mut self) -> &mut Turn {
+    pub(crate) fn turn_mut(&mut self) -> &mut Turn {
         match &mut self.turn {
             Some(turn) => turn,
             None => unreachable!("only a running turn comes here"),
         }
     }
 
-    fn wait_for(&mut self, wait: Wait) {
+    pub(crate) fn wait_for(&mut self, wait: Wait) {
         self.turn_mut().wait = wait;
     }
 
@@ -129,7 +98,7 @@ impl Thread {
     }
 
     /// Asks the model for a new response, with all that waits to be said.
-    fn request(&mut self, desk: &mut Desk<'_>) {
+    pub(crate) fn request(&mut self, desk: &mut Desk<'_>) {
         if let Some(budget) = self.spent(desk.now.mono_ms) {
             return self.finish(self.over_budget(budget), desk);
         }
@@ -151,187 +120,6 @@ impl Thread {
         self.send(Tries::begin(desk.now.mono_ms), desk);
     }
 
-    /// Sends the request, for the first time or again.
-    fn send(&mut self, tries: Tries, desk: &mut Desk<'_>) {
-        let Some(op) = desk.ops.start(self.id, Work::Response) else {
-            self.fail_bound("too much is running already", desk);
-            return;
-        };
-        let idle_at_ms = desk.now.mono_ms.saturating_add(self.settings.stream_idle_ms);
-        self.wait_for(Wait::Model(Awaited {
-            op,
-            items_sent: self.history.items().len(),
-            tries: Tries { sent: tries.sent + 1, ..tries },
-            idle_at_ms,
-            partial: String::new(),
-            partial_reasoning: String::new(),
-            held: Vec::new(),
-            items_count: 0,
-            is_cut: false,
-        }));
-        desk.out.act(Effect::Request { op, thread: self.id });
-    }
-
-    /// The response brought something; the gate has let the op pass.
-    pub(crate) fn on_model(&mut self, op: OpId, event: ModelEvent<'_>, desk: &mut Desk<'_>) {
-        let id = self.id;
-        let idle_at_ms = desk.now.mono_ms.saturating_add(self.settings.stream_idle_ms);
-        let awaited = match &mut self.turn_mut().wait {
-            Wait::Model(awaited) => awaited,
-            Wait::Stop(_) => {
-                if matches!(event, ModelEvent::Completed { .. } | ModelEvent::Failed(_)) {
-                    self.on_stopped(op, desk);
-                }
-                return;
-            }
-            Wait::Opening { .. } | Wait::Retry { .. } | Wait::Calls { .. } => {
-                unreachable!("no request is live in this state; `ops` guards it")
-            }
-        };
-        awaited.idle_at_ms = idle_at_ms;
-        match event {
-            ModelEvent::Created | ModelEvent::ItemStarted(_) | ModelEvent::ReasoningBreak => {}
-            ModelEvent::TextDelta(text) => {
-                let from_bytes = awaited.partial.len() as u32;
-                if awaited.partial.len() + text.len() <= PARTIAL_BYTES_MAX {
-                    awaited.partial.push_str(text);
-                    desk.out.tell(id, Event::TextDelta { from_bytes });
-                }
-            }
-            ModelEvent::ReasoningDelta(text) | ModelEvent::ReasoningRawDelta(text) => {
-                let from_bytes = awaited.partial_reasoning.len() as u32;
-                if awaited.partial_reasoning.len() + text.len() <= PARTIAL_BYTES_MAX {
-                    awaited.partial_reasoning.push_str(text);
-                    desk.out.tell(id, Event::ReasoningDelta { from_bytes });
-                }
-            }
-            ModelEvent::ItemDone(item) => self.on_item_done(item, desk),
-            ModelEvent::Limits(limits) => {
-                self.limits = Some(limits);
-                desk.out.tell(id, Event::Limits { limits });
-            }
-            ModelEvent::CutShort => {
-                let message = "the response was cut off at the model's limit of output tokens";
-                desk.out.tell(id, Event::Warning { message: message.into() });
-            }
-            ModelEvent::Completed { usage } => self.on_completed(usage, desk),
-            ModelEvent::Failed(failure) => {
-                desk.ops.end(op);
-                self.on_request_failed(failure, desk);
-            }
-        }
-    }
-
-    /// The response that is coming in, if one is.
-    pub(crate) fn awaited(&self) -> Option<&Awaited> {
-        match &self.turn.as_ref()?.wait {
-            Wait::Model(awaited) => Some(awaited),
-            Wait::Opening { .. } | Wait::Retry { .. } | Wait::Calls { .. } | Wait::Stop(_) => None,
-        }
-    }
-
-    fn awaited_mut(&mut self) -> &mut Awaited {
-        match &mut self.turn_mut().wait {
-            Wait::Model(awaited) => awaited,
-            Wait::Opening { .. } | Wait::Retry { .. } | Wait::Calls { .. } | Wait::Stop(_) => {
-                unreachable!("only a response that is coming in comes here")
-            }
-        }
-    }
-
-    fn on_item_done(&mut self, item: Item, desk: &mut Desk<'_>) {
-        let Some(item) = of_model(item) else { return };
-        let history_bytes = self.history.bytes();
-        let awaited = self.awaited_mut();
-        if awaited.is_cut {
-            return;
-        }
-        awaited.items_count += 1;
-        let held_bytes: u64 = awaited.held.iter().map(Item::bytes).sum();
-        let fits = history_bytes + held_bytes + item.bytes() <= HISTORY_BYTES_MAX;
-        if awaited.items_count > RESPONSE_ITEMS_MAX || !fits {
-            awaited.is_cut = true;
-            let mib = HISTORY_BYTES_MAX >> 20;
-            let message = format!(
-                "the response has more than {RESPONSE_ITEMS_MAX} items, or the conversation \
-                 exceeds {mib} MiB; the rest is left out"
-            );
-            desk.out.tell(self.id, Event::Warning { message: message.into() });
-            return;
-        }
-        match &item {
-            Item::Message(_) => awaited.partial = String::new(),
-            Item::Reasoning(_) => awaited.partial_reasoning = String::new(),
-            Item::Call(_) | Item::Output(_) | Item::Served { .. } => {}
-        }
-        if !awaited.held.is_empty() || matches!(item, Item::Call(_)) {
-            awaited.held.push(item);
-        } else {
-            self.remember_said(item, desk);
-        }
-    }
-
-    fn on_completed(&mut self, usage: Option<Usage>, desk: &mut Desk<'_>) {
-        let awaited = self.awaited_mut();
-        let held = std::mem::take(&mut awaited.held);
-        let op = awaited.op;
-        desk.ops.end(op);
-        if let Some(last) = usage {
-            self.count_tokens(last, desk);
-        }
-        let calls = self.remember_held(held, desk);
-        if calls.is_empty() {
-            if self.prompts.is_empty() {
-                self.finish(Ended::Completed, desk);
-            } else {
-                self.request(desk);
-            }
-            return;
-        }
-        self.wait_for(Wait::Calls { calls });
-        self.calls_went_on(desk);
-    }
-
-    /// Adds what was held back, and makes the calls among it.
-    fn remember_held(&mut self, held: Vec<Item>, desk: &mut Desk<'_>) -> Vec<Call> {
-        let mut calls: Vec<Call> = Vec::new();
-        let mut ids: Vec<Box<str>> = Vec::new();
-        for item in held {
-            match item {
-                Item::Call(mut asked) => {
-                    asked.call_id = unique(&asked.call_id, &ids);
-                    ids.push(asked.call_id.clone());
-                    calls.push(self.remember_call(asked, desk));
-                }
-                Item::Message(_) | Item::Reasoning(_) | Item::Served { .. } | Item::Output(_) => {
-                    self.remember_said(item, desk);
-                }
-            }
-        }
-        calls
-    }
-
-    fn remember_call(&mut self, asked: CallAsked, desk: &mut Desk<'_>) -> Call {
-        let id = CallId(self.calls_count);
-        self.calls_count += 1;
-        let plan = tools::plan(&asked, &self.settings);
-        let index = self.remember(Item::Call(asked), desk);
-        let Item::Call(asked) = &self.history.items()[index.0 as usize] else {
-            unreachable!("it was pushed one line above")
-        };
-        Call::new(id, index, asked, plan)
-    }
-
-    fn count_tokens(&mut self, last: Usage, desk: &mut Desk<'_>) {
-        self.usage.add(&last);
-        let turn = self.turn_mut();
-        turn.usage.add(&last);
-        let turn = turn.usage;
-        let (total, limits) = (self.usage, self.limits);
-        desk.out.append(self.id, Record::TokenCount { total, last, limits });
-        desk.out.tell(self.id, Event::Tokens { last, turn, total });
-    }
-
     /// Goes on with the calls; asks the model again once all are answered.
     pub(crate) fn calls_went_on(&mut self, desk: &mut Desk<'_>) {
         self.advance_calls(desk);
@@ -344,162 +132,9 @@ impl Thread {
         }
     }
 
-    fn on_request_failed(&mut self, failure: ModelFailure, desk: &mut Desk<'_>) {
-        let tries = self.awaited_mut().tries;
-        let now_ms = desk.now.mono_ms;
-        let again = retry::judge(&failure, tries, now_ms, &self.settings, desk.prng);
-        let (delay_ms, tries) = match again {
-            Again::Request { delay_ms, tries } => (delay_ms, tries),
-            Again::Stream { delay_ms, tries } => {
-                let attempts_max = self.settings.stream_retries_max;
-                let (attempt, message) = (tries.stream, failure.message);
-                let told = Event::Retrying { attempt, attempts_max, delay_ms, message };
-                desk.out.tell(self.id, told);
-                (delay_ms, tries)
-            }
-            Again::Enough => {
-                let message = tries.give_up(now_ms, &failure.message).into();
-                return self.fail_model(ModelFailure { message, ..failure }, desk);
-            }
-            Again::Never => return self.fail_model(failure, desk),
-        };
-        self.wait_for(Wait::Retry { at_ms: now_ms.saturating_add(delay_ms), tries });
-    }
-
-    fn fail_model(&mut self, failure: ModelFailure, desk: &mut Desk<'_>) {
-        self.keep_partial(desk);
-        if let (FailureKind::ContextFull, Some(window)) =
-            (failure.kind, self.settings.context_window)
-        {
-            // Clients read a full window from totals that equal it.
-            let last = Usage { total: window, ..Usage::default() };
-            self.usage = last;
-            let limits = self.limits;
-            desk.out.append(self.id, Record::TokenCount { total: last, last, limits });
-            let turn = self.turn_mut().usage;
-            desk.out.tell(self.id, Event::Tokens { last, turn, total: last });
-        }
-        let how = Ended::Failed { kind: Failed::Model(failure.kind), message: failure.message };
-        self.finish(how, desk);
-    }
-
-    fn fail_bound(&mut self, text: &str, desk: &mut Desk<'_>) {
+    pub(crate) fn fail_bound(&mut self, text: &str, desk: &mut Desk<'_>) {
         let how = Ended::Failed { kind: Failed::Bound, message: text.into() };
         self.finish(how, desk);
-    }
-
-    /// Records what the model had written and asked for when it was cut off, calls aside.
-    fn keep_partial(&mut self, desk: &mut Desk<'_>) {
-        let awaited = self.awaited_mut();
-        let partial = std::mem::take(&mut awaited.partial);
-        for item in std::mem::take(&mut awaited.held) {
-            if !matches!(item, Item::Call(_)) {
-                self.remember_said(item, desk);
-            }
-        }
-        if !partial.is_empty() {
-            self.remember_said(Item::Message(Message::text(Role::Assistant, partial)), desk);
-        }
-    }
-
-    /// Stops the turn; a second time, without grace.
-    pub(crate) fn interrupt(&mut self, desk: &mut Desk<'_>) {
-        match &self.turn_mut().wait {
-            Wait::Stop(_) => self.stop_harder(desk),
-            Wait::Opening { .. } | Wait::Model(_) | Wait::Retry { .. } | Wait::Calls { .. } => {
-                self.stop(Ended::Interrupted, "user", desk);
-            }
-        }
-    }
-
-    /// Stops the turn, keeping what there is of it.
-    fn stop(&mut self, how: Ended, by_whom: &str, desk: &mut Desk<'_>) {
-        match &self.turn_mut().wait {
-            Wait::Model(_) => self.keep_partial(desk),
-            Wait::Calls { .. } => self.abort_calls(by_whom, desk),
-            Wait::Opening { .. } | Wait::Retry { .. } | Wait::Stop(_) => {}
-        }
-        self.abandon(how, desk);
-    }
-
-    /// Answers every call that has no answer, so that the history stays whole.
-    fn abort_calls(&mut self, by_whom: &str, desk: &mut Desk<'_>) {
-        let (id, ops) = (self.id, self.live_ops());
-        let Wait::Calls { calls } = &mut self.turn_mut().wait else {
-            unreachable!("calls are aborted only while the turn waits for them")
-        };
-        for call in calls.iter_mut() {
-            if matches!(call.state, State::AwaitApproval(_)) {
-                desk.out.tell(id, Event::ApprovalSettled { call: call.id });
-            }
-            call.abort(by_whom, desk.now.mono_ms);
-        }
-        self.settle_answers(desk);
-        self.show_images(desk);
-        // The work goes on until it is stopped; the calls no longer know it.
-        let until_ms = desk.now.mono_ms.saturating_add(STOP_GRACE_MS);
-        let how = Ended::Interrupted;
-        self.wait_for(Wait::Stop(Stopping { ops, until_ms, killed: false, how }));
-    }
-
-    /// Ends the turn as soon as all its work has been stopped. Records nothing.
-    pub(crate) fn abandon(&mut self, how: Ended, desk: &mut Desk<'_>) {
-        let ops = self.live_ops();
-        for &op in &ops {
-            desk.out.act(Effect::Stop { op, how: Stop::Interrupt });
-        }
-        desk.out.tell(self.id, Event::TurnStopping { turn: self.turn_mut().id });
-        if ops.is_empty() {
-            self.finish(how, desk);
-            return;
-        }
-        let until_ms = desk.now.mono_ms.saturating_add(STOP_GRACE_MS);
-        self.wait_for(Wait::Stop(Stopping { ops, until_ms, killed: false, how }));
-    }
-
-    /// The work the turn waits for.
-    pub(crate) fn live_ops(&self) -> Vec<OpId> {
-        match self.turn.as_ref().map(|turn| &turn.wait) {
-            None | Some(Wait::Retry { .. }) => Vec::new(),
-            Some(Wait::Opening { op }) => vec![*op],
-            Some(Wait::Model(awaited)) => vec![awaited.op],
-            Some(Wait::Calls { calls }) => calls.iter().filter_map(Call::op).collect(),
-            Some(Wait::Stop(stopping)) => stopping.ops.clone(),
-        }
-    }
-
-    fn stop_harder(&mut self, desk: &mut Desk<'_>) {
-        let now_ms = desk.now.mono_ms;
-        let Wait::Stop(stopping) = &mut self.turn_mut().wait else {
-            unreachable!("only a turn that is stopping is stopped harder")
-        };
-        if stopping.killed {
-            let (ops, how) = (std::mem::take(&mut stopping.ops), stopping.how.clone());
-            for op in ops {
-                desk.ops.end(op);
-            }
-            self.finish(how, desk);
-            return;
-        }
-        stopping.killed = true;
-        stopping.until_ms = now_ms.saturating_add(KILL_GRACE_MS);
-        for &op in &stopping.ops {
-            desk.out.act(Effect::Stop { op, how: Stop::Kill });
-        }
-    }
-
-    /// Work has ended that was being stopped, one way or another; its answer is of no use now.
-    pub(crate) fn on_stopped(&mut self, op: OpId, desk: &mut Desk<'_>) {
-        let Wait::Stop(stopping) = &mut self.turn_mut().wait else {
-            unreachable!("only a turn that is stopping hears of it here")
-        };
-        stopping.ops.retain(|&stopped| stopped != op);
-        let done = stopping.ops.is_empty();
-        let how = stopping.how.clone();
-        desk.ops.end(op);
-        if done {
-            self.finish(how, desk);
-        }
     }
 
     /// The turn's deadline has come.
@@ -516,14 +151,7 @@ impl Thread {
                 self.stop(self.over_budget(Budget::Time), "timeout", desk);
             }
             Wait::Opening { .. } => unreachable!("opening has no deadline of its own"),
-            Wait::Model(awaited) => {
-                let op = awaited.op;
-                desk.ops.end(op);
-                desk.out.act(Effect::Stop { op, how: Stop::Kill });
-                let seconds = self.settings.stream_idle_ms.div_ceil(1000);
-                let text = format!("the model sent nothing for {seconds} s");
-                self.on_request_failed(ModelFailure::new(FailureKind::Stream, text), desk);
-            }
+            Wait::Model(_) => self.on_silence(desk),
             Wait::Retry { tries, .. } => self.send(*tries, desk),
             Wait::Calls { .. } => self.on_call_deadline(desk),
             Wait::Stop(_) => self.stop_harder(desk),
@@ -531,7 +159,7 @@ impl Thread {
     }
 
     /// Ends the turn. Prompts that waited for it are kept: the next turn will know them.
-    fn finish(&mut self, how: Ended, desk: &mut Desk<'_>) {
+    pub(crate) fn finish(&mut self, how: Ended, desk: &mut Desk<'_>) {
         match &how {
             Ended::Interrupted => {
                 self.take_prompts(desk);
@@ -557,24 +185,4 @@ impl Thread {
             self.prompts.clear();
         }
     }
-}
-
-/// The item as a model may say it: never in another's name, and no output, since tools are ours.
-fn of_model(item: Item) -> Option<Item> {
-    match item {
-        Item::Message(message) => Some(Item::Message(Message { role: Role::Assistant, ..message })),
-        Item::Reasoning(_) | Item::Call(_) | Item::Served { .. } => Some(item),
-        Item::Output(_) => None,
-    }
-}
-
-/// The id, or one like it that is not taken: providers answer to ids, and some give one twice.
-fn unique(id: &str, taken: &[Box<str>]) -> Box<str> {
-    let mut candidate: Box<str> = id.into();
-    let mut count = 1;
-    while taken.contains(&candidate) {
-        count += 1;
-        candidate = format!("{id}_{count}").into();
-    }
-    candidate
 }
