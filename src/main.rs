@@ -46,7 +46,7 @@ fn agent(words: Vec<OsString>) -> u8 {
         }
     };
     match &invocation.verb {
-        Verb::Help(topic) => out::print(&help::text(*topic)),
+        Verb::Help(command) => out::print(&help::text(command)),
         Verb::Version => out::print(concat!("windlass ", env!("CARGO_PKG_VERSION"), "\n")),
         Verb::Demo => demo::demo(&invocation, environment::own_executable()),
         Verb::Exec | Verb::Resume(_) => exec::exec(&invocation, environment::own_executable()),

@@ -1,9 +1,9 @@
 //! The command line as typed, made into an [`Invocation`].
 //!
-//! Pure over the words given; the table in [`super::flags`] says which flags there are, what they
-//! take and where they belong. Flags may stand before or after the command and `resume`; after `--`
-//! every word is a plain one. What is typed is understood here but not resolved: values of settings
-//! are judged in [`super::settings`].
+//! Pure over the words given; the tables in [`super::commands`] and [`super::flags`] say which
+//! commands and flags there are and what they take. Flags may stand before or after the words of a
+//! command; after `--` every word is a plain one. What is typed is understood here but not
+//! resolved: values of settings are judged in [`super::settings`].
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use lexopt::{Arg, Parser};
 
+use crate::config::commands::{self, Argument, Command, TOP};
 use crate::config::flags::{self, Flag, Takes};
 use crate::limits::{ARGUMENTS_COUNT_MAX, SUGGESTION_BYTES_MAX};
 use crate::words::policy::SandboxMode;
@@ -65,7 +66,7 @@ pub enum Verb {
     Exec,
     Resume(Resumed),
     Demo,
-    Help(Topic),
+    Help(&'static Command),
     Version,
 }
 
@@ -76,15 +77,6 @@ pub enum Resumed {
     Named(Box<str>),
     /// The newest of this directory, or of all.
     Last,
-}
-
-/// What help is about.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Topic {
-    Top,
-    Exec,
-    Resume,
-    Demo,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -119,7 +111,7 @@ pub enum StdinUse {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UsageError {
     message: String,
-    topic: Topic,
+    command: &'static Command,
 }
 
 impl UsageError {
@@ -129,22 +121,17 @@ impl UsageError {
 
 impl fmt::Display for UsageError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let command = self.topic.command();
+        let command = self.command.spelled();
         write!(formatter, "{} (`{command} --help` explains)", self.message)
     }
 }
 
 impl std::error::Error for UsageError {}
 
-impl Topic {
-    /// The words that lead to it.
-    pub fn command(self) -> &'static str {
-        match self {
-            Topic::Top => "windlass",
-            Topic::Exec => "windlass exec",
-            Topic::Resume => "windlass exec resume",
-            Topic::Demo => "windlass demo",
-        }
+impl Verb {
+    /// The session to go on with.
+    pub fn resumed(&self) -> Option<&Resumed> {
+        if let Verb::Resume(which) = self { Some(which) } else { None }
     }
 }
 
@@ -152,12 +139,12 @@ impl Topic {
 pub fn parse(words: Vec<OsString>) -> Result<Invocation, UsageError> {
     if words.len() > ARGUMENTS_COUNT_MAX {
         let message = format!("more than {ARGUMENTS_COUNT_MAX} arguments");
-        return Err(UsageError { message, topic: Topic::Top });
+        return Err(UsageError { message, command: TOP });
     }
     let mut reading = Reading::new(words);
     match reading.run() {
         Ok(()) => Ok(reading.invocation),
-        Err(message) => Err(UsageError { message, topic: reading.topic.unwrap_or(Topic::Top) }),
+        Err(message) => Err(UsageError { message, command: reading.command }),
     }
 }
 
@@ -183,10 +170,10 @@ struct Reading {
     parser: Parser,
     invocation: Invocation,
     /// The command so far.
-    topic: Option<Topic>,
+    command: &'static Command,
     /// Flags given and how they were spelled, to be checked against the command in the end.
     given: Vec<(&'static Flag, String)>,
-    /// Plain words of `resume`: an id, a prompt.
+    /// Plain words of the command. Invariant: at most as many as it has arguments.
     plain: Vec<Box<str>>,
     /// `--` was passed.
     literal: bool,
@@ -197,7 +184,7 @@ impl Reading {
         Reading {
             parser: Parser::from_args(words),
             invocation: Invocation::default(),
-            topic: None,
+            command: TOP,
             given: Vec::new(),
             plain: Vec::new(),
             literal: false,
@@ -215,16 +202,13 @@ impl Reading {
                 Some(Arg::Short(letter)) => format!("-{letter}"),
                 Some(Arg::Long(name)) => format!("--{name}"),
                 Some(Arg::Value(word)) => {
-                    if self.on_word(word)? {
-                        return Ok(());
-                    }
+                    self.on_word(word)?;
                     continue;
                 }
             };
             match typed.as_str() {
                 "-h" | "--help" => {
-                    let topic = self.topic.unwrap_or(Topic::Top);
-                    self.invocation.verb = Verb::Help(topic);
+                    self.invocation.verb = Verb::Help(self.command);
                     return Ok(());
                 }
                 "-V" | "--version" => {
@@ -237,49 +221,32 @@ impl Reading {
         self.finish()
     }
 
-    /// Takes a plain word; true ends the reading.
-    fn on_word(&mut self, word: OsString) -> Result<bool, String> {
+    /// Takes a plain word: the next one of a command, or an argument of it.
+    fn on_word(&mut self, word: OsString) -> Result<(), String> {
         let word = word.into_string().map_err(|word| format!("{word:?} is not UTF-8"))?;
-        match self.topic {
-            None | Some(Topic::Top) if self.literal => return Err(unexpected(&word)),
-            None | Some(Topic::Top) => match word.as_str() {
-                "exec" | "e" => self.topic = Some(Topic::Exec),
-                "demo" => self.topic = Some(Topic::Demo),
-                "help" => {
-                    self.invocation.verb = Verb::Help(self.help_topic()?);
-                    return Ok(true);
-                }
-                _ => return Err(unknown_command(&word)),
-            },
-            Some(Topic::Exec) => {
-                if word == "resume" && !self.literal && self.invocation.prompt.is_none() {
-                    self.topic = Some(Topic::Resume);
-                } else if self.invocation.prompt.is_none() {
-                    self.invocation.prompt = Some(word.into());
-                } else {
-                    return Err(second_prompt(&word));
-                }
+        let command = self.command;
+        if !self.literal && self.plain.is_empty() {
+            if let Some(below) = command.below(&word) {
+                self.command = below;
+                return Ok(());
             }
-            Some(Topic::Resume) if self.plain.len() < 2 => self.plain.push(word.into()),
-            Some(Topic::Resume) => return Err(second_prompt(&word)),
-            Some(Topic::Demo) => return Err(unexpected(&word)),
+            if command.arguments.is_empty() && command.children().next().is_some() {
+                return Err(command.misses(&word));
+            }
         }
-        Ok(false)
-    }
-
-    /// What the words after `help` name.
-    fn help_topic(&mut self) -> Result<Topic, String> {
-        let mut topic = Topic::Top;
-        while let Some(arg) = self.parser.next().map_err(|error| said(&error))? {
-            let Arg::Value(word) = arg else { continue };
-            topic = match (topic, word.to_string_lossy().as_ref()) {
-                (Topic::Top, "exec" | "e") => Topic::Exec,
-                (Topic::Top, "demo") => Topic::Demo,
-                (Topic::Exec, "resume") => Topic::Resume,
-                (_, word) => return Err(unknown_command(word)),
-            };
+        let Some(argument) = command.arguments.get(self.plain.len()) else {
+            return Err(match command.arguments.last() {
+                Some(Argument::Prompt) => second_prompt(&word),
+                Some(Argument::Word(_) | Argument::Choice(..)) | None => unexpected(&word),
+            });
+        };
+        if let Argument::Choice(_, choices) = argument
+            && !choices.contains(&word.as_str())
+        {
+            return Err(flags::one_of(&word, choices));
         }
-        Ok(topic)
+        self.plain.push(word.into());
+        Ok(())
     }
 
     fn on_flag(&mut self, typed: String) -> Result<(), String> {
@@ -290,6 +257,13 @@ impl Reading {
                 let text = self.value(&typed)?;
                 let text = text.into_string().map_err(|_| format!("{typed}: not UTF-8"))?;
                 set(&mut self.invocation, &text).map_err(|why| format!("{typed}: {why}"))?;
+            }
+            Takes::Choice(_, choices, set) => {
+                let text = self.value(&typed)?;
+                let known = choices.iter().find(|choice| text == **choice);
+                let wrong =
+                    || format!("{typed}: {}", flags::one_of(&text.to_string_lossy(), choices));
+                set(&mut self.invocation, known.ok_or_else(wrong)?);
             }
             Takes::Path(_, set) => {
                 let path = self.value(&typed)?;
@@ -352,40 +326,28 @@ impl Reading {
 
     /// Checks that the whole makes sense.
     fn finish(&mut self) -> Result<(), String> {
-        let Some(topic) = self.topic else {
-            return Err("no command was given, for example `windlass exec \"PROMPT\"`".to_owned());
-        };
-        for (flag, typed) in &self.given {
-            if !flag.belongs.covers(topic) {
-                let home = flag.belongs.home().command();
-                return Err(format!("{typed} belongs to `{home}`"));
-            }
+        let plain = std::mem::take(&mut self.plain);
+        if self.command != TOP
+            && let Some((flag, typed)) =
+                self.given.iter().find(|(flag, _)| !self.command.knows(flag))
+        {
+            return Err(format!("{typed} belongs to `{}`", commands::home(flag).spelled()));
         }
-        self.invocation.verb = match topic {
-            Topic::Top | Topic::Exec => Verb::Exec,
-            Topic::Demo => Verb::Demo,
-            Topic::Resume => Verb::Resume(self.resumed()?),
-        };
+        self.invocation.verb = (self.command.verb)(&mut self.invocation, plain)?;
         Ok(())
     }
+}
 
-    /// Tells the words of `resume` apart: with `--last` the only one is the prompt.
-    fn resumed(&mut self) -> Result<Resumed, String> {
-        let mut plain = std::mem::take(&mut self.plain).into_iter();
-        let first = plain.next();
-        if self.invocation.last {
-            self.invocation.prompt = first;
-            return match plain.next() {
-                None => Ok(Resumed::Last),
-                Some(word) => {
-                    Err(format!("--last takes no session id, only a prompt, not {word:?}"))
-                }
-            };
+impl Command {
+    /// No command of this name is below it.
+    pub fn misses(&self, word: &str) -> String {
+        let names = self.children().flat_map(|child| self.names_of(child));
+        match suggestion(word, names) {
+            Some(name) => format!("unknown command {}; did you mean {name}?", shown(word)),
+            None => {
+                format!("unknown command {}; to run a prompt, use `windlass exec`", shown(word))
+            }
         }
-        self.invocation.prompt = plain.next();
-        first
-            .map(Resumed::Named)
-            .ok_or_else(|| "name a session by its id, or add --last".to_owned())
     }
 }
 
@@ -402,13 +364,6 @@ fn unexpected(word: &str) -> String {
 
 fn second_prompt(word: &str) -> String {
     format!("unexpected argument {}: a prompt of several words needs quotes", shown(word))
-}
-
-fn unknown_command(word: &str) -> String {
-    match suggestion(word, ["exec", "demo", "help"].into_iter()) {
-        Some(name) => format!("unknown command {}; did you mean {name}?", shown(word)),
-        None => format!("unknown command {}; to run a prompt, use `windlass exec`", shown(word)),
-    }
 }
 
 fn unknown_flag(typed: &str) -> String {

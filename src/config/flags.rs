@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::config::args::{Color, Invocation, Override, StdinUse, Topic};
+use crate::config::args::{Color, Invocation, Override, StdinUse};
 use crate::limits::TIMEOUT_MS_MAX;
 use crate::words::policy::SandboxMode;
 
@@ -30,6 +30,8 @@ pub struct Flag {
 pub enum Takes {
     Nothing(fn(&mut Invocation)),
     Text(&'static str, fn(&mut Invocation, &str) -> Result<(), String>),
+    /// One of a few words; the setter sees no other.
+    Choice(&'static str, &'static [&'static str], fn(&mut Invocation, &str)),
     Path(&'static str, fn(&mut Invocation, OsString)),
     /// Stands for a sandbox mode.
     Mode(SandboxMode),
@@ -44,42 +46,42 @@ impl Takes {
     /// The label of the value, if one is taken.
     pub fn label(&self) -> Option<&'static str> {
         match self {
-            Takes::Text(label, _) | Takes::Path(label, _) | Takes::SandboxName(label) => {
-                Some(label)
-            }
+            Takes::Text(label, _)
+            | Takes::Choice(label, _, _)
+            | Takes::Path(label, _)
+            | Takes::SandboxName(label) => Some(label),
             Takes::Ignored(label) => *label,
             Takes::Nothing(_) | Takes::Mode(_) | Takes::Stdin(_) | Takes::Refused(_) => None,
         }
     }
+
+    /// The values it may have, where there are few.
+    pub fn choices(&self) -> &'static [&'static str] {
+        match self {
+            Takes::Choice(_, choices, _) => choices,
+            Takes::SandboxName(_) => SANDBOX_NAMES,
+            Takes::Nothing(_)
+            | Takes::Text(..)
+            | Takes::Path(..)
+            | Takes::Mode(_)
+            | Takes::Stdin(_)
+            | Takes::Ignored(_)
+            | Takes::Refused(_) => &[],
+        }
+    }
 }
 
-/// Which commands know a flag.
+/// A group of flags; the rows of [`super::commands`] say which groups a command knows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Belongs {
-    /// `exec`, `exec resume` and `demo`.
+    /// For whatever takes turns.
     Turns,
-    /// `exec` and `exec resume`.
+    /// For whatever asks a model of the user's.
     Exec,
-    /// `exec resume` alone.
-    Resume,
-}
-
-impl Belongs {
-    pub fn covers(self, topic: Topic) -> bool {
-        match self {
-            Belongs::Turns => topic != Topic::Top,
-            Belongs::Exec => matches!(topic, Topic::Exec | Topic::Resume),
-            Belongs::Resume => topic == Topic::Resume,
-        }
-    }
-
-    /// The command to name when a flag was given elsewhere.
-    pub fn home(self) -> Topic {
-        match self {
-            Belongs::Turns | Belongs::Exec => Topic::Exec,
-            Belongs::Resume => Topic::Resume,
-        }
-    }
+    /// For whatever goes on from an earlier session.
+    Session,
+    /// For those commands alone that name the flag.
+    Named,
 }
 
 /// The flag of this spelling, dashes included.
@@ -102,12 +104,15 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     tabled.map(|flag| flag.name).chain(["help", "version", "yolo"])
 }
 
+/// The sandbox modes as they are typed.
+pub const SANDBOX_NAMES: &[&str] = &["read-only", "workspace-write", "danger-full-access"];
+
 pub fn sandbox_mode(name: &str) -> Result<SandboxMode, String> {
     match name {
         "read-only" => Ok(SandboxMode::ReadOnly),
         "workspace-write" => Ok(SandboxMode::WorkspaceWrite),
         "danger-full-access" => Ok(SandboxMode::DangerFullAccess),
-        _ => Err(one_of(name, "read-only, workspace-write or danger-full-access")),
+        _ => Err(one_of(name, SANDBOX_NAMES)),
     }
 }
 
@@ -221,14 +226,12 @@ pub static FLAGS: &[Flag] = &[
         name: "color",
         aliases: &[],
         short: None,
-        takes: Takes::Text("WHEN", |invocation, when| {
+        takes: Takes::Choice("WHEN", &["auto", "always", "never"], |invocation, when| {
             invocation.color = match when {
-                "auto" => Color::Auto,
                 "always" => Color::Always,
                 "never" => Color::Never,
-                _ => return Err(one_of(when, "auto, always or never")),
+                _ => Color::Auto,
             };
-            Ok(())
         }),
         belongs: Belongs::Turns,
         help: "Colour the output for people: auto (default), always, never",
@@ -285,12 +288,8 @@ pub static FLAGS: &[Flag] = &[
         name: "local-provider",
         aliases: &[],
         short: None,
-        takes: Takes::Text("NAME", |invocation, name| {
-            if !matches!(name, "ollama" | "lmstudio") {
-                return Err(one_of(name, "ollama or lmstudio"));
-            }
+        takes: Takes::Choice("NAME", &["ollama", "lmstudio"], |invocation, name| {
             invocation.local_provider = Some(name.into());
-            Ok(())
         }),
         belongs: Belongs::Exec,
         help: "Which one --oss means: ollama (default), lmstudio",
@@ -366,7 +365,7 @@ pub static FLAGS: &[Flag] = &[
         aliases: &[],
         short: None,
         takes: Takes::Nothing(|invocation| invocation.last = true),
-        belongs: Belongs::Resume,
+        belongs: Belongs::Session,
         help: "The newest session of this directory; the only argument is then the prompt",
     },
     Flag {
@@ -374,7 +373,7 @@ pub static FLAGS: &[Flag] = &[
         aliases: &[],
         short: None,
         takes: Takes::Nothing(|invocation| invocation.all = true),
-        belongs: Belongs::Resume,
+        belongs: Belongs::Session,
         help: "With --last: the newest session of any directory",
     },
     Flag {
@@ -421,9 +420,14 @@ fn said(text: &str) -> Result<Box<str>, String> {
     }
 }
 
-fn one_of(text: &str, names: &str) -> String {
+/// What to say of a word that is none of these.
+pub fn one_of(text: &str, names: &[&str]) -> String {
     let short: String = text.chars().take(40).collect();
-    format!("{short:?} is not one of {names}").replace('"', "'")
+    let named = match names {
+        [before @ .., last] if !before.is_empty() => format!("{} or {last}", before.join(", ")),
+        names => names.concat(),
+    };
+    format!("{short:?} is not one of {named}").replace('"', "'")
 }
 
 fn set_feature(invocation: &mut Invocation, name: &str, enabled: bool) -> Result<(), String> {

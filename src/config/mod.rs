@@ -10,6 +10,7 @@
 use std::fmt;
 
 pub mod args;
+pub mod commands;
 pub mod credentials;
 pub mod environment;
 pub mod file;

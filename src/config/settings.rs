@@ -411,13 +411,13 @@ fn options(
     layers: &Layers,
     cwd: &str,
 ) -> Result<ExecOptions, ConfigError> {
-    let resume = match &invocation.verb {
-        Verb::Resume(Resumed::Last) => {
+    let resume = match invocation.verb.resumed() {
+        Some(Resumed::Last) => {
             let cwd = Some(cwd.into()).filter(|_| !invocation.all);
             Some(Which::Last { cwd })
         }
-        Verb::Resume(Resumed::Named(name)) => Some(named_session(name, cwd)?),
-        Verb::Exec | Verb::Demo | Verb::Help(_) | Verb::Version => None,
+        Some(Resumed::Named(name)) => Some(named_session(name, cwd)?),
+        None => None,
     };
     let flag = |key| layers.flag(&[key]).unwrap_or(false);
     Ok(ExecOptions {

@@ -106,13 +106,18 @@ fn resume_tells_id_and_prompt_apart() {
 
 #[test]
 fn help_and_version_win_over_everything() {
-    let help = |topic| Verb::Help(topic);
-    assert_eq!(read(&["--help"]).verb, help(Topic::Top));
-    assert_eq!(read(&["help"]).verb, help(Topic::Top));
-    assert_eq!(read(&["exec", "-h"]).verb, help(Topic::Exec));
-    assert_eq!(read(&["help", "exec", "resume"]).verb, help(Topic::Resume));
-    assert_eq!(read(&["exec", "resume", "--help"]).verb, help(Topic::Resume));
-    assert_eq!(read(&["demo", "--help"]).verb, help(Topic::Demo));
+    let cases: &[(&[&str], &str)] = &[
+        (&["--help"], "windlass"),
+        (&["help"], "windlass"),
+        (&["exec", "-h"], "windlass exec"),
+        (&["help", "e", "resume"], "windlass exec resume"),
+        (&["exec", "resume", "--help"], "windlass exec resume"),
+        (&["demo", "--help"], "windlass demo"),
+    ];
+    for (line, spelled) in cases {
+        let Verb::Help(command) = read(line).verb else { panic!("{line:?} asks for help") };
+        assert_eq!(command.spelled(), *spelled, "{line:?}");
+    }
     assert_eq!(read(&["--version"]).verb, Verb::Version);
     assert_eq!(read(&["-V"]).verb, Verb::Version);
     assert_eq!(read(&["demo", "--json"]).verb, Verb::Demo);

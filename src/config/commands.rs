@@ -1,0 +1,256 @@
+//! The table of commands: it drives parsing, help, completions and the messages about mistakes.
+//!
+//! A new command is a row here, a [`Verb`] and an arm in `main.rs`; flags it shares with others are
+//! named in its row, flags of its own are rows of [`super::flags`]. What happens is no business of
+//! the table.
+
+use std::fmt;
+
+use crate::config::args::{Invocation, Resumed, Verb};
+use crate::config::flags::{Belongs, Flag};
+
+/// One command.
+pub struct Command {
+    /// The words that lead to it: its own name first, then other ways to say it.
+    pub paths: &'static [&'static [&'static str]],
+    /// Its plain words, in order; each may be left out as far as the parser cares.
+    pub arguments: &'static [Argument],
+    /// The groups of flags it knows.
+    pub knows: &'static [Belongs],
+    /// Flags it knows besides those groups, by their long names.
+    pub also: &'static [&'static str],
+    /// One line in the list of commands; empty for what the list does not mention.
+    pub help: &'static str,
+    /// What its own help says first; the line above if empty.
+    pub about: &'static str,
+    /// How it is written, without the program's name; derived if empty.
+    pub usage: &'static [&'static str],
+    /// What its own help says last.
+    pub notes: &'static str,
+    /// Makes the verb of the plain words, of which there are at most as many as arguments.
+    pub verb: fn(&mut Invocation, Vec<Box<str>>) -> Result<Verb, String>,
+}
+
+/// One plain word of a command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Argument {
+    Word(&'static str),
+    /// One of a few words.
+    Choice(&'static str, &'static [&'static str]),
+    Prompt,
+}
+
+impl Command {
+    /// The words that lead to it, as one would type them.
+    pub fn words(&self) -> impl Iterator<Item = &'static str> {
+        let own = self.paths.first().copied().unwrap_or_default();
+        std::iter::once("windlass").chain(own.iter().copied())
+    }
+
+    /// The same as one text.
+    pub fn spelled(&self) -> String {
+        self.words().collect::<Vec<_>>().join(" ")
+    }
+
+    pub fn knows(&self, flag: &Flag) -> bool {
+        self.knows.contains(&flag.belongs) || self.also.contains(&flag.name)
+    }
+
+    /// The command that this word leads to from here.
+    pub fn below(&self, word: &str) -> Option<&'static Command> {
+        COMMANDS.iter().find(|command| self.names_of(command).any(|name| name == word))
+    }
+
+    /// The commands one word away.
+    pub fn children(&self) -> impl Iterator<Item = &'static Command> {
+        COMMANDS.iter().filter(|command| self.names_of(command).next().is_some())
+    }
+
+    /// The words that lead from here to a command.
+    pub fn names_of(&self, command: &Command) -> impl Iterator<Item = &'static str> {
+        command.paths.iter().filter_map(|path| {
+            let (name, before) = path.split_last()?;
+            self.paths.contains(&before).then_some(*name)
+        })
+    }
+
+    /// Its plain words as help writes them, each with a space before it.
+    pub fn shape(&self) -> String {
+        self.arguments.iter().map(|argument| format!(" [{}]", argument.label())).collect()
+    }
+}
+
+/// A row is the same command as another if it is reached by the same words.
+impl PartialEq for Command {
+    fn eq(&self, other: &Command) -> bool {
+        self.paths == other.paths
+    }
+}
+
+impl Eq for Command {}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.spelled())
+    }
+}
+
+impl Argument {
+    pub fn label(self) -> &'static str {
+        match self {
+            Argument::Word(label) | Argument::Choice(label, _) => label,
+            Argument::Prompt => "PROMPT",
+        }
+    }
+}
+
+/// The program without a command.
+pub static TOP: &Command = &Command {
+    paths: &[&[]],
+    about: "windlass: a coding agent for the command line",
+    usage: &["COMMAND [FLAGS]"],
+    notes: "\n`windlass exec --help` lists the flags.\n",
+    ..ROW
+};
+
+/// The command that knows a flag best: the first in the table.
+pub fn home(flag: &Flag) -> &'static Command {
+    COMMANDS.iter().find(|command| command.knows(flag)).unwrap_or(TOP)
+}
+
+/// What a row need not say.
+const ROW: Command = Command {
+    paths: &[],
+    arguments: &[],
+    knows: &[],
+    also: &[],
+    help: "",
+    about: "",
+    usage: &[],
+    notes: "",
+    verb: |_, _| Err("no command was given, for example `windlass exec \"PROMPT\"`".to_owned()),
+};
+
+/// Every command, in the order of the help.
+pub static COMMANDS: &[Command] = &[
+    Command {
+        paths: &[&["exec"], &["e"]],
+        arguments: &[Argument::Prompt],
+        knows: &[Belongs::Turns, Belongs::Exec],
+        help: "Work on a prompt without asking back; `e` for short",
+        about: "Works on a prompt until the model is done, without asking back.
+
+PROMPT is one word of the shell: quote it. Without it, or with -, stdin is the prompt. The final
+message goes to stdout, everything else to stderr; see --json for programs.",
+        usage: &["exec [FLAGS] [PROMPT]", "exec [FLAGS] resume [ID] [PROMPT]"],
+        notes: EXEC_NOTES,
+        verb: |invocation, plain| {
+            invocation.prompt = plain.into_iter().next();
+            Ok(Verb::Exec)
+        },
+        ..ROW
+    },
+    Command {
+        paths: &[&["exec", "resume"]],
+        arguments: &[Argument::Word("ID"), Argument::Prompt],
+        knows: &[Belongs::Turns, Belongs::Exec, Belongs::Session],
+        help: "Go on with an earlier session",
+        about: "Goes on with an earlier session, in the same record.
+
+ID is what `session id` said, or the path of a rollout file. Model, directory and sandbox are those
+of this command line and config.toml, not those of back then.",
+        usage: &["exec resume [FLAGS] ID [PROMPT]", "exec resume [FLAGS] --last [PROMPT]"],
+        notes: EXEC_NOTES,
+        verb: |invocation, plain| session(invocation, plain).map(Verb::Resume),
+        ..ROW
+    },
+    Command {
+        paths: &[&["demo"]],
+        knows: &[Belongs::Turns],
+        help: "Watch a recorded session; needs no key and no network",
+        about: "Shows a recorded session: a model that was recorded earlier, commands that really \
+                run.",
+        verb: |_, _| Ok(Verb::Demo),
+        ..ROW
+    },
+    Command {
+        paths: &[&["help"]],
+        arguments: &[Argument::Word("COMMAND"), Argument::Word("COMMAND")],
+        help: "Explain a command",
+        verb: |_, plain| explained(&plain).map(Verb::Help),
+        ..ROW
+    },
+];
+
+/// Tells the plain words apart that name a session: with `--last` the only one is the prompt.
+fn session(invocation: &mut Invocation, plain: Vec<Box<str>>) -> Result<Resumed, String> {
+    let mut plain = plain.into_iter();
+    let first = plain.next();
+    let second = plain.next();
+    if !invocation.last {
+        invocation.prompt = second;
+        let named = first.map(Resumed::Named);
+        return named.ok_or_else(|| "name a session by its id, or add --last".to_owned());
+    }
+    invocation.prompt = first;
+    match second {
+        None => Ok(Resumed::Last),
+        Some(word) => Err(format!("--last takes no session id, only a prompt, not {word:?}")),
+    }
+}
+
+/// The command that these words lead to.
+fn explained(words: &[Box<str>]) -> Result<&'static Command, String> {
+    let mut command = TOP;
+    for word in words {
+        command = command.below(word).ok_or_else(|| command.misses(word))?;
+    }
+    Ok(command)
+}
+
+const EXEC_NOTES: &str = "
+Stdin beside a prompt: what a pipe brings is added to the prompt. If a program outside this one's
+parents writes to the pipe, windlass reads to the end, at most --timeout long, and says that it
+waits. If only its parents hold the pipe, it waits a moment for a first byte and then goes on
+without. --stdin always waits for the end; --no-stdin never reads.
+
+Keys: the model provider needs one in CODEX_API_KEY, in the variable its `env_key` names, or in
+auth.json. Local providers (--oss) and recordings need none.
+
+Exit codes: 0 done, 1 failed, 2 not understood, 3 left the recording it is played from, 4 out of
+--max-turns, 5 out of --max-tokens, 124 out of --timeout, 129, 130 and 143 ended by SIGHUP, SIGINT
+and SIGTERM, 141 the reader of stdout left.
+
+Examples:
+  windlass exec \"explain what src/main.rs does\"
+  windlass exec -s workspace-write \"make the tests pass\"
+  git diff | windlass exec \"review this\"
+  windlass exec resume --last \"now write the changelog\"
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::flags::FLAGS;
+
+    #[test]
+    fn every_command_is_reached_by_each_of_its_paths_and_no_other_is() {
+        for command in COMMANDS {
+            assert!(!command.paths.is_empty());
+            for path in command.paths {
+                let reached = path.iter().try_fold(TOP, |from, word| from.below(word));
+                assert_eq!(reached, Some(command), "{path:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn rows_name_flags_that_exist_and_each_flag_has_a_home() {
+        for name in COMMANDS.iter().flat_map(|command| command.also) {
+            assert!(FLAGS.iter().any(|flag| flag.name == *name), "--{name}");
+        }
+        for flag in FLAGS {
+            assert_ne!(home(flag), TOP, "--{}", flag.name);
+        }
+    }
+}
