@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use lexopt::{Arg, Parser};
 
 use crate::config::commands::{self, Argument, Command, TOP};
+use crate::config::completions::Shell;
 use crate::config::flags::{self, Flag, Takes};
 use crate::limits::{ARGUMENTS_COUNT_MAX, SUGGESTION_BYTES_MAX};
 use crate::words::policy::SandboxMode;
@@ -66,6 +67,7 @@ pub enum Verb {
     Exec,
     Resume(Resumed),
     Demo,
+    Completions(Shell),
     Help(&'static Command),
     Version,
 }
@@ -237,7 +239,9 @@ impl Reading {
         let Some(argument) = command.arguments.get(self.plain.len()) else {
             return Err(match command.arguments.last() {
                 Some(Argument::Prompt) => second_prompt(&word),
-                Some(Argument::Word(_) | Argument::Choice(..)) | None => unexpected(&word),
+                Some(Argument::Word(_) | Argument::Choice(..) | Argument::Command) | None => {
+                    unexpected(&word)
+                }
             });
         };
         if let Argument::Choice(_, choices) = argument

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use crate::config::args::{Invocation, Resumed, Verb};
+use crate::config::completions::{SHELL_NAMES, Shell};
 use crate::config::flags::{Belongs, Flag};
 
 /// One command.
@@ -37,6 +38,8 @@ pub enum Argument {
     Word(&'static str),
     /// One of a few words.
     Choice(&'static str, &'static [&'static str]),
+    /// A word that leads to a command.
+    Command,
     Prompt,
 }
 
@@ -99,6 +102,7 @@ impl Argument {
     pub fn label(self) -> &'static str {
         match self {
             Argument::Word(label) | Argument::Choice(label, _) => label,
+            Argument::Command => "COMMAND",
             Argument::Prompt => "PROMPT",
         }
     }
@@ -174,8 +178,25 @@ of this command line and config.toml, not those of back then.",
         ..ROW
     },
     Command {
+        paths: &[&["completions"], &["completion"]],
+        arguments: &[Argument::Choice("SHELL", SHELL_NAMES)],
+        help: "Print a script that completes commands and flags",
+        about: "Prints a script that lets a shell complete commands, flags and their values.",
+        usage: &["completions bash|zsh|fish"],
+        notes: "
+  bash: add `source <(windlass completions bash)` to ~/.bashrc
+  zsh:  save it as _windlass in a directory of $fpath
+  fish: save it as ~/.config/fish/completions/windlass.fish
+",
+        verb: |_, plain| {
+            let shell = plain.first().and_then(|name| Shell::named(name));
+            shell.map(Verb::Completions).ok_or_else(|| "name a shell: bash, zsh or fish".to_owned())
+        },
+        ..ROW
+    },
+    Command {
         paths: &[&["help"]],
-        arguments: &[Argument::Word("COMMAND"), Argument::Word("COMMAND")],
+        arguments: &[Argument::Command, Argument::Command],
         help: "Explain a command",
         verb: |_, plain| explained(&plain).map(Verb::Help),
         ..ROW

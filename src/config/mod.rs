@@ -11,6 +11,7 @@ use std::fmt;
 
 pub mod args;
 pub mod commands;
+pub mod completions;
 pub mod credentials;
 pub mod environment;
 pub mod file;
