@@ -8,7 +8,7 @@ use windlass::config::args::{self, UsageError, Verb};
 use windlass::config::{completions, help};
 use windlass::host::net::RESOLVER_NAME;
 use windlass::host::proc::launch::FILES_NAME;
-use windlass::host::{demo, environment, exec, files, net, out, stdin};
+use windlass::host::{demo, environment, exec, features, files, net, out, stdin};
 use windlass::tools::patch;
 
 fn main() -> ExitCode {
@@ -48,6 +48,7 @@ fn agent(words: Vec<OsString>) -> u8 {
     match &invocation.verb {
         Verb::Help(command) => out::print(&help::text(command)),
         Verb::Completions(shell) => out::print(&completions::script(*shell)),
+        Verb::Features => features::list(&invocation),
         Verb::Version => out::print(concat!("windlass ", env!("CARGO_PKG_VERSION"), "\n")),
         Verb::Demo => demo::demo(&invocation, environment::own_executable()),
         Verb::Exec | Verb::Resume(_) => exec::exec(&invocation, environment::own_executable()),

@@ -82,6 +82,8 @@ fn bash_is_offered_what_may_stand_there() {
         (&["completions", ""], &["bash", "zsh", "fish"]),
         (&["completion", "z"], &["zsh"]),
         (&["help", "de"], &["demo"]),
+        (&["features", ""], &["list"]),
+        (&["exec", "--enable", "gho"], &["ghost_commit"]),
         (&["--ver"], &["--version"]),
     ];
     for (line, expected) in cases {

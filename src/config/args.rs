@@ -67,6 +67,8 @@ pub enum Verb {
     Exec,
     Resume(Resumed),
     Demo,
+    /// List the features.
+    Features,
     Completions(Shell),
     Help(&'static Command),
     Version,
@@ -262,6 +264,16 @@ impl Reading {
                 let text = text.into_string().map_err(|_| format!("{typed}: not UTF-8"))?;
                 set(&mut self.invocation, &text).map_err(|why| format!("{typed}: {why}"))?;
             }
+            Takes::Feature { enabled } => {
+                let name = self.value(&typed)?;
+                let name = name.to_str().map(str::trim).unwrap_or_default();
+                if name.is_empty() {
+                    return Err(format!("{typed}: the value is empty"));
+                }
+                let name = name.into();
+                let enabled = *enabled;
+                self.invocation.overrides.push(Override::Feature { name, enabled });
+            }
             Takes::Choice(_, choices, set) => {
                 let text = self.value(&typed)?;
                 let known = choices.iter().find(|choice| text == **choice);
@@ -346,10 +358,14 @@ impl Command {
     /// No command of this name is below it.
     pub fn misses(&self, word: &str) -> String {
         let names = self.children().flat_map(|child| self.names_of(child));
-        match suggestion(word, names) {
+        match suggestion(word, names.clone()) {
             Some(name) => format!("unknown command {}; did you mean {name}?", shown(word)),
-            None => {
+            None if self == TOP => {
                 format!("unknown command {}; to run a prompt, use `windlass exec`", shown(word))
+            }
+            None => {
+                let names = names.collect::<Vec<_>>().join(", ");
+                format!("unknown command {}; known: {names}", shown(word))
             }
         }
     }

@@ -65,12 +65,12 @@ impl Command {
     }
 
     /// The commands one word away.
-    pub fn children(&self) -> impl Iterator<Item = &'static Command> {
+    pub fn children(&self) -> impl Iterator<Item = &'static Command> + Clone {
         COMMANDS.iter().filter(|command| self.names_of(command).next().is_some())
     }
 
     /// The words that lead from here to a command.
-    pub fn names_of(&self, command: &Command) -> impl Iterator<Item = &'static str> {
+    pub fn names_of(&self, command: &Command) -> impl Iterator<Item = &'static str> + Clone {
         command.paths.iter().filter_map(|path| {
             let (name, before) = path.split_last()?;
             self.paths.contains(&before).then_some(*name)
@@ -135,6 +135,10 @@ const ROW: Command = Command {
     verb: |_, _| Err("no command was given, for example `windlass exec \"PROMPT\"`".to_owned()),
 };
 
+/// What chooses settings, for commands that only read them.
+const CONFIGURED: &[&str] =
+    &["config", "profile", "enable", "disable", "ignore-user-config", "strict-config"];
+
 /// Every command, in the order of the help.
 pub static COMMANDS: &[Command] = &[
     Command {
@@ -175,6 +179,21 @@ of this command line and config.toml, not those of back then.",
         about: "Shows a recorded session: a model that was recorded earlier, commands that really \
                 run.",
         verb: |_, _| Ok(Verb::Demo),
+        ..ROW
+    },
+    Command {
+        paths: &[&["features"]],
+        also: CONFIGURED,
+        usage: &["features list [FLAGS]"],
+        about: "Says what can be switched on and off.",
+        verb: |_, _| Err("say what about the features, for example `windlass features list`".into()),
+        ..ROW
+    },
+    Command {
+        paths: &[&["features", "list"]],
+        also: CONFIGURED,
+        help: "List the features: name, stage, whether it is on",
+        verb: |_, _| Ok(Verb::Features),
         ..ROW
     },
     Command {

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::config::args::{Color, Invocation, Override, StdinUse};
+use crate::config::features;
 use crate::limits::TIMEOUT_MS_MAX;
 use crate::words::policy::SandboxMode;
 
@@ -33,6 +34,10 @@ pub enum Takes {
     /// One of a few words; the setter sees no other.
     Choice(&'static str, &'static [&'static str], fn(&mut Invocation, &str)),
     Path(&'static str, fn(&mut Invocation, OsString)),
+    /// Names a feature.
+    Feature {
+        enabled: bool,
+    },
     /// Stands for a sandbox mode.
     Mode(SandboxMode),
     /// Names a sandbox mode.
@@ -50,6 +55,7 @@ impl Takes {
             | Takes::Choice(label, _, _)
             | Takes::Path(label, _)
             | Takes::SandboxName(label) => Some(label),
+            Takes::Feature { .. } => Some("FEATURE"),
             Takes::Ignored(label) => *label,
             Takes::Nothing(_) | Takes::Mode(_) | Takes::Stdin(_) | Takes::Refused(_) => None,
         }
@@ -60,6 +66,7 @@ impl Takes {
         match self {
             Takes::Choice(_, choices, _) => choices,
             Takes::SandboxName(_) => SANDBOX_NAMES,
+            Takes::Feature { .. } => &features::NAMES,
             Takes::Nothing(_)
             | Takes::Text(..)
             | Takes::Path(..)
@@ -264,7 +271,7 @@ pub static FLAGS: &[Flag] = &[
         name: "enable",
         aliases: &[],
         short: None,
-        takes: Takes::Text("FEATURE", |invocation, name| set_feature(invocation, name, true)),
+        takes: Takes::Feature { enabled: true },
         belongs: Belongs::Turns,
         help: "Same as -c features.FEATURE=true",
     },
@@ -272,7 +279,7 @@ pub static FLAGS: &[Flag] = &[
         name: "disable",
         aliases: &[],
         short: None,
-        takes: Takes::Text("FEATURE", |invocation, name| set_feature(invocation, name, false)),
+        takes: Takes::Feature { enabled: false },
         belongs: Belongs::Turns,
         help: "Same as -c features.FEATURE=false",
     },
@@ -428,11 +435,6 @@ pub fn one_of(text: &str, names: &[&str]) -> String {
         names => names.concat(),
     };
     format!("{short:?} is not one of {named}").replace('"', "'")
-}
-
-fn set_feature(invocation: &mut Invocation, name: &str, enabled: bool) -> Result<(), String> {
-    invocation.overrides.push(Override::Feature { name: said(name)?, enabled });
-    Ok(())
 }
 
 /// Several images may share a flag, separated by commas.

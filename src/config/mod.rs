@@ -14,6 +14,7 @@ pub mod commands;
 pub mod completions;
 pub mod credentials;
 pub mod environment;
+pub mod features;
 pub mod file;
 pub mod flags;
 pub mod help;

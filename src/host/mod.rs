@@ -8,6 +8,7 @@ pub mod demo;
 pub mod disk;
 pub mod environment;
 pub mod exec;
+pub mod features;
 pub mod files;
 pub mod git;
 pub mod holders;

@@ -99,6 +99,11 @@ pub fn load(invocation: &Invocation, env: Env<'_>) -> Result<Loaded, ConfigError
     Ok(Loaded { home, layers, resolved })
 }
 
+/// Reads what is configured, for commands that need no more than that.
+pub fn load_layers(invocation: &Invocation, env: Env<'_>) -> Result<Layers, ConfigError> {
+    read_layers(invocation, &Home::find(env)?.path)
+}
+
 /// config.toml and the profile on top of it; the demo is the same for everybody.
 fn read_layers(invocation: &Invocation, home: &Path) -> Result<Layers, ConfigError> {
     let path = home.join("config.toml");
