@@ -298,6 +298,18 @@ pub const PREVIEW_LINES_MAX: usize = 20;
 /// Bytes of one such line: a few rows of a wide terminal.
 pub const PREVIEW_LINE_BYTES_MAX: usize = 1000;
 
+/// How long the status line stands before it is painted anew: as fast as people read.
+pub const STATUS_PAUSE_MS: u64 = 100;
+
+/// How often it is painted when nothing happens but time; it shows seconds.
+pub const STATUS_TICK_MS: u64 = 1000;
+
+/// A narrower terminal has no status line: there is nothing to read in what is left of it.
+pub const STATUS_COLUMNS_MIN: u16 = 20;
+
+/// Bytes of a command on the status line: more than the widest terminal shows of it.
+pub const STATUS_COMMAND_BYTES_MAX: usize = 1000;
+
 // ---- host ----
 
 /// Bytes that may wait for one reader of ours: room for the longest messages on top of the high
@@ -359,6 +371,9 @@ pub const POLL_EVENTS_MAX: usize = 256;
 
 /// Bytes written to one outlet before others have their turn.
 pub const OUTPUT_BUDGET_BYTES: usize = 1 << 20;
+
+/// The width of a terminal that does not know its own.
+pub const TERMINAL_COLUMNS_DEFAULT: u16 = 80;
 
 /// An image of a prompt; providers refuse larger ones.
 pub const IMAGE_BYTES_MAX: usize = 16 << 20;

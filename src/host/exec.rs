@@ -25,7 +25,7 @@ use crate::host::recorder::Recording;
 use crate::host::rollouts::{Keeping, Rollouts};
 use crate::host::seam::Seam;
 use crate::host::stdin::{Asked, Demand, PromptFrom};
-use crate::host::{Host, Parts, clock, environment, stdio};
+use crate::host::{Host, Parts, clock, environment, status, stdio};
 use crate::limits::RECORDING_BYTES_MAX;
 use crate::wire::proxy::Proxies;
 use crate::wire::replay::Replay;
@@ -77,6 +77,7 @@ pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Resu
     let recording = recording(&options, &provider, credentials.as_ref().ok())?;
     let keeping =
         if options.ephemeral { Keeping::Nothing } else { Keeping::Home(home.path.clone()) };
+    let mut status = None;
     let front = if options.json {
         Exec::jsonl(Jsonl::new(if options.hide_reasoning {
             ReasoningShown::Hidden
@@ -84,7 +85,9 @@ pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Resu
             ReasoningShown::Summary
         }))
     } else {
-        Exec::plain(Plain::new(&settings, looks(&options)))
+        let looks = looks(&options);
+        status = status::on_stderr(looks.paint);
+        Exec::plain(Plain::new(&settings, looks))
     };
     let seed = u64::from_le_bytes(clock::random().map_err(|error| error.to_string())?);
     let nofile = environment::raise_open_files();
@@ -97,7 +100,7 @@ pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Resu
     let prompting = prompting(&options, settings);
     let last_message = options.output_last_message.clone();
     let mut host = Host::new(Parts {
-        seam: Seam::new(seed, Rollouts::new(keeping), front),
+        seam: Seam::new(seed, Rollouts::new(keeping), front).showing(status),
         net: Net::new(trust(), environment::spawn_resolver).behind(Proxies::of_environment(&env)),
         starter,
         provider,

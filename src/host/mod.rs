@@ -26,6 +26,7 @@ pub mod responses;
 pub mod rollouts;
 pub mod seam;
 pub mod signals;
+pub mod status;
 pub mod stdin;
 pub mod stdio;
 
@@ -182,6 +183,7 @@ impl Host {
             self.net.next_deadline(now_ms),
             self.children.next_deadline(),
             self.prompting.next_deadline(),
+            self.status_deadline(now_ms),
             reap_ms,
         ];
         let first_ms = deadlines.into_iter().flatten().min()?;
@@ -241,6 +243,10 @@ impl Host {
             match signal {
                 Signal::ChildEnded if std::process::id() == 1 => self.children.reap_as_init(),
                 Signal::ChildEnded => self.children.reap(),
+                Signal::Suspend => {
+                    self.erase_status();
+                    self.signals.suspend();
+                }
                 Signal::Interrupt | Signal::Terminate | Signal::HangUp => self.on_stop(signal),
             }
         }
@@ -266,6 +272,7 @@ impl Host {
     /// Hands the front's output to the outlets, and the outlets' to the outside.
     fn flush(&mut self) {
         for index in [STDOUT, STDERR] {
+            self.make_way(index);
             let output = &mut self.seam.output;
             let buffer = if index == STDOUT { &mut output.stdout } else { &mut output.stderr };
             let outlet = &mut self.outlets[index];
@@ -279,6 +286,7 @@ impl Host {
                 self.on_loss(index, loss);
             }
         }
+        self.paint_status();
         let hold = self.outlets.iter().any(|outlet| outlet.pressure() == Pressure::Hold);
         if hold != self.is_held {
             self.is_held = hold;
@@ -309,6 +317,7 @@ impl Host {
     /// A reader of ours is gone. Without one of stdout a program has no use for the turn.
     fn on_loss(&mut self, index: usize, loss: Loss) {
         if index == STDERR {
+            self.seam.status = None;
             return;
         }
         let (code, text) = match loss {
@@ -334,6 +343,8 @@ impl Host {
             self.seam.feed(Input::Command { front: FRONT, command: Command::Close { thread } });
             self.work();
         }
+        self.erase_status();
+        self.seam.status = None;
         let began_ms = clock::mono_ms();
         self.children.end_all(|| {
             clock::pause_ms(1);
@@ -353,7 +364,9 @@ impl Host {
         match self.stop {
             Some((Signal::Terminate, _)) => 128 + libc::SIGTERM as u8,
             Some((Signal::HangUp, _)) => 128 + libc::SIGHUP as u8,
-            Some((Signal::Interrupt | Signal::ChildEnded, _)) => 128 + libc::SIGINT as u8,
+            Some((Signal::Interrupt | Signal::ChildEnded | Signal::Suspend, _)) => {
+                128 + libc::SIGINT as u8
+            }
             None if is_unshown => 1,
             None => self.without_prompt().unwrap_or(self.seam.front.exit_code()),
         }

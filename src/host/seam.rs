@@ -13,6 +13,7 @@ use crate::core::effect::{Audience, Effect, Effects};
 use crate::core::input::{Input, Lost, Now};
 use crate::fronts::Output;
 use crate::fronts::exec::Exec;
+use crate::fronts::exec::status::Status;
 use crate::host::clock;
 use crate::host::rollouts::Rollouts;
 use crate::words::event::Event;
@@ -28,6 +29,8 @@ pub struct Seam {
     pub deeds: VecDeque<Effect>,
     pub rollouts: Rollouts,
     pub front: Exec,
+    /// What the front's terminal shows besides, if it has one.
+    pub status: Option<Status>,
     /// What the front wants written.
     pub output: Output,
     /// The thread of the front, once it is open.
@@ -56,9 +59,15 @@ impl Seam {
             deeds: VecDeque::new(),
             rollouts,
             front,
+            status: None,
             output: Output::default(),
             thread: None,
         }
+    }
+
+    /// Tells a status line what the front is told.
+    pub fn showing(self, status: Option<Status>) -> Seam {
+        Seam { status, ..self }
     }
 
     /// Tells the machine what happened, and sees to it that what it asks for is recorded and
@@ -99,7 +108,7 @@ impl Seam {
                     }
                 }
                 (_, Some(_)) => {}
-                (Effect::Notify { to, event }, None) => self.tell(to, &event),
+                (Effect::Notify { to, event }, None) => self.tell(now, to, &event),
                 (deed, None) => self.deeds.push_back(deed),
             }
         }
@@ -127,7 +136,7 @@ impl Seam {
         })
     }
 
-    fn tell(&mut self, to: Audience, event: &Event) {
+    fn tell(&mut self, now: Now, to: Audience, event: &Event) {
         let thread = match to {
             Audience::Thread(thread) => Some(thread),
             Audience::Front(_) => None,
@@ -137,6 +146,9 @@ impl Seam {
         }
         let items = thread.map_or(&[][..], |thread| self.agent.items(thread));
         self.front.told(event, items, &mut self.output);
+        if let Some(status) = &mut self.status {
+            status.told(event, now.mono_ms);
+        }
     }
 }
 

@@ -22,6 +22,8 @@ pub enum Signal {
     Interrupt,
     Terminate,
     HangUp,
+    /// SIGTSTP: ctrl-Z. Whoever reads it sets the terminal in order and calls `suspend`.
+    Suspend,
     /// A child ended; which one is to be asked.
     ChildEnded,
 }
@@ -35,10 +37,11 @@ pub struct Signals {
     child_before: libc::sigaction,
 }
 
-const WANTED: [(libc::c_int, Signal); 4] = [
+const WANTED: [(libc::c_int, Signal); 5] = [
     (libc::SIGINT, Signal::Interrupt),
     (libc::SIGTERM, Signal::Terminate),
     (libc::SIGHUP, Signal::HangUp),
+    (libc::SIGTSTP, Signal::Suspend),
     (libc::SIGCHLD, Signal::ChildEnded),
 ];
 
@@ -87,6 +90,18 @@ impl Signals {
                 Ok(_) | Err(_) => return None,
             }
         }
+    }
+
+    /// Stops the program as SIGTSTP would have done, until it is continued.
+    pub fn suspend(&self) {
+        let mut stop = empty_set();
+        add(&mut stop, libc::SIGTSTP);
+        // SAFETY: the call takes an integer; the signal is blocked, so nothing happens yet.
+        unsafe { libc::raise(libc::SIGTSTP) };
+        // Here it arrives, unless there is no shell that could continue us: the kernel sees to that
+        // (an orphaned process group, setpgid(2)). Neither call can fail with a valid set.
+        let _ = change_mask(libc::SIG_UNBLOCK, &stop);
+        let _ = change_mask(libc::SIG_BLOCK, &stop);
     }
 }
 

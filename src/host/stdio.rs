@@ -297,7 +297,7 @@ impl AsRawFd for Way {
 /// Writes all that waits, at the end of the program.
 ///
 /// Each reader may take its time as long as bytes move; after `quiet_ms` without any, what is left
-/// is given up. A signal other than a child's end stops the effort at once.
+/// is given up. A signal that asks us to end stops the effort at once.
 pub fn drain(outlets: &mut [Outlet], quiet_ms: u64, signals: &mut Signals) -> Drained {
     let mut moved_ms = clock::mono_ms();
     loop {
@@ -326,8 +326,12 @@ pub fn drain(outlets: &mut [Outlet], quiet_ms: u64, signals: &mut Signals) -> Dr
             return Drained::GaveUp;
         }
         while let Some(signal) = signals.pull() {
-            if signal != Signal::ChildEnded {
-                return Drained::Stopped(signal);
+            match signal {
+                Signal::ChildEnded => {}
+                Signal::Suspend => signals.suspend(),
+                Signal::Interrupt | Signal::Terminate | Signal::HangUp => {
+                    return Drained::Stopped(signal);
+                }
             }
         }
     }

@@ -8,6 +8,7 @@ pub mod plain;
 pub mod plain_text;
 pub mod prompt;
 pub mod shell_words;
+pub mod status;
 pub mod style;
 
 use std::borrow::Cow;

@@ -32,6 +32,25 @@ pub fn thousands(number: u64) -> String {
     text
 }
 
+/// A number in three digits and a letter, `12.3K`; below a thousand as it is.
+pub fn three_digits(number: u64) -> String {
+    // Rounded to three digits: `digits * 10^exponent`.
+    let (mut digits, mut exponent) = (number, 0);
+    while digits >= 1000 {
+        exponent += 1;
+        let unit = 10_u64.pow(exponent);
+        digits = number / unit + u64::from(number % unit >= unit / 2);
+    }
+    // The letter stands for the next power of a thousand; the digits before the point are the rest.
+    let letters = ["", "K", "M", "G", "T", "P", "E"];
+    let power = (exponent as usize).div_ceil(3);
+    match 3 * power - exponent as usize {
+        0 => format!("{digits}{}", letters[power]),
+        1 => format!("{}.{}{}", digits / 10, digits % 10, letters[power]),
+        _ => format!("{}.{:02}{}", digits / 100, digits % 100, letters[power]),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,6 +75,27 @@ mod tests {
             [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567"), (12, "12")]
         {
             assert_eq!(thousands(number), text);
+        }
+    }
+
+    #[test]
+    fn large_numbers_keep_three_digits() {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1.00K"),
+            (1234, "1.23K"),
+            (1235, "1.24K"),
+            (9_995, "10.0K"),
+            (12_345, "12.3K"),
+            (123_456, "123K"),
+            (999_499, "999K"),
+            (999_500, "1.00M"),
+            (1_234_567, "1.23M"),
+            (12_345_678_901, "12.3G"),
+            (u64::MAX, "18.4E"),
+        ] {
+            assert_eq!(three_digits(number), text, "{number}");
         }
     }
 }
