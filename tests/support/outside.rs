@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// A process: its number, and when it started, since numbers come again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -145,6 +145,21 @@ pub fn terminal() -> (OwnedFd, OwnedFd) {
     }
     // SAFETY: the kernel just made both for us, and nobody else knows them.
     unsafe { (OwnedFd::from_raw_fd(master), OwnedFd::from_raw_fd(slave)) }
+}
+
+/// Says how wide a terminal is.
+pub fn set_columns(terminal: &OwnedFd, columns: u16) {
+    let size = libc::winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    let fd = terminal.as_raw_fd();
+    // SAFETY: TIOCSWINSZ reads one `winsize`, which `size` is.
+    assert_eq!(unsafe { libc::ioctl(fd, libc::TIOCSWINSZ, &raw const size) }, 0);
+}
+
+/// Stops a terminal's output, as ctrl-S does, or lets it go on.
+pub fn set_flow(terminal: &OwnedFd, goes: bool) {
+    let action = if goes { libc::TCOON } else { libc::TCOOFF };
+    // SAFETY: the call takes integers.
+    assert_eq!(unsafe { libc::tcflow(terminal.as_raw_fd(), action) }, 0);
 }
 
 /// Takes the connections that wait at a listener, and counts them.

@@ -27,6 +27,7 @@ pub struct Call {
     pub cwd: PathBuf,
     pub stdin: Stdin,
     pub stdout: Stdout,
+    pub stderr: Stderr,
     /// Bytes that a file of its may have.
     pub file_bytes_max: Option<u64>,
 }
@@ -47,6 +48,15 @@ pub enum Stdout {
     /// Read only while `Run::is_reading`.
     Stalled,
     To(OwnedFd),
+}
+
+pub enum Stderr {
+    Read,
+    /// Read from the other side of this terminal.
+    Terminal {
+        master: OwnedFd,
+        slave: OwnedFd,
+    },
 }
 
 /// A run that goes on.
@@ -112,6 +122,7 @@ impl Call {
             cwd: world.cwd.clone(),
             stdin: Stdin::Null,
             stdout: Stdout::Read,
+            stderr: Stderr::Read,
             file_bytes_max: None,
         }
     }
@@ -163,6 +174,28 @@ impl Call {
         self.stdout = stdout;
         self
     }
+
+    /// Puts stderr on a terminal of so many columns.
+    pub fn on_terminal(mut self, columns: u16) -> Call {
+        let (master, slave) = outside::terminal();
+        outside::set_columns(&slave, columns);
+        self.stderr = Stderr::Terminal { master, slave };
+        self.env("TERM", "xterm")
+    }
+
+    /// Puts stdout where stderr goes, which is a terminal.
+    pub fn with_stdout(self) -> Call {
+        let slave = self.terminal();
+        self.stdout(Stdout::To(slave))
+    }
+
+    /// The terminal that stderr is on.
+    pub fn terminal(&self) -> OwnedFd {
+        match &self.stderr {
+            Stderr::Terminal { slave, .. } => slave.try_clone().unwrap(),
+            Stderr::Read => panic!("stderr is on no terminal"),
+        }
+    }
 }
 
 /// The key that runs have unless they say otherwise.
@@ -187,7 +220,6 @@ impl Run {
         let marker = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         command.args(&call.words).env_clear().envs(call.env).env(MARKER, &marker);
         command.current_dir(&call.cwd);
-        command.stderr(Stdio::piped());
         let is_closed = matches!(call.stdin, Stdin::Closed);
         let (mut text, mut is_held) = (None, false);
         command.stdin(match call.stdin {
@@ -207,6 +239,15 @@ impl Run {
             Stdout::Read | Stdout::Stalled => Stdio::piped(),
             Stdout::To(fd) => fd.into(),
         });
+        let mut master = None;
+        match call.stderr {
+            Stderr::Read => command.stderr(Stdio::piped()),
+            Stderr::Terminal { master: other, slave } => {
+                master = Some(File::from(other));
+                // A job of its own, so that it can be stopped and continued like one.
+                command.stderr(slave).process_group(0)
+            }
+        };
         let file_bytes_max = call.file_bytes_max;
         if is_closed || file_bytes_max.is_some() {
             // SAFETY: only calls that are safe between fork and exec, and no allocation.
@@ -226,7 +267,7 @@ impl Run {
             _ => {}
         }
         let stdout = child.stdout.take().map(|pipe| File::from(OwnedFd::from(pipe)));
-        let stderr = child.stderr.take().map(|pipe| File::from(OwnedFd::from(pipe)));
+        let stderr = child.stderr.take().map(|pipe| File::from(OwnedFd::from(pipe))).or(master);
         for file in [&stdout, &stderr].into_iter().flatten() {
             outside::set_nonblocking(file.as_raw_fd());
         }
