@@ -139,6 +139,9 @@ fn sessions_are_apart_and_nothing_of_them_is_left() {
     assert_eq!(running(&outputs[3], 0), "to the first\r\nto the first\r\n");
     assert!(outputs[4].starts_with("there is no session 2"), "{}", outputs[4]);
     assert!(ended.had_children);
+    let items = ended.items("command_execution");
+    let ends: Vec<_> = items.iter().map(|item| (&item["status"], &item["exit_code"])).collect();
+    assert_eq!(ends, [(&json!("failed"), &json!(-1)), (&json!("failed"), &json!(-1))]);
 }
 
 #[test]

@@ -195,10 +195,13 @@ impl Jsonl {
     }
 
     fn turn_ended(&mut self, how: &Ended, usage: &Usage, out: &mut Vec<u8>) {
+        // Sessions that still run end with the program, and nobody hears what they have printed.
+        for open in std::mem::take(&mut self.open).iter().filter(|open| !open.command.is_empty()) {
+            command_completed(open, "", NO_EXIT_CODE, "failed", out);
+        }
         if let Some(Tasks { number, tasks }) = self.tasks.take() {
             todo_list(out, Phase::Completed, number, &tasks);
         }
-        self.open.clear();
         let message = match how {
             Ended::Completed => return turn_completed(out, self.total.as_ref().unwrap_or(usage)),
             Ended::Interrupted => "the turn was interrupted",

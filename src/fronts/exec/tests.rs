@@ -375,6 +375,24 @@ fn a_session_is_one_item_from_its_start_to_its_end() {
 }
 
 #[test]
+fn a_session_that_is_left_running_ends_with_its_turn() {
+    let mut story = Story::begun();
+    story.started(0, &["top"]);
+    let output = story.output(Answer::Text { text: "Chunk ID: 1".into(), success: true });
+    story.tell(Event::CallAnswered { call: CallId(0), item: ItemIndex(1), output });
+    story.tasks(&[("watch", TaskStatus::Completed)]);
+    story.over(Ended::Completed);
+    let (_, stdout, _) = story.lines();
+    let lines: Vec<&str> = stdout.lines().collect();
+    let [.., session, tasks, turn] = lines.as_slice() else { panic!("{stdout}") };
+    assert_eq!(
+        *session,
+        r#"{"type":"item.completed","item":{"id":"item_0","type":"command_execution","command":"top","aggregated_output":"","exit_code":-1,"status":"failed"}}"#
+    );
+    assert!(tasks.contains("todo_list") && turn.contains("turn.completed"), "{stdout}");
+}
+
+#[test]
 fn a_patch_that_was_not_applied_failed() {
     let mut story = Story::begun();
     story.patched(0, false, "file changed meanwhile");
