@@ -13,7 +13,7 @@ use support::reply::Reply;
 use support::run::{Call, Ended, Run};
 
 /// Loops until the test makes this file.
-const UNTIL_GO: &str = "until [ -e go ]; do sleep 0.02; done; echo went";
+const UNTIL_GO: &str = "until [ -e go ]; do sleep 0.02; done; echo and now it goes on, at last";
 
 /// The rows of a terminal after these bytes; knows what the program may send and nothing else.
 fn screen(bytes: &str) -> Vec<String> {
@@ -115,8 +115,12 @@ fn a_terminal_that_cannot_move_its_cursor_gets_plain_text() {
 #[test]
 fn colours_are_all_that_a_wish_for_no_colour_takes() {
     let mut world = World::new();
-    let call = world.call(&["--color", "never", "go"]).on_terminal(80);
+    // A width of nothing is one that is not known.
+    let call = world.call(&["--color", "never", "go"]).on_terminal(0);
     let run = running(&mut world, call);
+    let shown = bottom(&run);
+    let columns = usize::from(windlass::limits::TERMINAL_COLUMNS_DEFAULT);
+    assert!(shown.len() == columns - 1 && shown.ends_with("..."), "{shown}");
     assert!(run.stderr().contains("\x1b[J") && !run.stderr().contains("\x1b[2m"));
     go_on(&mut world);
     world.finish(run).exits(0);
