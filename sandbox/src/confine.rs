@@ -73,7 +73,8 @@ impl Prepared {
             Access::Full => None,
             Access::ReadOnly | Access::WorkspaceWrite => {
                 let ground = Ground::find().at(Stage::Landlock)?;
-                Some((ground, seccomp::program(&plan.policy).at(Stage::Seccomp)?))
+                let program = seccomp::program(&plan.policy, ground.abi()).at(Stage::Seccomp)?;
+                Some((ground, program))
             }
         };
         let path = plan.variable(b"PATH").unwrap_or(PATH_DEFAULT);

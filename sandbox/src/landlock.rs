@@ -3,7 +3,7 @@
 //! Every right of the newest rule set the kernel really accepts is handled, so that whatever is not
 //! granted is refused. Granted are: reading and executing everywhere (around hidden paths), all
 //! rights below writable roots, and writing to the harmless devices. Below ABI 3 files could be
-//! emptied in spite of it, so there nothing runs.
+//! emptied in spite of it; there seccomp refuses every way to do so.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -22,12 +22,23 @@ use crate::limits::SIBLINGS_COUNT_MAX;
 use crate::policy::{Access, Missing, Policy};
 use crate::sys;
 
-/// Rule sets we know, newest first. Seven and eight add no right to handle; below three we refuse.
-const LADDER: [(ABI, u32); 5] =
-    [(ABI::V9, 9), (ABI::V6, 6), (ABI::V5, 5), (ABI::V4, 4), (ABI::V3, 3)];
+/// Rule sets we know, newest first. Seven and eight add no right to handle.
+const LADDER: [(ABI, u32); 7] = [
+    (ABI::V9, 9),
+    (ABI::V6, 6),
+    (ABI::V5, 5),
+    (ABI::V4, 4),
+    (ABI::V3, 3),
+    (ABI::V2, 2),
+    (ABI::V1, 1),
+];
 
 /// The first ABI that scopes signals and abstract sockets.
 pub(crate) const ABI_SCOPES: u32 = 6;
+/// The first ABI that handles truncation; before it, seccomp has to.
+pub(crate) const ABI_TRUNCATE: u32 = 3;
+/// The first ABI under which files can be moved between directories at all.
+const ABI_MOVES: u32 = 2;
 const ABI_DEVICE_CALLS: u32 = 5;
 const ABI_PATH_SOCKETS: u32 = 9;
 
@@ -74,8 +85,7 @@ impl Ground {
             }
         }
         reported_abi()?;
-        let too_old = || io::Error::from_raw_os_error(libc::EPROTONOSUPPORT);
-        Err(last.filter(|error| error.raw_os_error() != Some(libc::EINVAL)).unwrap_or_else(too_old))
+        Err(last.unwrap_or_else(|| io::Error::from_raw_os_error(libc::EINVAL)))
     }
 
     pub(crate) fn abi(&self) -> u32 {
@@ -142,6 +152,9 @@ fn missing(abi: u32, unreadable: &Hidden) -> Missing {
     let mut missing = Missing::NONE;
     if abi < ABI_SCOPES {
         missing = missing.with(Missing::SIGNAL_SCOPE).with(Missing::ABSTRACT_SOCKETS);
+    }
+    if abi < ABI_MOVES {
+        missing = missing.with(Missing::MOVES);
     }
     if abi < ABI_DEVICE_CALLS {
         missing = missing.with(Missing::DEVICE_CALLS);

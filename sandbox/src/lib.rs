@@ -11,7 +11,7 @@
 //!   `------- control ------->|
 //! ```
 //!
-//! The floor is Landlock ABI 3 and seccomp; below it nothing runs unless the policy is `Full`.
+//! The floor is Landlock and seccomp; below it nothing runs unless the policy is `Full`.
 //! Read `policy.rs`, `launcher.rs`, `confine.rs`, in that order.
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]

@@ -71,7 +71,10 @@ impl Missing {
     /// Shared memory and semaphores of other processes, by name, can be opened.
     pub const SHARED_MEMORY: Missing = Missing(1 << 8);
 
-    const NAMES: [(Missing, &'static str); 9] = [
+    /// Files cannot be moved between directories, not even where they may be written.
+    pub const MOVES: Missing = Missing(1 << 9);
+
+    const NAMES: [(Missing, &'static str); 10] = [
         (Missing::SIGNAL_SCOPE, "signals"),
         (Missing::ABSTRACT_SOCKETS, "abstract sockets"),
         (Missing::PATH_SOCKETS, "path sockets"),
@@ -81,6 +84,7 @@ impl Missing {
         (Missing::NEW_SIBLINGS, "new siblings of unreadable paths"),
         (Missing::TERMINALS, "other terminals"),
         (Missing::SHARED_MEMORY, "shared memory"),
+        (Missing::MOVES, "moves between directories"),
     ];
 
     /// The set from its bits; unknown bits are kept, so that nothing missing is forgotten.

@@ -14,6 +14,7 @@ use seccompiler::{
     SeccompRule, sock_filter,
 };
 
+use crate::landlock::ABI_TRUNCATE;
 use crate::policy::{Access, Policy};
 
 #[cfg(target_arch = "x86_64")]
@@ -174,11 +175,14 @@ const IOPRIO_WHO_USER: u64 = 3;
 /// `NETLINK_SOCK_DIAG` of linux/netlink.h.
 const NETLINK_SOCK_DIAG: u64 = 4;
 
-/// Builds the program for a policy. Allocates; do it before the process is confined.
-pub(crate) fn program(policy: &Policy) -> io::Result<BpfProgram> {
-    let mut program = head()?;
+/// `SOCK_TYPE_MASK` of linux/net.h; flags stand above it.
+const SOCKET_TYPES: u64 = 0xf;
+
+/// Builds the program for a policy, beside a rule set of this ABI. Allocates; do it before the process is confined.
+pub(crate) fn program(policy: &Policy, abi: u32) -> io::Result<BpfProgram> {
+    let mut program = head(abi)?;
     let refuse = SeccompAction::Errno(libc::EPERM.cast_unsigned());
-    let rules = rules(policy)?;
+    let rules = rules(policy, abi)?;
     let filter =
         SeccompFilter::new(rules, SeccompAction::Allow, refuse, ARCH.1).map_err(invalid)?;
     let tail: BpfProgram = filter.try_into().map_err(invalid)?;
@@ -212,7 +216,7 @@ pub(crate) fn is_available() -> bool {
 }
 
 /// What every call meets first. All jumps are relative, so the rest can simply follow.
-fn head() -> io::Result<BpfProgram> {
+fn head(abi: u32) -> io::Result<BpfProgram> {
     let absent = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned();
     let refused = libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned();
     let mut program = vec![
@@ -226,7 +230,9 @@ fn head() -> io::Result<BpfProgram> {
         jump(libc::BPF_JGT, NUMBER_LAST, 0, 1),
         answer(absent),
     ];
-    for number in ABSENT {
+    // Its flags stand behind a pointer, and programs have done without it for long.
+    let opening = (abi < ABI_TRUNCATE).then_some(libc::SYS_openat2);
+    for number in ABSENT.into_iter().chain(opening) {
         program.push(jump(libc::BPF_JEQ, u32::try_from(number).map_err(invalid)?, 0, 1));
         program.push(answer(absent));
     }
@@ -254,7 +260,7 @@ fn instruction(code: u32, jt: u8, jf: u8, k: u32) -> sock_filter {
 type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
 
 /// What is refused by number (no rule) or by arguments (one rule is enough).
-fn rules(policy: &Policy) -> io::Result<Rules> {
+fn rules(policy: &Policy, abi: u32) -> io::Result<Rules> {
     let mut rules = Rules::new();
     let by_number = REFUSED.iter().chain(&SYSTEM_V).chain(&REFUSED_HERE);
     rules.extend(by_number.map(|&number| (number, Vec::new())));
@@ -271,6 +277,9 @@ fn rules(policy: &Policy) -> io::Result<Rules> {
         for request in METADATA_IOCTLS {
             refuse_if(&mut rules, libc::SYS_ioctl, &[(1, SeccompCmpOp::Eq, request.into())])?;
         }
+    }
+    if abi < ABI_TRUNCATE {
+        refuse_truncation(&mut rules)?;
     }
     refuse_others(&mut rules)?;
     refuse_sockets(&mut rules, policy.network)?;
@@ -302,6 +311,20 @@ fn refuse_others(rules: &mut Rules) -> io::Result<()> {
     Ok(())
 }
 
+/// Emptying files that are not opened for writing, which old rule sets do not notice: by path, or
+/// by opening with `O_TRUNC` for reading or for nothing (access modes 0 and 3).
+fn refuse_truncation(rules: &mut Rules) -> io::Result<()> {
+    rules.insert(libc::SYS_truncate, Vec::new());
+    let mask = u64::from((libc::O_TRUNC | libc::O_ACCMODE).cast_unsigned());
+    for mode in [libc::O_RDONLY, libc::O_ACCMODE] {
+        let flags = u64::from((libc::O_TRUNC | mode).cast_unsigned());
+        refuse_if(rules, libc::SYS_openat, &[(2, SeccompCmpOp::MaskedEq(mask), flags)])?;
+        #[cfg(target_arch = "x86_64")]
+        refuse_if(rules, libc::SYS_open, &[(1, SeccompCmpOp::MaskedEq(mask), flags)])?;
+    }
+    Ok(())
+}
+
 /// Sockets by family and protocol. Unix sockets and read-only routing questions always work.
 fn refuse_sockets(rules: &mut Rules, network: bool) -> io::Result<()> {
     use SeccompCmpOp::{Eq, Ne};
@@ -312,10 +335,35 @@ fn refuse_sockets(rules: &mut Rules, network: bool) -> io::Result<()> {
     if network {
         others.extend([(0, Ne, family(libc::AF_INET)), (0, Ne, family(libc::AF_INET6))]);
         netlinks.push((2, Ne, NETLINK_SOCK_DIAG));
+        refuse_odd_internet(rules)?;
     }
     refuse_if(rules, libc::SYS_socket, &others)?;
     refuse_if(rules, libc::SYS_socket, &netlinks)?;
     refuse_if(rules, libc::SYS_socketpair, &[(0, Ne, family(libc::AF_UNIX))])
+}
+
+/// Internet sockets other than TCP, UDP and the unprivileged ping: raw ones, and the protocols that
+/// reach a network past what others look at.
+fn refuse_odd_internet(rules: &mut Rules) -> io::Result<()> {
+    use SeccompCmpOp::{MaskedEq, Ne};
+    let family = |family: i32| u64::from(family.cast_unsigned());
+    let internet = [(0, Ne, family(libc::AF_UNIX)), (0, Ne, family(libc::AF_NETLINK))];
+    // All types but 1 (stream) and 2 (datagram), by their bits.
+    for (mask, bits) in [(8, 8), (4, 4), (3, 3), (SOCKET_TYPES, 0)] {
+        let odd = [internet.as_slice(), &[(1, MaskedEq(mask), bits)]].concat();
+        refuse_if(rules, libc::SYS_socket, &odd)?;
+    }
+    let protocols: [(i32, &[i32]); 2] = [
+        (libc::SOCK_STREAM, &[0, libc::IPPROTO_TCP]),
+        (libc::SOCK_DGRAM, &[0, libc::IPPROTO_UDP, libc::IPPROTO_ICMP, libc::IPPROTO_ICMPV6]),
+    ];
+    for (kind, known) in protocols {
+        let mut odd = internet.to_vec();
+        odd.push((1, MaskedEq(SOCKET_TYPES), u64::from(kind.cast_unsigned())));
+        odd.extend(known.iter().map(|protocol| (2, Ne, u64::from(protocol.cast_unsigned()))));
+        refuse_if(rules, libc::SYS_socket, &odd)?;
+    }
+    Ok(())
 }
 
 /// Refuses a call if all of the conditions hold. They look at the low half of an argument, which is
@@ -363,15 +411,17 @@ mod tests {
         const INSTRUCTIONS_MAX: usize = 4096;
         for access in [Access::ReadOnly, Access::WorkspaceWrite] {
             for network in [false, true] {
-                let program = program(&policy(access, network)).unwrap();
-                assert!(program.len() < INSTRUCTIONS_MAX, "{}", program.len());
+                for abi in [1, 9] {
+                    let program = program(&policy(access, network), abi).unwrap();
+                    assert!(program.len() < INSTRUCTIONS_MAX, "{}", program.len());
+                }
             }
         }
     }
 
     #[test]
     fn no_number_is_refused_twice_or_beyond_the_table() {
-        let rules = rules(&policy(Access::ReadOnly, false)).unwrap();
+        let rules = rules(&policy(Access::ReadOnly, false), 1).unwrap();
         for number in rules.keys() {
             assert!(u32::try_from(*number).unwrap() <= NUMBER_LAST);
             assert!(!ABSENT.contains(number));

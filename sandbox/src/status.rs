@@ -48,7 +48,7 @@ pub enum Stage {
     Capabilities,
     Privileges,
     /// `ENOSYS`: not in this kernel, or filtered; `EOPNOTSUPP`: disabled at boot;
-    /// `EPROTONOSUPPORT`: below ABI 3; `ELOOP`: a granted path leads through a symbolic link.
+    /// `ELOOP`: a granted path leads through a symbolic link.
     Landlock,
     Seccomp,
     Descriptors,

@@ -8,6 +8,8 @@
 
 #[path = "commands/attacks/mod.rs"]
 mod attacks;
+#[path = "commands/aged.rs"]
+mod aged;
 #[path = "commands/confined.rs"]
 mod confined;
 #[path = "commands/filtered.rs"]
@@ -48,6 +50,7 @@ fn main() {
     let mut outcome = Outcome::default();
     let cases = running::CASES.iter().chain(confined::CASES);
     for (name, case) in cases.chain(lifetime::CASES).chain(filtered::CASES).chain(attacks::CASES) {
+    for (name, case) in cases.chain(lifetime::CASES).chain(filtered::CASES).chain(aged::CASES) {
         if filter.is_none_or(|filter| name.contains(filter)) {
             outcome.run(name, *case);
         }

@@ -183,11 +183,18 @@ fn sockets_follow_the_policy() {
     let words = ["play-calls", &format!("sockets:{tcp}:{udp}")];
     for access in [Access::ReadOnly, Access::WorkspaceWrite] {
         let mut plan = part(access, &words);
-        check_said(&plan, "unix 0\npair 0\nroute 0\nnetlink 1\nwide 1\ntcp 1\nudp 1");
+        check_said(
+            &plan,
+            "unix 0\npair 0\nroute 0\nnetlink 1\nwide 1\nraw 1\nmptcp 1\nping 1\ntcp 1\nudp 1",
+        );
         assert!(listener.accept().is_err(), "nothing arrived");
         assert!(datagrams.recv(&mut [0; 8]).is_err(), "nothing arrived");
         plan.policy.network = true;
-        check_said(&plan, "unix 0\npair 0\nroute 0\nnetlink 1\nwide 0\ntcp 0\nudp 0");
+        let run = Run::whole(&plan);
+        // Whether pings are for everybody is the machine's setting: any answer but ours is its own.
+        let said = run.said().replace("ping 13", "ping 0");
+        let expected = "unix 0\npair 0\nroute 0\nnetlink 1\nwide 0\nraw 1\nmptcp 1\nping 0";
+        assert_eq!(said, format!("{expected}\ntcp 0\nudp 0"));
         assert!(listener.accept().is_ok());
         assert!(datagrams.recv(&mut [0; 8]).is_ok());
     }
@@ -296,6 +303,9 @@ fn try_sockets(ports: &str) {
     call("netlink", libc::SYS_socket, [16, 3, 9, 0]);
     // The kernel reads the low half of the family only.
     call("wide", libc::SYS_socket, [0x7_0000_0002, 1, 0, 0]);
+    call("raw", libc::SYS_socket, [2, 3, 1, 0]);
+    call("mptcp", libc::SYS_socket, [2, 1, 262, 0]);
+    call("ping", libc::SYS_socket, [2, 2 | 0o2000000, 1, 0]);
     let tcp = std::net::TcpStream::connect(("127.0.0.1", tcp.parse().unwrap()));
     println!("tcp {}", tcp.err().and_then(|error| error.raw_os_error()).unwrap_or(0));
     let sent = UdpSocket::bind("127.0.0.1:0")

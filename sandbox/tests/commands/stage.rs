@@ -269,6 +269,8 @@ pub(crate) fn run_true_bare() {
 /// Plays one part of a case, in a process of its own.
 pub(crate) fn play(part: &str, words: &[&str]) -> ! {
     match part {
+        "aged" => crate::aged::play_aged(words[0]),
+        "empty" => crate::aged::play_empty(words[0]),
         "agent" => play_agent(words[0]),
         "attack" => crate::attacks::play(words[0]),
         "bare" => crate::attacks::play_bare(words),
