@@ -14,9 +14,10 @@ use libc::{c_int, c_ulong, pid_t};
 use seccompiler::BpfProgram;
 
 use crate::landlock::{ABI_SCOPES, Ground};
+use crate::mediation::Handover;
 use crate::plan::Plan;
-use crate::policy::{Access, Level, Missing};
-use crate::seccomp;
+use crate::policy::{Access, Level, Missing, Policy};
+use crate::seccomp::{self, Supervised};
 use crate::status::{Stage, Status};
 use crate::sys;
 
@@ -62,7 +63,7 @@ pub(crate) struct Prepared {
     programs: Vec<CString>,
     argv: Vec<CString>,
     env: Vec<CString>,
-    confinement: Option<(Ground, BpfProgram)>,
+    confinement: Option<(Ground, Filters)>,
 }
 
 impl Prepared {
@@ -75,6 +76,7 @@ impl Prepared {
                 let ground = Ground::find().at(Stage::Landlock)?;
                 let program = seccomp::program(&plan.policy, ground.abi()).at(Stage::Seccomp)?;
                 Some((ground, program))
+                Some((ground, Filters::of(&plan.policy).at(Stage::Seccomp)?))
             }
         };
         let path = plan.variable(b"PATH").unwrap_or(PATH_DEFAULT);
@@ -91,17 +93,54 @@ impl Prepared {
             confinement,
         })
     }
+
+    /// Gives up what the fork closes by itself while its numbers mean the same to both sides.
+    pub(crate) fn forget_ground(&mut self) {
+        std::mem::forget(self.confinement.take());
+    }
+}
+
+/// What stands between the command and the kernel, with a supervisor and without.
+struct Filters {
+    supervised: Option<BpfProgram>,
+    alone: BpfProgram,
+}
+
+impl Filters {
+    fn of(policy: &Policy) -> io::Result<Filters> {
+        let supervised = seccomp::wants_supervisor(policy.access)
+            .then(|| seccomp::program(policy, Supervised::Yes))
+            .transpose()?;
+        Ok(Filters { supervised, alone: seccomp::program(policy, Supervised::No)? })
+    }
+
+    /// Installs one of them; what the policy then lacks.
+    fn install(&self, handover: Option<&Handover>) -> io::Result<Missing> {
+        let Some(supervised) = &self.supervised else {
+            return seccomp::install(&self.alone).map(|()| Missing::NONE);
+        };
+        if let Some(handover) = handover {
+            // Fails within another supervisor, and where the kernel or a filter lacks listeners.
+            let listener = seccomp::install_listening(supervised).ok();
+            handover.offer(listener.as_ref())?;
+            if listener.is_some() {
+                return Ok(Missing::NONE);
+            }
+        }
+        seccomp::install(&self.alone).map(|()| Missing::SUPERVISOR)
+    }
 }
 
 /// Becomes the command. Sets `refused` before ending in any other way.
 pub(crate) fn run(
     plan: &Plan,
     prepared: Prepared,
+    handover: Option<&Handover>,
     status: BorrowedFd<'_>,
     refused: &AtomicBool,
     supervisor: pid_t,
 ) -> ! {
-    let Err(refusal) = become_command(plan, prepared, status, supervisor);
+    let Err(refusal) = become_command(plan, prepared, handover, status, supervisor);
     refused.store(true, Ordering::SeqCst);
     report(status, refusal.status());
     sys::exit_now(REFUSED_CODE)
@@ -121,6 +160,7 @@ pub(crate) fn report(status: BorrowedFd<'_>, event: Status) {
 fn become_command(
     plan: &Plan,
     prepared: Prepared,
+    handover: Option<&Handover>,
     status: BorrowedFd<'_>,
     supervisor: pid_t,
 ) -> Result<std::convert::Infallible, Refusal> {
@@ -144,7 +184,7 @@ fn become_command(
     }
     let (level, missing) = match prepared.confinement {
         None => (Level::Open, Missing::NONE),
-        Some((ground, program)) => confine(plan, ground, &program)?,
+        Some((ground, filters)) => confine(plan, ground, &filters, handover)?,
     };
     close_on_exec_from(3).at(Stage::Descriptors)?;
     report(status, Status::Confined { level, missing });
@@ -152,18 +192,25 @@ fn become_command(
 }
 
 /// Gives up privileges, then rights to files, then system calls.
-fn confine(plan: &Plan, ground: Ground, program: &BpfProgram) -> Result<(Level, Missing), Refusal> {
+fn confine(
+    plan: &Plan,
+    ground: Ground,
+    filters: &Filters,
+    handover: Option<&Handover>,
+) -> Result<(Level, Missing), Refusal> {
     drop_bounding_set().at(Stage::Capabilities)?;
     sys::keep_capabilities([0, 0]).at(Stage::Capabilities)?;
     sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).at(Stage::Privileges)?;
-    let level = if ground.abi() < ABI_SCOPES { Level::Reduced } else { Level::Standard };
+    let has_scopes = ground.abi() >= ABI_SCOPES;
     let mut missing = ground.enforce(&plan.policy).at(Stage::Landlock)?.with(Missing::TERMINALS);
     if plan.policy.access == Access::WorkspaceWrite {
-        let writing = [Missing::METADATA, Missing::CONTROL_FILES, Missing::SHARED_MEMORY];
+        let writing = [Missing::CONTROL_FILES, Missing::SHARED_MEMORY];
         missing = writing.into_iter().fold(missing, Missing::with);
     }
-    seccomp::install(program).at(Stage::Seccomp)?;
-    Ok((level, missing))
+    let missing_calls = filters.install(handover).at(Stage::Seccomp)?;
+    let is_whole = has_scopes && missing_calls.is_empty();
+    let level = if is_whole { Level::Standard } else { Level::Reduced };
+    Ok((level, missing.with(missing_calls)))
 }
 
 /// Keeps execve from giving uid 0 its capabilities back.

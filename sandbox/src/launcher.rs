@@ -20,15 +20,17 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use libc::{c_int, c_ulong, pid_t};
+use libc::{c_int, c_short, c_ulong, pid_t};
 
 use crate::confine::{self, At, Prepared, Refusal};
 use crate::end;
 use crate::limits::{
     LEFT_OVER_GRACE_MS_MAX, RECORD_BYTES_MAX, ROUND_PAUSE_MS_MAX, ROUNDS_RUSHED_COUNT, STUCK_MS_MAX,
 };
+use crate::mediation::{Handover, Mediation, Roots};
 use crate::plan::Plan;
 use crate::policy::Access;
+use crate::seccomp;
 use crate::status::{Stage, Status};
 use crate::sys::{self, Ended, Reaped};
 
@@ -80,6 +82,8 @@ struct Supervisor {
     signals: OwnedFd,
     /// `None` once it was reaped, since its number means nothing from then on.
     command: Option<pid_t>,
+    /// `None` without supervised calls.
+    mediation: Option<Mediation>,
     refused: &'static AtomicBool,
     background: bool,
     grace: Duration,
@@ -97,6 +101,7 @@ impl Supervisor {
                 control: Some(begun.control),
                 signals: begun.signals,
                 command: Some(begun.command),
+                mediation: begun.mediation,
                 refused: begun.refused,
                 background: begun.background,
                 grace: begun.grace,
@@ -119,7 +124,9 @@ impl Supervisor {
             let wait = self.kill_at.map(|at| at.duration_since(now).as_millis() + 1);
             let timeout = wait.map_or(-1, |ms| c_int::try_from(ms).unwrap_or(c_int::MAX));
             let control = self.control.as_ref().map_or(-1, AsRawFd::as_raw_fd);
-            let mut fds = [readable(self.signals.as_raw_fd()), readable(control)];
+            let calls = self.mediation.as_ref().map_or(-1, Mediation::number);
+            let signals = self.signals.as_raw_fd();
+            let mut fds = [readable(signals), readable(control), readable(calls)];
             if sys::poll(&mut fds, timeout).is_err() {
                 self.kill_all();
             }
@@ -129,6 +136,17 @@ impl Supervisor {
             if fds[1].revents != 0 {
                 self.obey();
             }
+            self.mediate(fds[2].revents);
+        }
+    }
+
+    /// Answers a supervised call. Once nobody is left who could make one, no more are waited for.
+    fn mediate(&mut self, events: c_short) {
+        let Some(mediation) = &mut self.mediation else { return };
+        if events & libc::POLLIN != 0 {
+            mediation.serve();
+        } else if events != 0 {
+            self.mediation = None;
         }
     }
 
@@ -272,6 +290,7 @@ struct Begun {
     control: OwnedFd,
     signals: OwnedFd,
     command: pid_t,
+    mediation: Option<Mediation>,
     refused: &'static AtomicBool,
     background: bool,
     grace: Duration,
@@ -287,16 +306,27 @@ fn begin(status: &OwnedFd) -> Result<Begun, Refusal> {
         // The signal for the agent's death was asked for after it.
         return Err(io::Error::from_raw_os_error(libc::ESRCH)).at(Stage::Orphaned);
     }
-    let prepared = Prepared::of(&plan)?;
+    let mut prepared = Prepared::of(&plan)?;
+    let wants_supervisor = seccomp::wants_supervisor(plan.policy.access);
+    // Where a table cannot be shared and taken back, the calls are refused instead.
+    let handover = if wants_supervisor { Handover::new().ok() } else { None };
+    let roots = Roots::of(&plan.policy);
     let refused = sys::shared_flag().at(Stage::Supervise)?;
     let us = sys::pid();
-    // A listener for supervised calls needs a fork that shares the table of descriptors; this is
-    // the place for it.
-    let command = match sys::fork().at(Stage::Fork)? {
-        0 => confine::run(&plan, prepared, status.as_fd(), refused, us),
+    let forked = if handover.is_some() { sys::fork_sharing_descriptors() } else { sys::fork() };
+    let command = match forked.at(Stage::Fork)? {
+        0 => confine::run(&plan, prepared, handover.as_ref(), status.as_fd(), refused, us),
         command => command,
     };
+    let listener = match handover {
+        Some(handover) => {
+            prepared.forget_ground();
+            handover.accept(signals.as_raw_fd()).at(Stage::Supervise)?
+        }
+        None => None,
+    };
     confine::let_go_of_stdio();
+    let mediation = listener.map(|listener| Mediation::new(listener, roots));
     // Not to hold a directory of the agent's busy; where it fails nothing worse happens.
     let _ = sys::chdir(c"/");
     // Failing leaves us with what the agent has anyway.
@@ -305,6 +335,7 @@ fn begin(status: &OwnedFd) -> Result<Begun, Refusal> {
         control,
         signals,
         command,
+        mediation,
         refused,
         background: plan.background,
         grace: Duration::from_millis(plan.grace_ms.into()),

@@ -22,6 +22,7 @@ mod end;
 mod landlock;
 mod launcher;
 pub mod limits;
+mod mediation;
 mod plan;
 mod policy;
 mod seccomp;

@@ -36,6 +36,18 @@ pub const PID_MAX: i32 = 4_194_304;
 /// Size of one file below `/proc/PID` that we read; a stat line has at most a few hundred bytes.
 pub const PROC_LINE_BYTES_MAX: usize = 4096;
 
+/// Symbolic links followed in one path, as the kernel does (`MAXSYMLINKS`).
+pub const LINKS_COUNT_MAX: usize = 40;
+
+/// Value of one extended attribute (`XATTR_SIZE_MAX`).
+pub const ATTRIBUTE_BYTES_MAX: usize = 65_536;
+
+/// Name of an extended attribute with its NUL (`XATTR_NAME_MAX` and one).
+pub const ATTRIBUTE_NAME_BYTES_MAX: usize = 256;
+
+/// A `struct file_attr` of this or a later kernel, which takes at most a page.
+pub const FILE_ATTR_BYTES_MAX: usize = 4096;
+
 /// Descendants listed in one round; more are met in the next.
 pub const DESCENDANTS_COUNT_MAX: usize = 65_536;
 

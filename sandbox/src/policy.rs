@@ -39,7 +39,7 @@ pub struct Policy {
 pub enum Level {
     /// Not confined, as asked for.
     Open,
-    /// Landlock without scopes (below ABI 6), and seccomp.
+    /// Landlock without scopes (below ABI 6), or without a supervisor, and seccomp.
     Reduced,
     /// Landlock with scopes, and seccomp.
     Standard,
@@ -73,6 +73,9 @@ impl Missing {
 
     /// Files cannot be moved between directories, not even where they may be written.
     pub const MOVES: Missing = Missing(1 << 9);
+    /// Nobody answers supervised calls. They are refused: metadata stays as it is even below the
+    /// writable roots.
+    pub const SUPERVISOR: Missing = Missing(1 << 9);
 
     const NAMES: [(Missing, &'static str); 10] = [
         (Missing::SIGNAL_SCOPE, "signals"),
@@ -85,6 +88,7 @@ impl Missing {
         (Missing::TERMINALS, "other terminals"),
         (Missing::SHARED_MEMORY, "shared memory"),
         (Missing::MOVES, "moves between directories"),
+        (Missing::SUPERVISOR, "supervisor"),
     ];
 
     /// The set from its bits; unknown bits are kept, so that nothing missing is forgotten.

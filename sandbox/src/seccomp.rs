@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use libc::{c_long, c_ulong};
 use seccompiler::{
@@ -119,7 +120,7 @@ const REFUSED_HERE: [c_long; 3] = [libc::SYS_ioperm, libc::SYS_iopl, libc::SYS_l
 #[cfg(target_arch = "aarch64")]
 const REFUSED_HERE: [c_long; 0] = [];
 
-/// Change permissions, owners, times or attributes; refused where nothing may be written.
+/// Change permissions, owners, times or attributes; refused where no supervisor makes them.
 const METADATA: [c_long; 15] = [
     libc::SYS_fchmod,
     libc::SYS_fchmodat,
@@ -168,6 +169,9 @@ const NAMESPACE_FLAGS: [i32; 7] = [
     libc::CLONE_NEWNET,
 ];
 
+/// Where `struct seccomp_data` has the low half of its second argument, on little-endian machines.
+const ARGUMENT_1_LOW_AT: u32 = 24;
+
 /// `PRIO_USER` of linux/resource.h.
 const PRIO_USER: u64 = 2;
 /// `IOPRIO_WHO_USER` of linux/ioprio.h.
@@ -181,6 +185,13 @@ const SOCKET_TYPES: u64 = 0xf;
 /// Builds the program for a policy, beside a rule set of this ABI. Allocates; do it before the process is confined.
 pub(crate) fn program(policy: &Policy, abi: u32) -> io::Result<BpfProgram> {
     let mut program = head(abi)?;
+/// Builds the program for a policy, with or without a supervisor that answers what only it can
+/// judge. Allocates; do it before the process is confined.
+pub(crate) fn program(policy: &Policy, supervised: Supervised) -> io::Result<BpfProgram> {
+    let mut program = head()?;
+    if supervised == Supervised::Yes {
+        program.extend(notified(policy.access)?);
+    }
     let refuse = SeccompAction::Errno(libc::EPERM.cast_unsigned());
     let rules = rules(policy, abi)?;
     let filter =
@@ -190,19 +201,50 @@ pub(crate) fn program(policy: &Policy, abi: u32) -> io::Result<BpfProgram> {
     Ok(program)
 }
 
+/// Whether somebody answers supervised calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Supervised {
+    Yes,
+    No,
+}
+
+/// Whether a policy has calls that a supervisor is needed for.
+pub(crate) fn wants_supervisor(access: Access) -> bool {
+    access == Access::WorkspaceWrite
+}
+
 /// Installs a program for this process and all it starts, for good.
-///
-/// A listener for supervised calls would be asked for here, in `flags`; its descriptor would be the
-/// result.
 pub(crate) fn install(program: &[sock_filter]) -> io::Result<()> {
-    let flags: c_ulong = 0;
+    install_with(program, 0).map(drop)
+}
+
+/// Installs a program and returns the descriptor on which its supervised calls arrive.
+///
+/// Fails with `EBUSY` within another supervisor, and with `EINVAL` on kernels before 5.0.
+pub(crate) fn install_listening(program: &[sock_filter]) -> io::Result<OwnedFd> {
+    let listening = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    // A call that we have begun to make must not be made again because of a signal. Kernels
+    // before 5.19 do so all the same.
+    let killable = listening | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+    let fd = match install_with(program, killable) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            install_with(program, listening)?
+        }
+        installed => installed?,
+    };
+    let fd = RawFd::try_from(fd).map_err(invalid)?;
+    // SAFETY: the descriptor is fresh and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn install_with(program: &[sock_filter], flags: c_ulong) -> io::Result<c_long> {
     let len = u16::try_from(program.len()).map_err(invalid)?;
     let filter = libc::sock_fprog { len, filter: program.as_ptr().cast_mut().cast() };
     // SAFETY: `filter` points to `len` instructions of the kernel's layout, which only reads them.
     let done = unsafe {
         libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const filter)
     };
-    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(done) }
 }
 
 /// Whether filters with errno answers can be installed.
@@ -239,6 +281,33 @@ fn head(abi: u32) -> io::Result<BpfProgram> {
     Ok(program)
 }
 
+/// What the supervisor answers. Comes before the refusals, which hold where it does not.
+fn notified(access: Access) -> io::Result<BpfProgram> {
+    let ask = libc::SECCOMP_RET_USER_NOTIF;
+    let mut program = Vec::new();
+    if access != Access::WorkspaceWrite {
+        return Ok(program);
+    }
+    for number in METADATA.iter().chain(&METADATA_HERE) {
+        program.push(jump(libc::BPF_JEQ, u32::try_from(*number).map_err(invalid)?, 0, 1));
+        program.push(answer(ask));
+    }
+    let requests = u8::try_from(METADATA_IOCTLS.len()).map_err(invalid)?;
+    let ioctl = u32::try_from(libc::SYS_ioctl).map_err(invalid)?;
+    // Past the load of the request's low half, the requests, and the answer.
+    program.push(jump(libc::BPF_JEQ, ioctl, 0, requests + 3));
+    program.push(load(ARGUMENT_1_LOW_AT));
+    for (at, request) in METADATA_IOCTLS.iter().enumerate() {
+        let after = METADATA_IOCTLS.len() - 1 - at;
+        let to_answer = u8::try_from(after + 1).map_err(invalid)?;
+        program.push(jump(libc::BPF_JEQ, *request, to_answer, 0));
+    }
+    // The rest loads the number again by itself.
+    program.push(jump(libc::BPF_JA, 1, 0, 0));
+    program.push(answer(ask));
+    Ok(program)
+}
+
 /// An instruction that loads the word at an offset of `struct seccomp_data`: 0 number, 4 arch.
 fn load(offset: u32) -> sock_filter {
     instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, offset)
@@ -271,12 +340,10 @@ fn rules(policy: &Policy, abi: u32) -> io::Result<Rules> {
     for request in INPUT_IOCTLS {
         refuse_if(&mut rules, libc::SYS_ioctl, &[(1, SeccompCmpOp::Eq, request.into())])?;
     }
-    if policy.access == Access::ReadOnly {
-        let by_number = METADATA.iter().chain(&METADATA_HERE);
-        rules.extend(by_number.map(|&number| (number, Vec::new())));
-        for request in METADATA_IOCTLS {
-            refuse_if(&mut rules, libc::SYS_ioctl, &[(1, SeccompCmpOp::Eq, request.into())])?;
-        }
+    let by_number = METADATA.iter().chain(&METADATA_HERE);
+    rules.extend(by_number.map(|&number| (number, Vec::new())));
+    for request in METADATA_IOCTLS {
+        refuse_if(&mut rules, libc::SYS_ioctl, &[(1, SeccompCmpOp::Eq, request.into())])?;
     }
     if abi < ABI_TRUNCATE {
         refuse_truncation(&mut rules)?;
@@ -413,6 +480,8 @@ mod tests {
             for network in [false, true] {
                 for abi in [1, 9] {
                     let program = program(&policy(access, network), abi).unwrap();
+                for supervised in [Supervised::Yes, Supervised::No] {
+                    let program = program(&policy(access, network), supervised).unwrap();
                     assert!(program.len() < INSTRUCTIONS_MAX, "{}", program.len());
                 }
             }

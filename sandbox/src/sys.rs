@@ -99,6 +99,16 @@ pub(crate) fn fork() -> io::Result<pid_t> {
     result(unsafe { libc::fork() })
 }
 
+/// Forks with a table of descriptors that both sides share until one of them executes a program or
+/// takes a copy. Only for processes with a single thread.
+pub(crate) fn fork_sharing_descriptors() -> io::Result<pid_t> {
+    let flags = c_long::from(libc::CLONE_FILES | libc::SIGCHLD);
+    // SAFETY: as for fork; memory is copied, and without a stack of its own the child goes on
+    // with its copy of ours.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0_u64, 0_u64, 0_u64, 0_u64) };
+    long_result(pid).map(|pid| pid as pid_t)
+}
+
 /// Ends the process at once, without running anything on the way.
 pub(crate) fn exit_now(code: c_int) -> ! {
     // SAFETY: _exit takes an integer and does not return.

@@ -16,6 +16,8 @@ mod confined;
 mod filtered;
 #[path = "commands/lifetime.rs"]
 mod lifetime;
+#[path = "commands/mediated.rs"]
+mod mediated;
 #[path = "commands/running.rs"]
 mod running;
 #[path = "commands/stage.rs"]
@@ -51,6 +53,7 @@ fn main() {
     let cases = running::CASES.iter().chain(confined::CASES);
     for (name, case) in cases.chain(lifetime::CASES).chain(filtered::CASES).chain(attacks::CASES) {
     for (name, case) in cases.chain(lifetime::CASES).chain(filtered::CASES).chain(aged::CASES) {
+    for (name, case) in cases.chain(mediated::CASES).chain(lifetime::CASES).chain(filtered::CASES) {
         if filter.is_none_or(|filter| name.contains(filter)) {
             outcome.run(name, *case);
         }

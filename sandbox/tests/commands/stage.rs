@@ -288,6 +288,9 @@ pub(crate) fn play(part: &str, words: &[&str]) -> ! {
         }
         "filtered" => crate::filtered::play_filtered(words),
         "flood" => crate::lifetime::play_flood(),
+        "ways" => crate::mediated::play_ways(words[0]),
+        "errors" => crate::mediated::play_errors(words[0]),
+        "within" => crate::mediated::play_within(words[0]),
         "blind" => crate::lifetime::play_blind(words[0]),
         unknown => panic!("{unknown}"),
     }

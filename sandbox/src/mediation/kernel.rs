@@ -1,0 +1,154 @@
+//! The system calls of mediation as safe functions, beside those of `sys`.
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+
+use libc::{c_int, c_long, pid_t};
+
+/// `PROC_SUPER_MAGIC` of linux/magic.h.
+const PROC_MAGIC: u64 = 0x9fa0;
+
+/// The number of the call that sets a file's flags by name (Linux 6.17).
+const SYS_FILE_SETATTR: c_long = 469;
+
+/// `struct open_how` of linux/openat2.h.
+#[repr(C)]
+struct OpenHow {
+    flags: u64,
+    mode: u64,
+    resolve: u64,
+}
+
+/// The user of linux/stat.h and the group; -1 leaves either as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub(super) user: u32,
+    pub(super) group: u32,
+}
+
+fn done(value: c_int) -> io::Result<()> {
+    if value < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+fn long_done(value: c_long) -> io::Result<c_long> {
+    if value < 0 { Err(io::Error::last_os_error()) } else { Ok(value) }
+}
+
+/// Opens a path with restrictions on how it is resolved (`RESOLVE_*`).
+pub(super) fn open_restricted(
+    directory: BorrowedFd<'_>,
+    path: &CStr,
+    flags: c_int,
+    resolve: u64,
+) -> io::Result<OwnedFd> {
+    let flags = u64::from((flags | libc::O_CLOEXEC).cast_unsigned());
+    let how = OpenHow { flags, mode: 0, resolve };
+    // SAFETY: `path` is NUL-terminated and `how` a structure of the given size.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_openat2,
+            directory.as_raw_fd(),
+            path.as_ptr(),
+            &raw const how,
+            size_of::<OpenHow>(),
+        )
+    };
+    let fd = long_done(fd)? as RawFd;
+    // SAFETY: the descriptor is fresh and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Copies memory of another process, up to the first page that cannot be read.
+pub(super) fn copy_memory(thread: pid_t, address: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    let here = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    let there_base = ptr::with_exposed_provenance_mut(address as usize);
+    let there = libc::iovec { iov_base: there_base, iov_len: buffer.len() };
+    // SAFETY: `here` is all of `buffer`; `there` is an address of the other process, which the
+    // kernel alone looks at.
+    let copied =
+        unsafe { libc::process_vm_readv(thread, &raw const here, 1, &raw const there, 1, 0) };
+    usize::try_from(copied).map_err(|_| io::Error::last_os_error())
+}
+
+/// The text of a link; `ENAMETOOLONG` if it does not fit.
+pub(super) fn read_link(
+    directory: BorrowedFd<'_>,
+    name: &CStr,
+    buffer: &mut [u8],
+) -> io::Result<usize> {
+    let place = buffer.as_mut_ptr().cast();
+    // SAFETY: `name` is NUL-terminated and `buffer` valid for writes of its length.
+    let len =
+        unsafe { libc::readlinkat(directory.as_raw_fd(), name.as_ptr(), place, buffer.len()) };
+    let len = usize::try_from(len).map_err(|_| io::Error::last_os_error())?;
+    if len == buffer.len() {
+        return Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG));
+    }
+    Ok(len)
+}
+
+/// Whether a descriptor belongs to a process file system.
+pub(super) fn is_of_processes(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    // SAFETY: the structure is plain integers, for which zeros are a valid value.
+    let mut stat: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: `stat` is a valid place for the result.
+    done(unsafe { libc::fstatfs(fd.as_raw_fd(), &raw mut stat) })?;
+    Ok(stat.f_type as u64 == PROC_MAGIC)
+}
+
+pub(super) fn set_mode(path: &CStr, mode: u32) -> io::Result<()> {
+    // SAFETY: `path` is NUL-terminated.
+    done(unsafe { libc::chmod(path.as_ptr(), mode) })
+}
+
+pub(super) fn set_owner(path: &CStr, owner: Owner) -> io::Result<()> {
+    // SAFETY: `path` is NUL-terminated.
+    done(unsafe { libc::chown(path.as_ptr(), owner.user, owner.group) })
+}
+
+/// Sets both times; `None` is now.
+pub(super) fn set_times(path: &CStr, times: Option<[libc::timespec; 2]>) -> io::Result<()> {
+    let times = times.as_ref().map_or(ptr::null(), |times| times.as_ptr());
+    // SAFETY: `path` is NUL-terminated and `times` null or two structures that outlive the call.
+    done(unsafe { libc::utimensat(libc::AT_FDCWD, path.as_ptr(), times, 0) })
+}
+
+pub(super) fn set_attribute(
+    path: &CStr,
+    name: &CStr,
+    value: &[u8],
+    flags: c_int,
+) -> io::Result<()> {
+    let (start, len) = (value.as_ptr().cast(), value.len());
+    // SAFETY: both strings are NUL-terminated and `value` is valid for reads of its length.
+    done(unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), start, len, flags) })
+}
+
+pub(super) fn remove_attribute(path: &CStr, name: &CStr) -> io::Result<()> {
+    // SAFETY: both strings are NUL-terminated.
+    done(unsafe { libc::removexattr(path.as_ptr(), name.as_ptr()) })
+}
+
+/// Sets the flags of a file by a `struct file_attr` of any version.
+pub(super) fn set_flags(path: &CStr, attributes: &[u8]) -> io::Result<()> {
+    // SAFETY: `path` is NUL-terminated and `attributes` valid for reads of its length.
+    let result = unsafe {
+        libc::syscall(
+            SYS_FILE_SETATTR,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            attributes.as_ptr(),
+            attributes.len(),
+            0,
+        )
+    };
+    long_done(result).map(drop)
+}
+
+/// Makes an ioctl that reads at most the 32 bytes of `argument`.
+pub(super) fn control(fd: BorrowedFd<'_>, request: u32, argument: &[u8; 32]) -> io::Result<()> {
+    // SAFETY: callers pass requests that read no more than `argument` has.
+    done(unsafe { libc::ioctl(fd.as_raw_fd(), request as _, argument.as_ptr()) })
+}
