@@ -2,7 +2,8 @@
 //!
 //! A notification is a call that a thread of the command has made and that waits for our answer.
 //! Its arguments are numbers as they were when the call was made; whatever they point to may change
-//! at any time. The thread's number is sure to mean that thread as long as the notification is valid.
+//! at any time. The thread's number is sure to mean that thread as long as the notification is
+//! valid.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};

@@ -6,9 +6,9 @@
 //! arguments: another thread of the command may have changed them since.
 //!
 //! ```text
-//! command --call--> filter --notification--> receive -> read -> pin -> still valid? -> judge -> act
-//!    ^                                                                                         |
-//!    `-------------------------------------- result -------------------------------------------'
+//! command --call--> filter --notified--> receive -> read -> pin -> still valid? -> judge -> act
+//!    ^                                                                                     |
+//!    `------------------------------------ result -----------------------------------------'
 //! ```
 //!
 //! Only one listener fits in a chain of filters. Where there is none (the sandbox within itself, or
