@@ -309,6 +309,23 @@ pub const STATUS_COLUMNS_MIN: u16 = 20;
 
 /// Bytes of a command on the status line: more than the widest terminal shows of it.
 pub const STATUS_COMMAND_BYTES_MAX: usize = 1000;
+/// Bytes of one argument of a program, its NUL among them (`MAX_ARG_STRLEN`, execve(2)).
+pub const ARGUMENT_BYTES_MAX: usize = 128 << 10;
+
+/// What surrounds the texts in the argument of `notify`: names, ids, quotes and marks.
+pub const NOTIFY_ENVELOPE_BYTES_MAX: usize = 1 << 10;
+
+/// The working directory in the argument of `notify`, escaped: a path has 4096 bytes at most.
+pub const NOTIFY_PATH_BYTES_MAX: usize = 24 << 10;
+
+/// The prompts, and again the last message, in the argument of `notify`, escaped: what is left of
+/// an argument.
+pub const NOTIFY_TEXT_BYTES_MAX: usize = 51 << 10;
+
+const _: () = assert!(
+    NOTIFY_ENVELOPE_BYTES_MAX + NOTIFY_PATH_BYTES_MAX + 2 * NOTIFY_TEXT_BYTES_MAX
+        < ARGUMENT_BYTES_MAX
+);
 
 // ---- host ----
 
@@ -465,6 +482,9 @@ pub const REAP_PAUSE_MS: u64 = 5;
 
 /// How long the end of the program waits for launchers to end what they started.
 pub const END_ALL_MS: u64 = 3_000;
+
+/// Programs of `notify` that run at once; one that piles up this far is broken.
+pub const NOTIFY_RUNNING_MAX: usize = 16;
 
 // ---- host: disk ----
 

@@ -33,7 +33,7 @@ mod sys;
 pub use launcher::{is_launcher, launcher_main};
 pub use plan::{Plan, PlanError};
 pub use policy::{Access, Level, Missing, Policy};
-pub use spawn::{Spawned, Stdio, spawn, spawn_bare};
+pub use spawn::{Spawned, Stdio, spawn, spawn_bare, spawn_detached};
 pub use status::{FRAME_BYTES_MAX, Frame, Stage, Status, StatusDecoder, StatusError};
 
 /// What this system offers to confine commands with.

@@ -63,6 +63,7 @@ pub fn spawn(exe: &Path, plan: &Plan, stdio: Stdio) -> io::Result<Spawned> {
         (status_end.as_fd(), STATUS_FD),
         (control_end.as_fd(), CONTROL_FD),
     ];
+    let exe = Executable::At(exe);
     let pid = start(exe, Session::Own, &[CString::from(LAUNCHER_NAME)], &[], &places)?;
     Ok(Spawned { pid, status, control })
 }
@@ -80,15 +81,26 @@ pub fn spawn_bare(
     stdout: BorrowedFd<'_>,
     stderr: BorrowedFd<'_>,
 ) -> io::Result<i32> {
-    let argv = argv.iter().map(|argument| c_string(argument)).collect::<io::Result<Vec<_>>>()?;
-    let mut variables = Vec::with_capacity(env.len());
-    for (key, value) in env {
-        let mut variable = key.clone();
-        variable.push("=");
-        variable.push(value);
-        variables.push(c_string(&variable)?);
-    }
-    start(exe, Session::Shared, &argv, &variables, &[(stdin, 0), (stdout, 1), (stderr, 2)])
+    let places = [(stdin, 0), (stdout, 1), (stderr, 2)];
+    start(Executable::At(exe), Session::Shared, &words(argv)?, &variables(env)?, &places)
+}
+
+/// Starts a program of the user's own choice, unconfined, which nobody waits for.
+///
+/// It is looked for in `PATH`, leads a session of its own, and has `/dev/null` as each of its
+/// standard descriptors. Returns the process, a child to be reaped.
+pub fn spawn_detached(argv: &[OsString], env: &[(OsString, OsString)]) -> io::Result<i32> {
+    let nothing = sys::open(c"/dev/null", libc::O_RDWR)?;
+    let places = [0, 1, 2].map(|number| (nothing.as_fd(), number));
+    start(Executable::InPath, Session::Own, &words(argv)?, &variables(env)?, &places)
+}
+
+/// Where the file to be executed is.
+#[derive(Clone, Copy)]
+enum Executable<'a> {
+    At(&'a Path),
+    /// Found by the first word.
+    InPath,
 }
 
 /// Whether a child leads a session of its own.
@@ -100,13 +112,17 @@ enum Session {
 
 /// Spawns `exe` with each descriptor at its number.
 fn start(
-    exe: &Path,
+    exe: Executable<'_>,
     session: Session,
     argv: &[CString],
     env: &[CString],
     places: &[(BorrowedFd<'_>, RawFd)],
 ) -> io::Result<i32> {
-    let exe = c_string(exe.as_os_str())?;
+    let (exe, spawn) = match (exe, argv.first()) {
+        (Executable::At(path), _) => (c_string(path.as_os_str())?, libc::posix_spawn as Spawn),
+        (Executable::InPath, Some(name)) => (name.clone(), libc::posix_spawnp as Spawn),
+        (Executable::InPath, None) => return Err(io::ErrorKind::InvalidInput.into()),
+    };
     let mut moved = Vec::new();
     let mut actions = FileActions::new()?;
     for (fd, number) in places {
@@ -127,7 +143,7 @@ fn start(
     // SAFETY: `exe` is NUL-terminated, both lists are null-terminated arrays of such strings that
     // outlive the call and are not written to, and actions and attributes are initialized.
     let error = unsafe {
-        libc::posix_spawn(
+        spawn(
             &raw mut pid,
             exe.as_ptr(),
             &raw const actions.raw,
@@ -138,6 +154,30 @@ fn start(
     };
     judge(error)?;
     Ok(pid)
+}
+
+/// The type of both functions that spawn.
+type Spawn = unsafe extern "C" fn(
+    *mut libc::pid_t,
+    *const libc::c_char,
+    *const libc::posix_spawn_file_actions_t,
+    *const libc::posix_spawnattr_t,
+    *const *mut libc::c_char,
+    *const *mut libc::c_char,
+) -> i32;
+
+fn words(argv: &[OsString]) -> io::Result<Vec<CString>> {
+    argv.iter().map(|word| c_string(word)).collect()
+}
+
+fn variables(env: &[(OsString, OsString)]) -> io::Result<Vec<CString>> {
+    let variable = |(name, value): &(OsString, OsString)| {
+        let mut variable = name.clone();
+        variable.push("=");
+        variable.push(value);
+        c_string(&variable)
+    };
+    env.iter().map(variable).collect()
 }
 
 /// A descriptor at whose end one is at once.

@@ -63,6 +63,8 @@ pub struct Resolved {
     pub provider: Provider,
     pub options: ExecOptions,
     pub shell_environment: ShellEnvironment,
+    /// A program to start after each completed turn, and its first words; empty for none.
+    pub notify: Vec<Box<str>>,
     /// Lines for stderr.
     pub notices: Vec<Box<str>>,
 }
@@ -176,7 +178,11 @@ pub fn resolve(
     };
     let options = options(invocation, layers, lent.cwd)?;
     let shell_environment = shell_environment(layers);
-    Ok(Resolved { settings, provider, options, shell_environment, notices })
+    let notify = match invocation.verb {
+        Verb::Demo => Vec::new(),
+        _ => layers.texts(&["notify"]).unwrap_or_default(),
+    };
+    Ok(Resolved { settings, provider, options, shell_environment, notify, notices })
 }
 
 fn provider(

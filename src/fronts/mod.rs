@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod exec;
+pub mod notify;
 pub mod visible;
 
 /// Bytes a front wants written. The host takes them after each event, so one event's worth is the

@@ -15,6 +15,7 @@ use crate::fronts::exec::Exec;
 use crate::fronts::exec::jsonl::{Jsonl, ReasoningShown};
 use crate::fronts::exec::plain::{Looks, Plain, Stdout, Thinking};
 use crate::fronts::exec::style::{Colour, Place};
+use crate::fronts::notify::Notifier;
 use crate::host::disk::config::{self, Loaded};
 use crate::host::disk::{auth, read_whole};
 use crate::host::net::{Net, Trust};
@@ -26,6 +27,7 @@ use crate::host::rollouts::{Keeping, Rollouts};
 use crate::host::seam::Seam;
 use crate::host::stdin::{Asked, Demand, PromptFrom};
 use crate::host::{Host, Parts, clock, environment, status, stdio};
+use crate::host::{Host, Parts, clock, environment, notify, stdio};
 use crate::limits::RECORDING_BYTES_MAX;
 use crate::wire::proxy::Proxies;
 use crate::wire::replay::Replay;
@@ -62,7 +64,7 @@ fn fail(message: &str) -> u8 {
 /// Runs what was resolved to its end. An embedded recording is given by whoever shows one.
 pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Result<u8, String> {
     let Loaded { home, resolved, .. } = loaded;
-    let Resolved { mut settings, provider, options, shell_environment, .. } = resolved;
+    let Resolved { mut settings, provider, options, shell_environment, notify, .. } = resolved;
     let since_ms = clock::mono_ms();
     let time = options.timeout_ms.map(|length_ms| TimeBudget { since_ms, length_ms });
     settings.budgets.time = time;
@@ -97,6 +99,8 @@ pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Resu
     let secrets = vec![home.path.join("auth.json"), home.path.join(".credentials.json")];
     let starter = Starter::new(exe, nofile, secrets, variables);
     let user_agent = environment::user_agent(&settings.originator);
+    let notify = notify::Program::new(&notify, nofile);
+    let notifier = notify.is_some().then(|| Notifier::new(&settings.cwd));
     let prompting = prompting(&options, settings);
     let last_message = options.output_last_message.clone();
     let mut host = Host::new(Parts {
@@ -110,8 +114,10 @@ pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Resu
         home: Some(home.path),
         user_agent,
         prompting,
+        notify,
     })
     .map_err(|error| format!("cannot set up the loop: {error}"))?;
+    host.seam.notifier = notifier;
     let code = host.run().map_err(|error| format!("the loop failed: {error}"))?;
     if let Some(path) = last_message {
         write_last_message(&path, host.seam.front.last_message());

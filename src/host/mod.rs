@@ -15,6 +15,7 @@ pub mod holders;
 pub mod images;
 pub mod loading;
 pub mod net;
+pub mod notify;
 pub mod out;
 pub mod perform;
 pub mod playing;
@@ -38,6 +39,7 @@ use std::time::Duration;
 use crate::config::credentials::Credentials;
 use crate::config::providers::Provider;
 use crate::core::input::Input;
+use crate::fronts::visible;
 use crate::host::loading::Loading;
 use crate::host::net::Net;
 use crate::host::playing::Recorded;
@@ -81,6 +83,7 @@ pub struct Host {
     signals: Signals,
     outlets: [Outlet; 2],
     prompting: Prompting,
+    notify: Option<notify::Program>,
     /// The signal that asked us to stop, and how often.
     stop: Option<(Signal, u32)>,
     is_held: bool,
@@ -101,6 +104,7 @@ pub struct Parts {
     pub home: Option<PathBuf>,
     pub user_agent: String,
     pub prompting: Prompting,
+    pub notify: Option<notify::Program>,
 }
 
 impl Host {
@@ -129,6 +133,7 @@ impl Host {
             signals,
             outlets,
             prompting: parts.prompting,
+            notify: parts.notify,
             stop: None,
             is_held: false,
             without_stdout: None,
@@ -164,6 +169,18 @@ impl Host {
         self.prompt_thread();
         self.work();
         self.children.reap();
+        self.notify();
+    }
+
+    /// Tells the user's program of turns that have completed.
+    fn notify(&mut self) {
+        for argument in std::mem::take(&mut self.seam.completed) {
+            let Some(program) = &mut self.notify else { continue };
+            if let Err(why) = program.start(argument) {
+                let line = format!("warning: {}\n", visible::line(&why));
+                self.seam.output.stderr.extend_from_slice(line.as_bytes());
+            }
+        }
     }
 
     fn is_done(&self) -> bool {
@@ -246,6 +263,11 @@ impl Host {
                 Signal::Suspend => {
                     self.erase_status();
                     self.signals.suspend();
+                Signal::ChildEnded => {
+                    self.children.reap();
+                    if let Some(program) = &mut self.notify {
+                        program.reap();
+                    }
                 }
                 Signal::Interrupt | Signal::Terminate | Signal::HangUp => self.on_stop(signal),
             }

@@ -14,6 +14,7 @@ use crate::core::input::{Input, Lost, Now};
 use crate::fronts::Output;
 use crate::fronts::exec::Exec;
 use crate::fronts::exec::status::Status;
+use crate::fronts::notify::Notifier;
 use crate::host::clock;
 use crate::host::rollouts::Rollouts;
 use crate::words::event::Event;
@@ -35,6 +36,10 @@ pub struct Seam {
     pub output: Output,
     /// The thread of the front, once it is open.
     pub thread: Option<ThreadId>,
+    /// Who follows the thread for the user's program, if there is one.
+    pub notifier: Option<Notifier>,
+    /// What the user's program is to be told: one argument for each completed turn.
+    pub completed: Vec<String>,
 }
 
 /// A batch that could not be recorded.
@@ -62,6 +67,8 @@ impl Seam {
             status: None,
             output: Output::default(),
             thread: None,
+            notifier: None,
+            completed: Vec::new(),
         }
     }
 
@@ -148,6 +155,8 @@ impl Seam {
         self.front.told(event, items, &mut self.output);
         if let Some(status) = &mut self.status {
             status.told(event, now.mono_ms);
+        if let Some(notifier) = &mut self.notifier {
+            self.completed.extend(notifier.told(event, items));
         }
     }
 }

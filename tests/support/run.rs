@@ -79,6 +79,8 @@ pub struct Run {
     memory_kib: u64,
     looked_at: Option<Instant>,
     is_killed: bool,
+    /// Whether it leaves something that soon ends by itself.
+    pub leaves_something: bool,
     began: Instant,
     signalled: Option<Instant>,
 }
@@ -288,6 +290,7 @@ impl Run {
             memory_kib: 0,
             looked_at: None,
             is_killed: false,
+            leaves_something: false,
             began: Instant::now(),
             signalled: None,
         }
@@ -401,7 +404,8 @@ impl Run {
         let stat = outside::stat(self.pid).unwrap();
         let status = self.child.wait().unwrap();
         let exited = Instant::now();
-        let grace = if self.is_killed { GONE_AFTER } else { Duration::ZERO };
+        let grace =
+            if self.is_killed || self.leaves_something { GONE_AFTER } else { Duration::ZERO };
         loop {
             let mut left = outside::alive(&self.children);
             left.extend(outside::alive(&outside::marked(&self.marker)));

@@ -157,7 +157,7 @@ fn fatal(refusal: Refusal) -> Option<&'static str> {
 }
 
 /// The text of an item if it is a message of the model that says something.
-pub(super) fn assistant_text(items: &[Item], index: ItemIndex) -> Option<Cow<'_, str>> {
+pub(in crate::fronts) fn assistant_text(items: &[Item], index: ItemIndex) -> Option<Cow<'_, str>> {
     match item(items, index)? {
         Item::Message(message) if message.role == Role::Assistant => {
             let text = match message.parts.as_slice() {

@@ -164,12 +164,27 @@ impl Children {
 }
 
 /// Whether the process is gone, without waiting for it.
-fn is_reaped(pid: i32) -> bool {
+pub(crate) fn is_reaped(pid: i32) -> bool {
     let mut status = 0;
     // SAFETY: `status` is a valid place for the call to write to.
     let reaped = unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) };
     // An error means that there is no such child: somebody reaped it already.
     reaped != 0
+}
+
+/// Sets the soft limit of open files of a child that has none of our launcher. One that is no longer
+/// ours to limit keeps what it has.
+pub(crate) fn limit_open_files(pid: i32, soft: u64) {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let nothing = std::ptr::null();
+    // SAFETY: `limit` is a valid place for the old limits, and no new ones are given.
+    if unsafe { libc::prlimit(pid, libc::RLIMIT_NOFILE, nothing, &raw mut limit) } != 0 {
+        return;
+    }
+    limit.rlim_cur = soft.min(limit.rlim_max);
+    let nowhere = std::ptr::null_mut();
+    // SAFETY: `limit` is a valid value that outlives the call, and the old limits are not asked for.
+    let _ = unsafe { libc::prlimit(pid, libc::RLIMIT_NOFILE, &raw const limit, nowhere) };
 }
 
 /// Whether some child was gone; its exit status is of no interest.
