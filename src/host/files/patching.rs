@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
+use std::iter;
 use std::path::{Component, Path, PathBuf};
 
 use ring::digest::{SHA256, digest};
@@ -39,6 +40,8 @@ pub(super) struct Plan {
     current: BTreeMap<PathBuf, Option<Vec<u8>>>,
     /// Bytes read and computed so far.
     bytes: usize,
+    /// Hunks so far.
+    hunks_count: usize,
 }
 
 /// What happens to one file.
@@ -49,6 +52,10 @@ struct Change {
     /// As the patch wrote it.
     relative: String,
     kind: Kind,
+    /// Which hunk of the patch it is.
+    hunk: usize,
+    /// Later hunks whose updates became part of this change, and how they wrote the path.
+    again: Vec<(usize, String)>,
 }
 
 #[derive(Debug)]
@@ -64,10 +71,15 @@ struct Place {
     relative: String,
 }
 
+/// What a hunk did, and which of the patch it is.
+type Done = (usize, (Deed, String));
+
 /// How applying went; earlier changes stay even if a later one failed.
 #[derive(Debug)]
 pub(super) struct Applied {
+    /// One for each hunk.
     deeds: Vec<(Deed, String)>,
+    applied_count: usize,
     changes_count: usize,
     failure: Option<String>,
 }
@@ -82,6 +94,7 @@ impl Plan {
         let mut plan = Plan { cwd: cwd.to_owned(), ..Plan::default() };
         for hunk in &patch.hunks {
             plan.push(hunk)?;
+            plan.hunks_count += 1;
         }
         Ok(plan)
     }
@@ -104,16 +117,23 @@ impl Plan {
     /// Writes everything, in the order of the patch, until something fails.
     pub(super) fn apply(self) -> Applied {
         let changes_count = self.changes.len();
-        let mut applied = Applied { deeds: Vec::new(), changes_count, failure: None };
+        let mut deeds = Vec::with_capacity(self.hunks_count);
+        let mut applied =
+            Applied { deeds: Vec::new(), applied_count: 0, changes_count, failure: None };
         for change in self.changes {
             match change.apply() {
-                Ok(deed) => applied.deeds.push(deed),
+                Ok(done) => {
+                    deeds.extend(done);
+                    applied.applied_count += 1;
+                }
                 Err(failure) => {
                     applied.failure = Some(failure);
                     break;
                 }
             }
         }
+        deeds.sort_by_key(|(hunk, _)| *hunk);
+        applied.deeds = deeds.into_iter().map(|(_, deed)| deed).collect();
         applied
     }
 
@@ -136,25 +156,31 @@ impl Plan {
     }
 
     fn push(&mut self, hunk: &Hunk) -> Result<(), String> {
-        let place = self.place(hunk.path())?;
+        let mut place = self.place(hunk.path())?;
         match hunk {
             Hunk::Add { content, .. } => {
                 self.content(&place)?;
                 let after = content.clone().into_bytes();
                 self.set(&place.path, Some(after.clone()))?;
-                self.changes.push(place.change(Kind::Add { after }));
+                self.change(place, Kind::Add { after });
             }
             Hunk::Delete { .. } => {
                 let before = self.content(&place)?.ok_or_else(|| missing(&place, "delete"))?;
                 self.set(&place.path, None)?;
-                self.changes.push(place.change(Kind::Delete { before }));
+                self.change(place, Kind::Delete { before });
             }
             Hunk::Update { move_to, chunks, .. } => {
                 let before = self.content(&place)?.ok_or_else(|| missing(&place, "update"))?;
                 let after = updated(&before, chunks, &place.relative)?;
                 let moved = move_to.as_deref().map(|path| self.place(path)).transpose()?;
-                // A file that is moved onto itself stays.
-                let moved = moved.filter(|moved| moved.path != place.path);
+                // A file that is moved onto itself stays, and is told as if it had been moved.
+                let moved = match moved {
+                    Some(same) if same.path == place.path => {
+                        place.relative = same.relative;
+                        None
+                    }
+                    moved => moved,
+                };
                 self.update(place, before, after, moved)?;
             }
         }
@@ -182,11 +208,18 @@ impl Plan {
                     &mut last.kind
             {
                 *text = after;
+                last.again.push((self.hunks_count, place.relative));
                 return Ok(());
             }
         }
-        self.changes.push(place.change(Kind::Update { before, after, moved }));
+        self.change(place, Kind::Update { before, after, moved });
         Ok(())
+    }
+
+    fn change(&mut self, place: Place, kind: Kind) {
+        let Place { path, relative } = place;
+        let hunk = self.hunks_count;
+        self.changes.push(Change { path, relative, kind, hunk, again: Vec::new() });
     }
 
     fn place(&self, relative: &str) -> Result<Place, String> {
@@ -222,12 +255,6 @@ impl Plan {
     }
 }
 
-impl Place {
-    fn change(self, kind: Kind) -> Change {
-        Change { path: self.path, relative: self.relative, kind }
-    }
-}
-
 impl Change {
     fn touches(&self, path: &Path) -> bool {
         let moved = match &self.kind {
@@ -237,27 +264,30 @@ impl Change {
         moved || self.path == path
     }
 
-    fn apply(self) -> Result<(Deed, String), String> {
-        match self.kind {
+    /// Does it; gives what each of its hunks did.
+    fn apply(self) -> Result<Vec<Done>, String> {
+        let deed = match self.kind {
             Kind::Add { after } => {
                 put(&self.path, &after, None)?;
-                Ok((Deed::Added, self.relative))
+                (Deed::Added, self.relative)
             }
             Kind::Delete { .. } => {
                 remove(&self.path)?;
-                Ok((Deed::Deleted, self.relative))
+                (Deed::Deleted, self.relative)
             }
             Kind::Update { after, moved: None, .. } => {
                 put(&self.path, &after, None)?;
-                Ok((Deed::Modified, self.relative))
+                (Deed::Modified, self.relative)
             }
             Kind::Update { after, moved: Some(moved), .. } => {
                 let permissions = fs::metadata(&self.path).ok().map(|file| file.permissions());
                 put(&moved.path, &after, permissions)?;
                 remove(&self.path)?;
-                Ok((Deed::Modified, moved.relative))
+                (Deed::Modified, moved.relative)
             }
-        }
+        };
+        let again = self.again.into_iter().map(|(hunk, path)| (hunk, (Deed::Modified, path)));
+        Ok(iter::once((self.hunk, deed)).chain(again).collect())
     }
 
     /// The change without its hash; takes the bytes of its texts out of `room`.
@@ -301,7 +331,7 @@ impl Applied {
         let Some(failure) = &self.failure else { return String::new() };
         let mut text = format!("{failure}\n");
         if !self.deeds.is_empty() {
-            let (done, all) = (self.deeds.len(), self.changes_count);
+            let (done, all) = (self.applied_count, self.changes_count);
             text.push_str(&format!("{done} of {all} changes were made before that:\n"));
             let made = success_text(&self.deeds);
             text.push_str(made.split_once('\n').map_or("", |(_, paths)| paths));
@@ -314,7 +344,7 @@ impl Applied {
             "exit_code": self.exit_code(),
             "stdout": self.stdout(),
             "stderr": self.stderr(),
-            "applied_count": self.deeds.len(),
+            "applied_count": self.applied_count,
             "changes_count": self.changes_count,
         })
     }

@@ -410,7 +410,7 @@ fn later_hunks_see_what_earlier_ones_did() {
     assert_eq!(changes.as_array().unwrap().len(), 2);
     assert_eq!(changes[0]["unified_diff"], "@@ -1,2 +1,2 @@\n-1\n-2\n+one\n+two\n");
     assert_eq!((&changes[1]["kind"], &changes[1]["content"]), (&json!("add"), &json!("y\n")));
-    place.applies(lines, "A b\nM a\n");
+    place.applies(lines, "A b\nM a\nM ./a\nM b\n");
     place.holds("a", "one\ntwo\n");
     place.holds("b", "y\n");
     place.refuses("*** Delete File: a\n*** Update File: a\n@@\n-one\n+1\n", "no such file");
@@ -418,6 +418,28 @@ fn later_hunks_see_what_earlier_ones_did() {
     place.applies("*** Update File: a\n*** Move to: c\n*** Add File: a\n+new\n", "A a\nM c\n");
     place.holds("a", "new\n");
     place.holds("c", "one\ntwo\n");
+}
+
+#[test]
+fn each_hunk_is_told_in_its_place() {
+    let place = Place::new();
+    place.write("a", "1\n2\n");
+    place.write("b", "1\n");
+    place.applies(
+        "*** Update File: a\n@@\n-1\n*** Update File: b\n@@\n-1\n*** Update File: a\n@@\n-2\n\
+         *** Add File: c\n*** Add File: c\n+x\n",
+        "A c\nA c\nM a\nM b\nM a\n",
+    );
+    place.holds("c", "x\n");
+}
+
+// Where Codex leaves nothing of the file.
+#[test]
+fn a_file_moved_onto_itself_stays() {
+    let place = Place::new();
+    place.write("a", "1\n");
+    place.applies("*** Update File: a\n*** Move to: ./a\n@@\n-1\n+2\n", "M ./a\n");
+    place.holds("a", "2\n");
 }
 
 #[test]

@@ -31,7 +31,8 @@ struct Placer<'a> {
     searcher: Searcher<'a>,
     /// No chunk is looked for before this line.
     cursor: usize,
-    /// No chunk may touch a line before this one: they are replaced. Invariant: `taken <= cursor`.
+    /// No chunk may change a line before this one; lines from here to the cursor are only kept.
+    /// Invariant: `taken <= cursor`.
     taken: usize,
     /// What inserted lines end with before their newline.
     ending: &'static str,
@@ -56,7 +57,7 @@ pub fn edited(old: &str, chunks: &[Chunk], path: &str) -> Result<String, EditErr
 impl Placer<'_> {
     fn place(&mut self, chunk: &Chunk) -> Result<Replacement, EditError> {
         for context in &chunk.contexts {
-            let Some(index) = self.seek(&[context], false)? else {
+            let Some(index) = self.seek(&[context], None)? else {
                 let (path, context) = (self.path.to_owned(), context.clone());
                 return Err(EditError::NoContext { path, context });
             };
@@ -67,37 +68,67 @@ impl Placer<'_> {
         if old.is_empty() {
             return Ok(self.append(&lines));
         }
-        let mut found = self.seek(&old, chunk.at_end)?;
+        let mut found = self.seek(&old, self.end_from(chunk, &lines, old.len()))?;
         if found.is_none() && old.last().is_some_and(|line| line.is_empty()) {
             old.pop();
             drop_last_blank(&mut lines);
             if old.is_empty() {
-                return Ok(self.append(&lines));
+                return Ok(self.insert(&lines, self.cursor));
             }
-            found = self.seek(&old, chunk.at_end)?;
+            found = self.seek(&old, self.end_from(chunk, &lines, old.len()))?;
         }
         let Some(start) = found else {
             let expected: Vec<&str> = chunk.lines.iter().filter_map(Line::before).collect();
             let (path, expected) = (self.path.to_owned(), expected.join("\n"));
             return Err(EditError::NoLines { path, expected });
         };
-        let end = start + old.len();
-        (self.cursor, self.taken) = (end, end);
-        let inserted = inserted(&lines, &self.lines[start..end], self.ending);
-        Ok(Replacement { start, removed: old.len(), inserted })
+        let (before, after) = kept_around(&lines, old.len());
+        assert!(start + before >= self.taken, "no line is changed twice");
+        let (start, end) = (start + before, start + old.len() - after);
+        (self.cursor, self.taken) = (end + after, end);
+        let lines = &lines[before..lines.len() - after];
+        let inserted = inserted(lines, &self.lines[start..end], self.ending);
+        Ok(Replacement { start, removed: end - start, inserted })
     }
 
     /// Lines that replace nothing go to the end of the file, before a blank last line.
     fn append(&self, lines: &[&Line]) -> Replacement {
         let before_blank = self.lines.last().is_some_and(|line| matches!(*line, "" | "\r"));
-        let start = self.lines.len() - usize::from(before_blank);
+        self.insert(lines, self.lines.len() - usize::from(before_blank))
+    }
+
+    fn insert(&self, lines: &[&Line], start: usize) -> Replacement {
         Replacement { start, removed: 0, inserted: inserted(lines, &[], self.ending) }
     }
 
-    fn seek(&mut self, wanted: &[&str], at_end: bool) -> Result<Option<usize>, EditError> {
-        let found = self.searcher.seek(wanted, self.cursor, at_end.then_some(self.taken));
+    /// Where the end of the file may be taken for the place of a chunk, which may be its context
+    /// too: what is only kept may be kept twice.
+    fn end_from(&self, chunk: &Chunk, lines: &[&Line], matched: usize) -> Option<usize> {
+        let (kept, _) = kept_around(lines, matched);
+        chunk.at_end.then_some(self.taken.saturating_sub(kept))
+    }
+
+    fn seek(
+        &mut self,
+        wanted: &[&str],
+        end_from: Option<usize>,
+    ) -> Result<Option<usize>, EditError> {
+        let found = self.searcher.seek(wanted, self.cursor, end_from);
         found.map_err(|Exhausted| EditError::TooCostly { path: self.path.to_owned() })
     }
+}
+
+/// How many of the lines of a chunk, of which the file has `matched`, are only kept: at its start
+/// and at its end.
+fn kept_around(lines: &[&Line], matched: usize) -> (usize, usize) {
+    let is_kept = |line: &&&Line| matches!(line, Line::Keep(_));
+    let before = lines.iter().take_while(is_kept).count().min(matched);
+    // A kept line that the file does not have is new.
+    if lines.iter().filter(|line| line.before().is_some()).count() != matched {
+        return (before, 0);
+    }
+    let after = lines[before..].iter().rev().take_while(is_kept).count();
+    (before, after)
 }
 
 /// Takes the last of the new lines off a chunk if it is blank.

@@ -2,8 +2,9 @@
 //!
 //! The format is line-oriented and forgiving where models are known to slip: space around the text
 //! and its markers, a heredoc left around it, a first chunk without `@@`, empty lines that lost
-//! their leading space. Everything else is an error that names the line (1-based, the begin marker
-//! being line 1) and what would have been right. Paths are not judged here.
+//! their leading space, blank lines around a chunk. Everything else is an error that names the line
+//! (1-based, the begin marker being line 1) and what would have been right. Paths are not judged
+//! here.
 
 use std::fmt;
 
@@ -165,11 +166,10 @@ impl<'a> Reader<'a> {
     }
 
     fn hunk(&mut self) -> Result<Option<Hunk>, PatchError> {
-        self.skip_blank();
         let Some(raw) = self.peek() else { return Ok(None) };
         let (number, header) = (self.number(), raw.trim());
         self.index += 1;
-        let named = |prefix: &str| header.strip_prefix(prefix).map(|path| path.trim().to_owned());
+        let named = |prefix: &str| header.strip_prefix(prefix).map(str::to_owned);
         if let Some(path) = named(ADD) {
             Ok(Some(Hunk::Add { path, content: self.content() }))
         } else if let Some(path) = named(DELETE) {
@@ -193,7 +193,7 @@ impl<'a> Reader<'a> {
 
     fn update(&mut self, path: String, number: usize) -> Result<Hunk, PatchError> {
         let move_to = self.peek().and_then(|line| line.trim().strip_prefix(MOVE));
-        let move_to = move_to.map(|path| path.trim().to_owned());
+        let move_to = move_to.map(str::to_owned);
         if move_to.is_some() {
             self.index += 1;
         }
@@ -217,9 +217,7 @@ impl<'a> Reader<'a> {
         let mut chunk = Chunk::default();
         let start = self.number();
         while let Some(context) = self.peek().and_then(context_text) {
-            if !context.trim().is_empty() {
-                chunk.contexts.push(context.to_owned());
-            }
+            chunk.contexts.extend(context.map(str::to_owned));
             self.index += 1;
         }
         let marked = self.number() > start;
@@ -246,16 +244,13 @@ impl<'a> Reader<'a> {
 /// The lines without a heredoc that was left around the patch.
 fn within_heredoc<'a>(lines: &'a [&'a str]) -> &'a [&'a str] {
     let [first, inner @ .., last] = lines else { return lines };
-    let Some(tag) = first.trim().strip_prefix("<<") else { return lines };
-    let tag = tag.trim();
-    let bare = ['\'', '"'].iter().find_map(|&quote| tag.strip_prefix(quote)?.strip_suffix(quote));
-    let tag = bare.unwrap_or(tag);
-    if tag.is_empty() || last.trim() != tag { lines } else { inner }
+    let opens = matches!(first.trim(), "<<EOF" | "<<'EOF'" | "<<\"EOF\"");
+    if opens && last.trim() == "EOF" { inner } else { lines }
 }
 
-/// The text after `@@`, if the line is such a line.
-fn context_text(line: &str) -> Option<&str> {
-    if line.trim_end() == "@@" { Some("") } else { line.strip_prefix("@@ ") }
+/// What a line that begins a chunk names, if it is such a line; a space alone names a blank line.
+fn context_text(line: &str) -> Option<Option<&str>> {
+    if line == "@@" { Some(None) } else { line.strip_prefix("@@ ").map(Some) }
 }
 
 fn chunk_line(line: &str) -> Option<Line> {

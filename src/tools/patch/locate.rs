@@ -122,12 +122,10 @@ impl<'a> Searcher<'a> {
 /// Typographic dashes, quotes and spaces as what a keyboard has.
 fn plain(character: char) -> char {
     match character {
-        '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}' => '-',
-        '\u{2018}'..='\u{201b}' | '\u{2032}' => '\'',
-        '\u{201c}'..='\u{201f}' | '\u{2033}' => '"',
-        '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => {
-            ' '
-        }
+        '\u{2010}'..='\u{2015}' | '\u{2212}' => '-',
+        '\u{2018}'..='\u{201b}' => '\'',
+        '\u{201c}'..='\u{201f}' => '"',
+        '\u{a0}' | '\u{2002}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => ' ',
         other => other,
     }
 }
@@ -193,6 +191,21 @@ mod tests {
         let mut wanted = vec!["a"; 50_000];
         wanted.push("b");
         check(&file, &wanted, 0, true, None);
+    }
+
+    #[test]
+    fn what_only_looks_alike_does_not_match() {
+        for (file, wanted) in [
+            ("5\u{2032}", "5'"),
+            ("5\u{2033}", "5\""),
+            ("\u{fe63}", "-"),
+            ("x\u{2000}y", "x y"),
+            ("x\u{1680}y", "x y"),
+            ("\u{2026}", "..."),
+            ("x\u{200b}y", "xy"),
+        ] {
+            check(&[file], &[wanted], 0, false, None);
+        }
     }
 
     #[test]

@@ -58,7 +58,8 @@ pub fn as_patch(argv: &[String]) -> Option<Intercepted> {
     }
 }
 
-/// The text on stdout after a patch was applied; `deeds` holds paths as the patch wrote them.
+/// The text on stdout after a patch was applied; `deeds` holds paths as the patch wrote them, one
+/// for each hunk.
 pub fn success_text(deeds: &[(Deed, String)]) -> String {
     let mut text = "Success. These files changed:\n".to_owned();
     for kind in [Deed::Added, Deed::Modified, Deed::Deleted] {
@@ -67,13 +68,9 @@ pub fn success_text(deeds: &[(Deed, String)]) -> String {
             Deed::Modified => 'M',
             Deed::Deleted => 'D',
         };
-        let mut told: Vec<&str> = Vec::new();
         for (_, path) in deeds.iter().filter(|(deed, _)| *deed == kind) {
-            if !told.contains(&path.as_str()) {
-                told.push(path);
-                // Writing into a string cannot fail.
-                let _ = writeln!(text, "{letter} {path}");
-            }
+            // Writing into a string cannot fail.
+            let _ = writeln!(text, "{letter} {path}");
         }
     }
     text
