@@ -74,9 +74,8 @@ impl Prepared {
             Access::Full => None,
             Access::ReadOnly | Access::WorkspaceWrite => {
                 let ground = Ground::find().at(Stage::Landlock)?;
-                let program = seccomp::program(&plan.policy, ground.abi()).at(Stage::Seccomp)?;
-                Some((ground, program))
-                Some((ground, Filters::of(&plan.policy).at(Stage::Seccomp)?))
+                let filters = Filters::of(&plan.policy, ground.abi()).at(Stage::Seccomp)?;
+                Some((ground, filters))
             }
         };
         let path = plan.variable(b"PATH").unwrap_or(PATH_DEFAULT);
@@ -107,11 +106,11 @@ struct Filters {
 }
 
 impl Filters {
-    fn of(policy: &Policy) -> io::Result<Filters> {
+    fn of(policy: &Policy, abi: u32) -> io::Result<Filters> {
         let supervised = seccomp::wants_supervisor(policy.access)
-            .then(|| seccomp::program(policy, Supervised::Yes))
+            .then(|| seccomp::program(policy, abi, Supervised::Yes))
             .transpose()?;
-        Ok(Filters { supervised, alone: seccomp::program(policy, Supervised::No)? })
+        Ok(Filters { supervised, alone: seccomp::program(policy, abi, Supervised::No)? })
     }
 
     /// Installs one of them; what the policy then lacks.

@@ -75,9 +75,9 @@ impl Missing {
     pub const MOVES: Missing = Missing(1 << 9);
     /// Nobody answers supervised calls. They are refused: metadata stays as it is even below the
     /// writable roots.
-    pub const SUPERVISOR: Missing = Missing(1 << 9);
+    pub const SUPERVISOR: Missing = Missing(1 << 10);
 
-    const NAMES: [(Missing, &'static str); 10] = [
+    const NAMES: [(Missing, &'static str); 11] = [
         (Missing::SIGNAL_SCOPE, "signals"),
         (Missing::ABSTRACT_SOCKETS, "abstract sockets"),
         (Missing::PATH_SOCKETS, "path sockets"),

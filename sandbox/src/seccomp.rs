@@ -182,13 +182,10 @@ const NETLINK_SOCK_DIAG: u64 = 4;
 /// `SOCK_TYPE_MASK` of linux/net.h; flags stand above it.
 const SOCKET_TYPES: u64 = 0xf;
 
-/// Builds the program for a policy, beside a rule set of this ABI. Allocates; do it before the process is confined.
-pub(crate) fn program(policy: &Policy, abi: u32) -> io::Result<BpfProgram> {
+/// Builds the program for a policy beside a rule set of this ABI, with or without a supervisor that
+/// answers what only it can judge. Allocates; do it before the process is confined.
+pub(crate) fn program(policy: &Policy, abi: u32, supervised: Supervised) -> io::Result<BpfProgram> {
     let mut program = head(abi)?;
-/// Builds the program for a policy, with or without a supervisor that answers what only it can
-/// judge. Allocates; do it before the process is confined.
-pub(crate) fn program(policy: &Policy, supervised: Supervised) -> io::Result<BpfProgram> {
-    let mut program = head()?;
     if supervised == Supervised::Yes {
         program.extend(notified(policy.access)?);
     }
@@ -478,10 +475,10 @@ mod tests {
         const INSTRUCTIONS_MAX: usize = 4096;
         for access in [Access::ReadOnly, Access::WorkspaceWrite] {
             for network in [false, true] {
-                for abi in [1, 9] {
-                    let program = program(&policy(access, network), abi).unwrap();
-                for supervised in [Supervised::Yes, Supervised::No] {
-                    let program = program(&policy(access, network), supervised).unwrap();
+                for (abi, supervised) in
+                    [(1, Supervised::Yes), (1, Supervised::No), (9, Supervised::Yes)]
+                {
+                    let program = program(&policy(access, network), abi, supervised).unwrap();
                     assert!(program.len() < INSTRUCTIONS_MAX, "{}", program.len());
                 }
             }

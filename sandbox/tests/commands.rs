@@ -6,10 +6,10 @@
 
 #![allow(clippy::unwrap_used, reason = "all of this is a test, which its own `main` hides")]
 
-#[path = "commands/attacks/mod.rs"]
-mod attacks;
 #[path = "commands/aged.rs"]
 mod aged;
+#[path = "commands/attacks/mod.rs"]
+mod attacks;
 #[path = "commands/confined.rs"]
 mod confined;
 #[path = "commands/filtered.rs"]
@@ -51,9 +51,8 @@ fn main() {
     println!("{} {:?}", if is_repeat { "as an ordinary user," } else { "with" }, probe());
     let mut outcome = Outcome::default();
     let cases = running::CASES.iter().chain(confined::CASES);
-    for (name, case) in cases.chain(lifetime::CASES).chain(filtered::CASES).chain(attacks::CASES) {
-    for (name, case) in cases.chain(lifetime::CASES).chain(filtered::CASES).chain(aged::CASES) {
-    for (name, case) in cases.chain(mediated::CASES).chain(lifetime::CASES).chain(filtered::CASES) {
+    let cases = cases.chain(mediated::CASES).chain(lifetime::CASES).chain(filtered::CASES);
+    for (name, case) in cases.chain(aged::CASES).chain(attacks::CASES) {
         if filter.is_none_or(|filter| name.contains(filter)) {
             outcome.run(name, *case);
         }

@@ -258,15 +258,18 @@ impl Host {
     fn on_signals(&mut self) {
         while let Some(signal) = self.signals.pull() {
             match signal {
-                Signal::ChildEnded if std::process::id() == 1 => self.children.reap_as_init(),
-                Signal::ChildEnded => self.children.reap(),
                 Signal::Suspend => {
                     self.erase_status();
                     self.signals.suspend();
+                }
                 Signal::ChildEnded => {
-                    self.children.reap();
                     if let Some(program) = &mut self.notify {
                         program.reap();
+                    }
+                    if std::process::id() == 1 {
+                        self.children.reap_as_init();
+                    } else {
+                        self.children.reap();
                     }
                 }
                 Signal::Interrupt | Signal::Terminate | Signal::HangUp => self.on_stop(signal),

@@ -155,6 +155,7 @@ impl Seam {
         self.front.told(event, items, &mut self.output);
         if let Some(status) = &mut self.status {
             status.told(event, now.mono_ms);
+        }
         if let Some(notifier) = &mut self.notifier {
             self.completed.extend(notifier.told(event, items));
         }

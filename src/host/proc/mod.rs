@@ -172,8 +172,8 @@ pub(crate) fn is_reaped(pid: i32) -> bool {
     reaped != 0
 }
 
-/// Sets the soft limit of open files of a child that has none of our launcher. One that is no longer
-/// ours to limit keeps what it has.
+/// Sets the soft limit of open files of a child that has none of our launcher. One that is no
+/// longer ours to limit keeps what it has.
 pub(crate) fn limit_open_files(pid: i32, soft: u64) {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     let nothing = std::ptr::null();
@@ -183,7 +183,7 @@ pub(crate) fn limit_open_files(pid: i32, soft: u64) {
     }
     limit.rlim_cur = soft.min(limit.rlim_max);
     let nowhere = std::ptr::null_mut();
-    // SAFETY: `limit` is a valid value that outlives the call, and the old limits are not asked for.
+    // SAFETY: `limit` is a valid value that outlives the call; the old limits are not asked for.
     let _ = unsafe { libc::prlimit(pid, libc::RLIMIT_NOFILE, &raw const limit, nowhere) };
 }
 

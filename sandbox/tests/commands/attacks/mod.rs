@@ -132,7 +132,7 @@ pub(crate) fn play(name: &str) {
 
 fn attacks_have_no_effect() {
     let (mut unfit, mut effective) = (Vec::new(), Vec::new());
-    let (mut tried, mut open) = (0, 0);
+    let (mut tried, mut open) = (0, Vec::new());
     for attack in all() {
         if effect(attack, None, Aim::Outside).is_none() {
             unfit.push(attack.name);
@@ -142,13 +142,16 @@ fn attacks_have_no_effect() {
             tried += 1;
             let effect = effect(attack, Some(*access), *aim);
             if OPEN.contains(&attack.name) {
-                open += usize::from(effect.is_some());
+                open.extend(effect.map(|_| attack.name));
             } else if let Some(effect) = effect {
                 effective.push(format!("{}, {access:?}, {aim:?}: {effect}", attack.name));
             }
         }
     }
-    println!("{tried} attempts, {open} known to have an effect, unfit here: {unfit:?}");
+    println!("{tried} attempts, {} known to have an effect, unfit here: {unfit:?}", open.len());
+    let closed: Vec<_> =
+        OPEN.iter().filter(|name| !open.contains(name) && !unfit.contains(name)).collect();
+    println!("closed by now: {closed:?}");
     assert!(effective.is_empty(), "{} had an effect:\n{}", effective.len(), effective.join("\n"));
 }
 
