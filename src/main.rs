@@ -51,6 +51,8 @@ fn agent(words: Vec<OsString>) -> u8 {
         Verb::Features => features::list(&invocation),
         Verb::Version => out::print(concat!("windlass ", env!("CARGO_PKG_VERSION"), "\n")),
         Verb::Demo => demo::demo(&invocation, environment::own_executable()),
-        Verb::Exec | Verb::Resume(_) => exec::exec(&invocation, environment::own_executable()),
+        Verb::Exec | Verb::Resume(_) | Verb::Fork(_) => {
+            exec::exec(&invocation, environment::own_executable())
+        }
     }
 }

@@ -15,6 +15,7 @@ use crate::config::commands::{self, Argument, Command, TOP};
 use crate::config::completions::Shell;
 use crate::config::flags::{self, Flag, Takes};
 use crate::limits::{ARGUMENTS_COUNT_MAX, SUGGESTION_BYTES_MAX};
+use crate::words::command::Course;
 use crate::words::policy::SandboxMode;
 
 /// What was typed.
@@ -66,6 +67,7 @@ pub enum Verb {
     #[default]
     Exec,
     Resume(Resumed),
+    Fork(Resumed),
     Demo,
     /// List the features.
     Features,
@@ -74,7 +76,7 @@ pub enum Verb {
     Version,
 }
 
-/// Which session `resume` names, not yet understood.
+/// Which session `resume` or `fork` names, not yet understood.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Resumed {
     /// An id, or a path of a rollout.
@@ -133,9 +135,13 @@ impl fmt::Display for UsageError {
 impl std::error::Error for UsageError {}
 
 impl Verb {
-    /// The session to go on with.
-    pub fn resumed(&self) -> Option<&Resumed> {
-        if let Verb::Resume(which) = self { Some(which) } else { None }
+    /// The session to go on from, and how.
+    pub fn past(&self) -> Option<(&Resumed, Course)> {
+        match self {
+            Verb::Resume(which) => Some((which, Course::Resume)),
+            Verb::Fork(which) => Some((which, Course::Fork)),
+            _ => None,
+        }
     }
 }
 

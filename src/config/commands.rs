@@ -150,7 +150,7 @@ pub static COMMANDS: &[Command] = &[
 
 PROMPT is one word of the shell: quote it. Without it, or with -, stdin is the prompt. The final
 message goes to stdout, everything else to stderr; see --json for programs.",
-        usage: &["exec [FLAGS] [PROMPT]", "exec [FLAGS] resume [ID] [PROMPT]"],
+        usage: &["exec [FLAGS] [PROMPT]", "exec resume|fork [FLAGS] [ID] [PROMPT]"],
         notes: EXEC_NOTES,
         verb: |invocation, plain| {
             invocation.prompt = plain.into_iter().next();
@@ -173,6 +173,19 @@ of this command line and config.toml, not those of back then.",
         ..ROW
     },
     Command {
+        paths: &[&["exec", "fork"], &["fork"]],
+        arguments: &[Argument::Word("ID"), Argument::Prompt],
+        knows: &[Belongs::Turns, Belongs::Exec, Belongs::Session],
+        help: "Go on from a copy of an earlier session; `fork` for short",
+        about: "Goes on from an earlier session as one of its own, with a new id and a new record.
+
+The record begins with a copy of the old one, which stays as it is. ID is what `session id` said, or the path of a rollout file.",
+        usage: &["exec fork [FLAGS] ID [PROMPT]", "exec fork [FLAGS] --last [PROMPT]"],
+        notes: EXEC_NOTES,
+        verb: |invocation, plain| session(invocation, plain).map(Verb::Fork),
+        ..ROW
+    },
+    Command {
         paths: &[&["demo"]],
         knows: &[Belongs::Turns],
         help: "Watch a recorded session; needs no key and no network",
@@ -186,7 +199,7 @@ of this command line and config.toml, not those of back then.",
         also: CONFIGURED,
         usage: &["features list [FLAGS]"],
         about: "Says what can be switched on and off.",
-        verb: |_, _| Err("say what about the features, for example `windlass features list`".into()),
+        verb: |_, _| Err("say what about features, for example `windlass features list`".into()),
         ..ROW
     },
     Command {

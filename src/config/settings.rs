@@ -19,7 +19,7 @@ use crate::limits::{
     INSTRUCTIONS_BYTES_MAX, MODEL_NAME_BYTES_MAX, ORIGINATOR_BYTES_MAX, OUTPUT_SCHEMA_BYTES_MAX,
     PROJECT_NOTES_BYTES_MAX,
 };
-use crate::words::command::Which;
+use crate::words::command::{Course, Which};
 use crate::words::policy::{ApprovalPolicy, SandboxMode, SandboxPolicy};
 use crate::words::settings::{
     Budgets, PatchForm, ReasoningSettings, ShellForm, ThreadSettings, ToolSettings, Verbosity,
@@ -74,8 +74,8 @@ pub struct Resolved {
 pub struct ExecOptions {
     /// As typed; `-` asks for stdin.
     pub prompt: Option<Box<str>>,
-    /// A session to go on with.
-    pub resume: Option<Which>,
+    /// A session to go on from, and how.
+    pub past: Option<(Which, Course)>,
     pub images: Vec<PathBuf>,
     pub json: bool,
     pub color: Color,
@@ -417,18 +417,18 @@ fn options(
     layers: &Layers,
     cwd: &str,
 ) -> Result<ExecOptions, ConfigError> {
-    let resume = match invocation.verb.resumed() {
-        Some(Resumed::Last) => {
+    let past = match invocation.verb.past() {
+        Some((Resumed::Last, course)) => {
             let cwd = Some(cwd.into()).filter(|_| !invocation.all);
-            Some(Which::Last { cwd })
+            Some((Which::Last { cwd }, course))
         }
-        Some(Resumed::Named(name)) => Some(named_session(name, cwd)?),
+        Some((Resumed::Named(name), course)) => Some((named_session(name, cwd)?, course)),
         None => None,
     };
     let flag = |key| layers.flag(&[key]).unwrap_or(false);
     Ok(ExecOptions {
         prompt: invocation.prompt.clone(),
-        resume,
+        past,
         images: invocation.images.clone(),
         json: invocation.json,
         color: invocation.color,

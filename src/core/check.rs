@@ -37,7 +37,7 @@ impl Agent {
 
 fn awaited_ops(thread: &Thread) -> Vec<OpId> {
     let mut ops = thread.live_ops();
-    if let Phase::Loading { op } = thread.phase {
+    if let Phase::Loading { op, .. } = thread.phase {
         ops.push(op);
     }
     ops.extend(thread.sessions.live_ops());
@@ -49,6 +49,10 @@ fn check_thread(thread: &Thread) {
     assert!(thread.approvals.count() <= APPROVALS_REMEMBERED_MAX, "approvals are bounded");
     assert!(thread.sessions.count() <= SESSIONS_MAX, "sessions are bounded");
     let items = thread.history.items();
+    if let Some(fork) = &thread.fork {
+        assert!(fork.recorded_count <= fork.items_count, "a past is recorded once");
+        assert!(fork.items_count as usize <= items.len(), "a past is not forgotten");
+    }
     let bytes: u64 = items.iter().map(Item::bytes).sum();
     assert_eq!(thread.history.bytes(), bytes, "bytes are counted");
     let unpaired = unpaired(items);

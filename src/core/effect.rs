@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use crate::limits::EFFECTS_PER_INPUT_MAX;
 use crate::words::call::{Change, CommandPlan, Look, PatchPlan};
-use crate::words::command::Which;
+use crate::words::command::{Course, Which};
 use crate::words::event::Event;
 use crate::words::ids::{FrontId, OpId, ThreadId};
 use crate::words::policy::Confinement;
@@ -32,6 +32,7 @@ pub enum Effect {
         op: OpId,
         thread: ThreadId,
         which: Which,
+        course: Course,
     },
     /// Send the request that `request_view` lends; answered by `Model`.
     Request {

@@ -1,22 +1,34 @@
 //! Work that no turn owns: loading a recorded conversation into a thread.
 //!
-//! Errands pass the same gate as everything else, so that they can be given up and told apart.
+//! A fork copies what was loaded into a rollout of its own, with the first prompt: until then there
+//! is nothing to keep. Errands pass the same gate as everything else, so that they can be given up
+//! and told apart.
 
 use crate::core::Desk;
 use crate::core::effect::Effect;
 use crate::core::history::History;
+use crate::core::opening;
 use crate::core::ops::Work;
-use crate::core::thread::{Phase, Thread};
-use crate::words::command::{Refusal, Restored, Which};
+use crate::core::thread::{Fork, Phase, Thread};
+use crate::words::command::{Course, Refusal, Restored, Which};
 use crate::words::event::Event;
+use crate::words::ids::ItemIndex;
+use crate::words::item::{Item, Role};
+use crate::words::model::Usage;
+use crate::words::record::Record;
 use crate::words::settings::OpeningFacts;
 
 impl Thread {
     /// Asks for the rollout that the thread is to go on from.
-    pub(crate) fn load(&mut self, which: Which, desk: &mut Desk<'_>) -> Result<(), Refusal> {
+    pub(crate) fn load(
+        &mut self,
+        which: Which,
+        course: Course,
+        desk: &mut Desk<'_>,
+    ) -> Result<(), Refusal> {
         let op = desk.ops.start(self.id, Work::Errand).ok_or(Refusal::TooManyOps)?;
-        self.phase = Phase::Loading { op };
-        desk.out.act(Effect::Restore { op, thread: self.id, which });
+        self.phase = Phase::Loading { op, course };
+        desk.out.act(Effect::Restore { op, thread: self.id, which, course });
         Ok(())
     }
 
@@ -26,18 +38,27 @@ impl Thread {
         result: Result<Box<Restored>, Box<str>>,
         desk: &mut Desk<'_>,
     ) {
-        let Phase::Loading { op } = self.phase else {
+        let Phase::Loading { op, course } = self.phase else {
             unreachable!("only a loading thread has an errand")
         };
         desk.ops.end(op);
         match result {
             Ok(restored) => {
-                self.conversation = restored.conversation;
                 self.usage = restored.usage;
                 self.limits = restored.limits;
                 self.history = History::settled(restored.items);
-                self.meta_recorded = true;
-                self.facts = Some(OpeningFacts::default());
+                match course {
+                    Course::Resume => {
+                        self.conversation = restored.conversation;
+                        self.meta_recorded = true;
+                        self.facts = Some(OpeningFacts::default());
+                    }
+                    Course::Fork => {
+                        let items_count = self.history.items().len() as u32;
+                        let from = restored.conversation;
+                        self.fork = Some(Fork { from, items_count, recorded_count: 0 });
+                    }
+                }
                 self.phase = Phase::Ready;
                 let conversation = self.conversation;
                 desk.out.tell(self.id, Event::ThreadStarted { conversation, resumed: true });
@@ -52,5 +73,42 @@ impl Thread {
                 desk.out.tell(self.id, Event::ThreadFailed { message });
             }
         }
+    }
+
+    /// Copies what a fork began with into its rollout, as far as it is not there.
+    pub(crate) fn record_past(&mut self, desk: &mut Desk<'_>) {
+        let Some(fork) = &mut self.fork else { return };
+        if fork.recorded_count == fork.items_count {
+            return;
+        }
+        for index in (fork.recorded_count..fork.items_count).map(ItemIndex) {
+            desk.out.append(self.id, Record::Item(index));
+            let seen = match &self.history.items()[index.0 as usize] {
+                Item::Message(message) => match message.role {
+                    Role::User if opening::is_told(message) => None,
+                    Role::User => Some(Record::UserMessage(index)),
+                    Role::Assistant => Some(Record::AgentMessage(index)),
+                    Role::Developer => None,
+                },
+                Item::Reasoning(reasoning) if !reasoning.summary.is_empty() => {
+                    Some(Record::AgentReasoning(index))
+                }
+                Item::Reasoning(_) | Item::Call(_) | Item::Output(_) | Item::Served { .. } => None,
+            };
+            if let Some(record) = seen {
+                desk.out.append(self.id, record);
+            }
+        }
+        fork.recorded_count = fork.items_count;
+        let (total, limits) = (self.usage, self.limits);
+        desk.out.append(self.id, Record::TokenCount { total, last: Usage::default(), limits });
+    }
+
+    /// Records from this item on are lost: a fork does not forget its past with them, but records
+    /// it again. Gives from where on to forget.
+    pub(crate) fn keep_past(&mut self, lost_from: ItemIndex) -> ItemIndex {
+        let Some(fork) = &mut self.fork else { return lost_from };
+        fork.recorded_count = fork.recorded_count.min(lost_from.0);
+        lost_from.max(ItemIndex(fork.items_count))
     }
 }

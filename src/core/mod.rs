@@ -41,7 +41,7 @@ use crate::core::thread::{Phase, Thread};
 use crate::core::turn::Wait;
 use crate::limits::THREADS_MAX;
 use crate::tools;
-use crate::words::command::{Command, Refusal, Which};
+use crate::words::command::{Command, Course, Refusal, Which};
 use crate::words::event::Event;
 use crate::words::ids::{ConversationId, FrontId, OpId, ThreadId};
 use crate::words::item::Item;
@@ -161,10 +161,17 @@ impl Agent {
         let thread = self.thread(thread)?;
         Some(RecordView {
             conversation: thread.conversation,
+            forked_from: thread.fork.as_ref().map(|fork| fork.from),
             settings: &thread.settings,
             git: thread.facts.as_ref().and_then(|facts| facts.git.as_ref()),
             items: thread.history.items(),
         })
+    }
+
+    /// How many items of a fork's past its rollout does not hold yet.
+    pub fn past_unrecorded(&self, thread: ThreadId) -> usize {
+        let fork = self.thread(thread).and_then(|thread| thread.fork.as_ref());
+        fork.map_or(0, |fork| (fork.items_count - fork.recorded_count) as usize)
     }
 
     /// The thread's history; empty for a thread that is gone.
@@ -219,7 +226,10 @@ impl Agent {
         let done = match command {
             Command::Start { settings } => self.open(now, front, settings, None, out),
             Command::Resume { settings, which } => {
-                self.open(now, front, settings, Some(which), out)
+                self.open(now, front, settings, Some((which, Course::Resume)), out)
+            }
+            Command::Fork { settings, which } => {
+                self.open(now, front, settings, Some((which, Course::Fork)), out)
             }
             Command::Prompt { thread, parts } => {
                 self.on_ready_thread(thread, now, out, |thread, desk| thread.on_prompt(parts, desk))
@@ -254,7 +264,7 @@ impl Agent {
         now: Now,
         front: FrontId,
         settings: Box<ThreadSettings>,
-        which: Option<Which>,
+        past: Option<(Which, Course)>,
         out: &mut Effects,
     ) -> Result<(), Refusal> {
         let conversation = ConversationId::v7(now.wall_ms, self.prng.ten_bytes());
@@ -281,18 +291,19 @@ impl Agent {
             approvals: Approvals::default(),
             sessions: Sessions::default(),
             meta_recorded: false,
+            fork: None,
         });
         let (slot, generation) = put.ok_or(Refusal::TooManyThreads)?;
         self.threads_count += 1;
         let id = ThreadId { slot, generation };
-        match which {
+        match past {
             None => {
                 out.tell(id, Event::ThreadStarted { conversation, resumed: false });
                 Ok(())
             }
-            Some(which) => {
-                let loading =
-                    self.on_ready_thread(id, now, out, |thread, desk| thread.load(which, desk));
+            Some((which, course)) => {
+                let loading = self
+                    .on_ready_thread(id, now, out, |thread, desk| thread.load(which, course, desk));
                 if loading.is_err() {
                     self.threads.take(slot, generation);
                 }

@@ -46,6 +46,15 @@ pub fn changed(settings: &ThreadSettings, history: &[Item]) -> Vec<Item> {
     }
 }
 
+/// Whether a message of the user is not theirs, but one of those that say what must be known.
+pub fn is_told(message: &Message) -> bool {
+    let begins = ["<environment_context>", "# AGENTS.md instructions for ", "<user_instructions>"];
+    match message.parts.as_slice() {
+        [Part::Text(text)] => begins.iter().any(|begin| text.starts_with(begin)),
+        _ => false,
+    }
+}
+
 fn message(role: Role, text: &str) -> Item {
     Item::Message(Message::text(role, text))
 }

@@ -12,7 +12,7 @@ use crate::core::ops::Work;
 use crate::core::session::Sessions;
 use crate::core::turn::Turn;
 use crate::limits::PROMPTS_WAITING_MAX;
-use crate::words::command::Refusal;
+use crate::words::command::{Course, Refusal};
 use crate::words::event::{Ended, Event, Failed};
 use crate::words::ids::{ConversationId, FrontId, ItemIndex, OpId, ThreadId, TurnId};
 use crate::words::item::{Item, Message, Part, Role};
@@ -49,6 +49,18 @@ pub struct Thread {
     pub(crate) sessions: Sessions,
     /// Whether the rollout has its first line.
     pub(crate) meta_recorded: bool,
+    /// Where its past is from, if that is another conversation's.
+    pub(crate) fork: Option<Fork>,
+}
+
+/// A past that was another conversation's, and is copied with the first prompt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fork {
+    pub(crate) from: ConversationId,
+    /// How long the history was then.
+    pub(crate) items_count: u32,
+    /// How much of that is recorded. Invariant: `recorded_count <= items_count`.
+    pub(crate) recorded_count: u32,
 }
 
 /// Whether the thread can take turns.
@@ -57,6 +69,7 @@ pub enum Phase {
     /// Its past is being read.
     Loading {
         op: OpId,
+        course: Course,
     },
     Ready,
     /// It will be forgotten as soon as no turn runs.
@@ -106,7 +119,7 @@ impl Thread {
 
     /// Stops what runs, then lets the thread be forgotten.
     pub(crate) fn on_close(&mut self, desk: &mut Desk<'_>) {
-        if let Phase::Loading { op } = self.phase {
+        if let Phase::Loading { op, .. } = self.phase {
             desk.ops.end(op);
             desk.out.act(Effect::Stop { op, how: Stop::Kill });
         }
@@ -126,6 +139,7 @@ impl Thread {
             desk.out.append(self.id, Record::Meta);
             self.meta_recorded = true;
         }
+        self.record_past(desk);
         for item in opening::changed(&self.settings, self.history.items()) {
             self.remember(item, desk);
         }
@@ -161,7 +175,10 @@ impl Thread {
     pub(crate) fn on_append_failed(&mut self, lost: Lost, message: Box<str>, desk: &mut Desk<'_>) {
         self.meta_recorded &= !lost.meta;
         match lost.items_from {
-            Some(from) => self.history.cut(from),
+            Some(from) => {
+                let from = self.keep_past(from);
+                self.history.cut(from);
+            }
             None => self.history.settle(),
         }
         let how = Ended::Failed { kind: Failed::Record, message };

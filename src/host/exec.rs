@@ -30,7 +30,7 @@ use crate::host::{Host, Parts, clock, environment, notify, status, stdio};
 use crate::limits::RECORDING_BYTES_MAX;
 use crate::wire::proxy::Proxies;
 use crate::wire::replay::Replay;
-use crate::words::command::Command;
+use crate::words::command::{Command, Course};
 use crate::words::settings::{ThreadSettings, TimeBudget};
 
 /// Runs `exec` and gives the exit code; what is wrong before the run is said on stderr.
@@ -141,8 +141,9 @@ fn prompting(options: &ExecOptions, settings: ThreadSettings) -> Prompting {
         StdinUse::Never => Demand::Never,
     };
     let settings = Box::new(settings);
-    let opening = match options.resume.clone() {
-        Some(which) => Command::Resume { settings, which },
+    let opening = match options.past.clone() {
+        Some((which, Course::Resume)) => Command::Resume { settings, which },
+        Some((which, Course::Fork)) => Command::Fork { settings, which },
         None => Command::Start { settings },
     };
     Prompting {

@@ -9,7 +9,7 @@ use crate::host::disk::shelf;
 use crate::host::seam::Seam;
 use crate::limits::READ_BUDGET_BYTES;
 use crate::wire::rollout;
-use crate::words::command::{Restored, Which};
+use crate::words::command::{Course, Restored, Which};
 use crate::words::ids::{OpId, ThreadId};
 
 /// One rollout on its way into a thread.
@@ -17,6 +17,7 @@ use crate::words::ids::{OpId, ThreadId};
 pub struct Loading {
     pub op: OpId,
     thread: ThreadId,
+    course: Course,
     stage: Stage,
 }
 
@@ -28,13 +29,19 @@ enum Stage {
 
 impl Loading {
     /// Finds the rollout and opens it. What fails is told by the first step.
-    pub fn begin(op: OpId, thread: ThreadId, which: Which, home: Option<&Path>) -> Loading {
-        let opened = found(&which, home).and_then(|path| match Reader::open(&path) {
+    pub fn begin(
+        op: OpId,
+        thread: ThreadId,
+        which: &Which,
+        course: Course,
+        home: Option<&Path>,
+    ) -> Loading {
+        let opened = found(which, home).and_then(|path| match Reader::open(&path) {
             Ok(reader) => Ok(Stage::Reading { path, reader, fold: Box::default() }),
             Err(failure) => Err(failure.to_string()),
         });
         let stage = opened.unwrap_or_else(Stage::Failed);
-        Loading { op, thread, stage }
+        Loading { op, thread, course, stage }
     }
 
     /// Reads on; `None` once the result was told.
@@ -54,8 +61,10 @@ impl Loading {
                     Ok(Progress::End) => {
                         fold.skip(reader.lines_skipped());
                         finish(path, std::mem::take(&mut **fold)).and_then(|restored| {
-                            let adopted = seam.rollouts.adopt(self.thread, path);
-                            adopted.map_err(|failure| failure.to_string())?;
+                            if self.course == Course::Resume {
+                                let adopted = seam.rollouts.adopt(self.thread, path);
+                                adopted.map_err(|failure| failure.to_string())?;
+                            }
                             Ok(restored)
                         })
                     }

@@ -35,9 +35,9 @@ impl Host {
                 unreachable!("records and notices never reach the queue of deeds")
             }
             Effect::Open { op, thread } => self.open(op, thread),
-            Effect::Restore { op, thread, which } => {
+            Effect::Restore { op, thread, which, course } => {
                 let home = self.home.as_deref();
-                self.loading.push(Loading::begin(op, thread, which, home));
+                self.loading.push(Loading::begin(op, thread, &which, course, home));
             }
             Effect::Request { op, thread } => self.request(op, thread),
             Effect::Spawn { op, thread, command, confinement } => {

@@ -107,7 +107,8 @@ mod tests {
         let items = [Item::Message(Message::text(Role::User, text))];
         let conversation = ConversationId([thread.slot as u8; 16]);
         let settings = settings();
-        let view = RecordView { conversation, settings: &settings, git: None, items: &items };
+        let (forked_from, settings) = (None, &settings);
+        let view = RecordView { conversation, forked_from, settings, git: None, items: &items };
         rollouts.gather(thread, record, view, 1_760_000_000_000);
     }
 

@@ -99,6 +99,9 @@ fn encode_meta(view: RecordView<'_>, timestamp: &str, out: &mut Vec<u8>) {
     let settings = view.settings;
     let mut meta = Fields::open(out);
     meta.text("id", &view.conversation.to_string());
+    if let Some(source) = view.forked_from {
+        meta.text("forked_from_id", &source.to_string());
+    }
     meta.text("timestamp", timestamp);
     meta.text("cwd", &settings.cwd);
     meta.text("originator", &settings.originator);

@@ -17,6 +17,11 @@ pub enum Command {
         settings: Box<ThreadSettings>,
         which: Which,
     },
+    /// Load a recorded conversation into a thread that is recorded as a new one.
+    Fork {
+        settings: Box<ThreadSettings>,
+        which: Which,
+    },
     Prompt {
         thread: ThreadId,
         parts: Vec<Part>,
@@ -45,6 +50,15 @@ pub enum Which {
         cwd: Option<Box<str>>,
     },
     Path(Box<str>),
+}
+
+/// How a thread goes on from a recorded conversation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Course {
+    /// As the same conversation, in its rollout.
+    Resume,
+    /// As one of its own: the rollout stays as it is.
+    Fork,
 }
 
 /// What a rollout gave back.

@@ -13,6 +13,7 @@ pub enum Event {
     /// The thread is open: always its first event.
     ThreadStarted {
         conversation: ConversationId,
+        /// It has a past, as the same conversation or as a fork.
         resumed: bool,
     },
     /// The thread could not be opened or resumed; it does not exist.

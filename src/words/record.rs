@@ -39,6 +39,8 @@ pub enum Record {
 #[derive(Clone, Copy, Debug)]
 pub struct RecordView<'a> {
     pub conversation: ConversationId,
+    /// The conversation that it began as.
+    pub forked_from: Option<ConversationId>,
     pub settings: &'a ThreadSettings,
     pub git: Option<&'a GitFacts>,
     pub items: &'a [Item],

@@ -42,7 +42,8 @@ impl World {
                     self.prompt(thread);
                 }
             }
-            32..36 => self.resume_any(),
+            32..35 => self.resume_any(),
+            35 => self.fork_any(),
             _ => {
                 let call = CallId(self.chance.below(5) as u32);
                 let decision = self.chance.pick(&[
@@ -92,6 +93,16 @@ impl World {
             let conversation = self.chance.pick(&free);
             self.resume(conversation);
         }
+    }
+
+    /// Forks a conversation, open or not, or one that never was.
+    fn fork_any(&mut self) {
+        let known = self.disk.conversations();
+        let missing = ConversationId([7; 16]);
+        let nobodys = known.is_empty() || self.chance.one_in(10);
+        let conversation = if nobodys { missing } else { self.chance.pick(&known) };
+        let settings = Box::new(settings(&mut self.chance, self.now.mono_ms));
+        self.command(Command::Fork { settings, which: Which::Id(conversation) });
     }
 
     fn prompt(&mut self, thread: ThreadId) {

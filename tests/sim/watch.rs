@@ -9,7 +9,7 @@ use windlass::core::input::Input;
 use windlass::limits::{HISTORY_BYTES_MAX, PARTIAL_BYTES_MAX, PROMPTS_WAITING_MAX};
 use windlass::tools;
 use windlass::words::call::{CallAsked, Change, CommandPlan, PatchPlan, Plan};
-use windlass::words::command::{Command, Refusal, Which};
+use windlass::words::command::{Command, Course, Refusal, Which};
 use windlass::words::event::{Ended, Failed, Question};
 use windlass::words::ids::{CallId, ConversationId, ItemIndex, OpId, ThreadId, TurnId};
 use windlass::words::item::{Item, Part, Role};
@@ -233,8 +233,8 @@ impl Watch {
             Effect::Stop { .. } => {
                 assert_eq!(self.batch.lane, Lane::Stop, "stops need nothing to be recorded");
             }
-            Effect::Restore { op, thread: _, which } => {
-                if let Which::Id(conversation) = which {
+            Effect::Restore { op, thread: _, which, course } => {
+                if let (Which::Id(conversation), Course::Resume) = (which, course) {
                     self.restoring.insert(*op, *conversation);
                 }
             }
@@ -501,6 +501,12 @@ fn assert_folds(agent: &Agent, disk: &Disk, thread: ThreadId, conversation: Conv
     let bytes: u64 = items.iter().map(Item::bytes).sum();
     assert!(bytes <= HISTORY_BYTES_MAX, "a history is bounded");
     assert!(agent.partial_text(thread).len() <= PARTIAL_BYTES_MAX, "partial text is bounded");
+    let missing = agent.past_unrecorded(thread);
+    if missing > 0 {
+        let held: Vec<Item> = disk.items(conversation).into_iter().cloned().collect();
+        assert_eq!(held, items[..items.len() - missing], "{thread:?}: a fork holds what it copied");
+        return;
+    }
     let folded = disk.fold(conversation).map_or(Vec::new(), |restored| restored.items);
     let whole = settle(items.to_vec());
     for (index, pair) in folded.iter().zip(&whole).enumerate() {

@@ -283,7 +283,7 @@ impl World {
         match effect {
             Effect::Append { .. } => unreachable!("appended in `drain`"),
             Effect::Open { op, thread } => self.start(op, thread, Kind::Open),
-            Effect::Restore { op, thread: _, which } => self.restore(op, &which),
+            Effect::Restore { op, thread: _, which, course: _ } => self.restore(op, &which),
             Effect::Request { op, thread } => self.request(op, thread),
             Effect::Spawn { op, thread, command, .. } => {
                 let kind = match command.life {

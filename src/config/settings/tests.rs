@@ -243,7 +243,7 @@ fn the_originator_is_a_token_or_ours() {
 
 #[test]
 fn a_session_is_an_id_a_path_or_the_last() {
-    let which = |line: &[&str]| resolved(line, "").options.resume;
+    let which = |line: &[&str]| resolved(line, "").options.past.map(|(which, _)| which);
     let id = "01990000-0000-7000-8000-0000000000aa";
     let parsed: ConversationId = id.parse().expect("a UUID");
     assert_eq!(which(&["exec", "resume", id]), Some(Which::Id(parsed)));

@@ -133,3 +133,76 @@ fn closing_a_thread_that_loads_gives_the_loading_up() {
     story.feed(Input::Restored { op, result: Err("late".into()) });
     assert!(story.effects.is_empty());
 }
+
+/// A thread forked from a conversation of one exchange, with its opening before it.
+fn forked() -> (Story, ConversationId) {
+    let mut fold = Fold::default();
+    let conversation = ConversationId([7; 16]);
+    fold.push(Remembered::Meta { conversation, cwd: "/w".into() });
+    for (role, text) in [
+        (Role::User, "<environment_context>\n</environment_context>"),
+        (Role::User, "do it"),
+        (Role::Assistant, "done"),
+    ] {
+        fold.push(Remembered::Item(Item::Message(Message::text(role, text))));
+    }
+    let total = Usage { total: 7, ..Usage::default() };
+    fold.push(Remembered::TokenCount { total, limits: None });
+    let restored = Box::new(fold.finish().unwrap());
+    let mut story = Story::new(settings());
+    let which = Which::Id(conversation);
+    story.command(Command::Fork { settings: Box::new(settings()), which });
+    let op = story.restore_op();
+    story.thread.slot = 1;
+    story.feed(Input::Restored { op, result: Ok(restored) });
+    (story, conversation)
+}
+
+#[test]
+fn a_fork_has_an_id_of_its_own_and_copies_its_past_with_the_first_prompt() {
+    let (mut story, parent) = forked();
+    let [Event::ThreadStarted { conversation, resumed: true }] = story.events()[..] else {
+        panic!("{:?}", story.events())
+    };
+    assert_ne!(*conversation, parent);
+    assert!(story.records().is_empty(), "nothing is kept of what nobody goes on with");
+    let view = story.agent.record_view(story.thread).unwrap();
+    assert_eq!((view.conversation, view.forked_from), (*conversation, Some(parent)));
+    story.prompt("go on");
+    let op = story.open_op();
+    story.feed(Input::Opened { op, facts: OpeningFacts::default() });
+    let item = |index| Record::Item(ItemIndex(index));
+    let total = Usage { total: 7, ..Usage::default() };
+    let records: Vec<Record> = story.records().into_iter().cloned().collect();
+    let expected = [
+        Record::Meta,
+        item(0),
+        item(1),
+        Record::UserMessage(ItemIndex(1)),
+        item(2),
+        Record::AgentMessage(ItemIndex(2)),
+        Record::TokenCount { total, last: Usage::default(), limits: None },
+    ];
+    assert_eq!(records[..expected.len()], expected);
+    assert!(!records[expected.len()..].contains(&Record::Meta));
+}
+
+#[test]
+fn a_fork_whose_past_could_not_be_recorded_records_it_again() {
+    for (record, item) in [(0, 0), (2, 1)] {
+        let (mut story, _) = forked();
+        story.prompt("go on");
+        let op = story.open_op();
+        story.feed(Input::Opened { op, facts: OpeningFacts::default() });
+        story.lose_from(record);
+        assert_eq!(story.items().len(), 3, "the past is not forgotten");
+        story.wait();
+        story.wait();
+        story.prompt("again");
+        let records = story.records();
+        assert_eq!(records.contains(&&Record::Meta), record == 0);
+        for index in item..4 {
+            assert!(records.contains(&&Record::Item(ItemIndex(index))), "{index}");
+        }
+    }
+}

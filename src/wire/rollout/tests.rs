@@ -1,6 +1,7 @@
 use super::*;
 use crate::wire::samples::{CONVERSATION, conversation, settings};
 use crate::words::call::{Answer, CallAsked, CallKind, CommandAnswer};
+use crate::words::ids::ConversationId;
 use crate::words::ids::ItemIndex;
 use crate::words::item::{Output, Reasoning, Role};
 use crate::words::settings::ThreadSettings;
@@ -11,7 +12,8 @@ const SAMPLE: &str = include_str!("sample.jsonl");
 const TIMESTAMP: &str = "2025-11-07T10:00:00.100Z";
 
 fn line(record: &Record, settings: &ThreadSettings, items: &[Item]) -> String {
-    let view = RecordView { conversation: conversation(), settings, git: None, items };
+    let conversation = conversation();
+    let view = RecordView { conversation, forked_from: None, settings, git: None, items };
     line_of(record, view)
 }
 
@@ -92,6 +94,7 @@ fn the_first_line_says_who_and_where() {
     let settings = settings();
     let view = RecordView {
         conversation: conversation(),
+        forked_from: None,
         settings: &settings,
         git: Some(&git),
         items: &[],
@@ -113,6 +116,10 @@ fn the_first_line_says_who_and_where() {
     assert_eq!(decode(line.as_bytes()), Ok(meta));
     let empty = GitFacts::default();
     assert!(!line_of(&Record::Meta, RecordView { git: Some(&empty), ..view }).contains("git"));
+    let id = ConversationId([7; 16]);
+    let fork = RecordView { forked_from: Some(id), ..view };
+    let field = format!(r#""id":"{CONVERSATION}","forked_from_id":"{id}","timestamp""#);
+    assert!(line_of(&Record::Meta, fork).contains(&field));
 }
 
 #[test]

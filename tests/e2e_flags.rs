@@ -1,0 +1,92 @@
+//! Flags and commands as a person gives them: forks, pipes as files, places that are not there.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::fs;
+
+use support::reply::Reply;
+use support::run::Ended;
+use support::{World, records_of, texts, types_of};
+
+/// A session of one exchange, with a call in it.
+fn first_turn(world: &mut World) -> Ended {
+    world.reply(Reply::script("echo out")).reply(Reply::message("first answer"));
+    let ended = world.exec(&["--json", "first question"]);
+    ended.exits(0);
+    ended
+}
+
+#[test]
+fn a_fork_goes_on_from_a_copy_and_leaves_the_session_as_it_is() {
+    for by_id in [true, false] {
+        let mut world = World::new();
+        let first = first_turn(&mut world);
+        let [source] = world.rollouts().try_into().unwrap();
+        let before = fs::read(&source).unwrap();
+        let named = if by_id { first.thread() } else { source.to_string_lossy().into_owned() };
+        world.reply(Reply::message("second answer"));
+        let forked = world.exec(&["--json", "fork", &named, "another question"]);
+        forked.exits(0);
+        assert_ne!(forked.thread(), first.thread());
+        assert_eq!(fs::read(&source).unwrap(), before);
+        let requests = world.requests();
+        let asked = requests[requests.len() - 2].body["input"].as_array().unwrap();
+        let input = &requests.last().unwrap().body["input"];
+        assert_eq!(input.as_array().unwrap()[..asked.len()], asked[..]);
+        assert_eq!(texts(input, "assistant"), ["first answer"]);
+        assert_eq!(texts(input, "user").last().unwrap(), "another question");
+        let rollouts = world.rollouts();
+        let copy = rollouts.iter().find(|path| **path != source).unwrap();
+        let records = records_of(copy);
+        let meta = &records[0]["payload"];
+        assert_eq!(
+            (&meta["id"], &meta["forked_from_id"]),
+            (&forked.thread().into(), &first.thread().into(),)
+        );
+        let types = types_of(&records);
+        assert_eq!(types.iter().filter(|kind| *kind == "session_meta").count(), 1);
+        assert_eq!(types.iter().filter(|kind| *kind == "event_msg/user_message").count(), 2);
+    }
+}
+
+#[test]
+fn a_fork_goes_on_and_is_forked_in_turn() {
+    let mut world = World::new();
+    first_turn(&mut world);
+    world.reply(Reply::message("second answer"));
+    let mut call = world.call(&["--json", "--last", "second question"]);
+    call.words[0] = "fork".into();
+    let second = world.run(call);
+    second.exits(0);
+    world.reply(Reply::message("third answer"));
+    let third = world.exec(&["--json", "resume", &second.thread(), "third question"]);
+    third.exits(0);
+    assert_eq!(third.thread(), second.thread());
+    let answers = texts(&world.requests().last().unwrap().body["input"], "assistant");
+    assert_eq!(answers, ["first answer", "second answer"]);
+    world.reply(Reply::message("fourth answer"));
+    let fourth = world.exec(&["--json", "fork", &second.thread(), "fourth question"]);
+    fourth.exits(0);
+    let answers = texts(&world.requests().last().unwrap().body["input"], "assistant");
+    assert_eq!(answers, ["first answer", "second answer", "third answer"]);
+    assert_eq!(world.rollouts().len(), 3);
+}
+
+#[test]
+fn a_fork_of_nothing_says_so() {
+    let mut world = World::new();
+    let id = "01990000-0000-7000-8000-0000000000aa";
+    for (words, code, part) in [
+        (&["fork", id, "go on"][..], 1, id),
+        (&["fork", "by-name", "go on"], 1, "by-name"),
+        (&["fork", "--last", "go on"], 1, "no session"),
+        (&["fork"], 2, "name a session by its id, or add --last"),
+    ] {
+        let ended = world.exec(words);
+        ended.exits(code);
+        assert!(ended.stderr.contains(part), "{part}: {ended}");
+    }
+    assert!(world.requests().is_empty() && world.rollouts().is_empty());
+}
