@@ -179,7 +179,8 @@ of this command line and config.toml, not those of back then.",
         help: "Go on from a copy of an earlier session; `fork` for short",
         about: "Goes on from an earlier session as one of its own, with a new id and a new record.
 
-The record begins with a copy of the old one, which stays as it is. ID is what `session id` said, or the path of a rollout file.",
+The record begins with a copy of the old one, which stays as it is. ID is what
+`session id` said, or the path of a rollout file.",
         usage: &["exec fork [FLAGS] ID [PROMPT]", "exec fork [FLAGS] --last [PROMPT]"],
         notes: EXEC_NOTES,
         verb: |invocation, plain| session(invocation, plain).map(Verb::Fork),
