@@ -391,6 +391,11 @@ pub const OUTPUT_BUDGET_BYTES: usize = 1 << 20;
 
 /// The width of a terminal that does not know its own.
 pub const TERMINAL_COLUMNS_DEFAULT: u16 = 80;
+/// One read of a pipe that the command line names; what a pipe holds at most unless told otherwise.
+pub const GIVEN_READ_BYTES: usize = 64 * 1024;
+/// How long a pipe that the command line names may take to end: a program that makes a schema or
+/// an image is done long before, and nothing else happens meanwhile.
+pub const GIVEN_WAIT_MS: u64 = 30 * 1000;
 
 /// An image of a prompt; providers refuse larger ones.
 pub const IMAGE_BYTES_MAX: usize = 16 << 20;

@@ -5,10 +5,18 @@
 mod support;
 
 use std::fs;
+use std::process::Command;
 
+use serde_json::Value;
 use support::reply::Reply;
-use support::run::Ended;
+use support::run::{Call, Ended};
 use support::{World, records_of, texts, types_of};
+
+/// The call through a bash script, which has the words as its arguments.
+fn within_bash(mut call: Call, script: &str) -> Call {
+    call.through = ["bash", "--norc", "-c", script, "bash"].map(Into::into).to_vec();
+    call
+}
 
 /// A session of one exchange, with a call in it.
 fn first_turn(world: &mut World) -> Ended {
@@ -72,6 +80,50 @@ fn a_fork_goes_on_and_is_forked_in_turn() {
     let answers = texts(&world.requests().last().unwrap().body["input"], "assistant");
     assert_eq!(answers, ["first answer", "second answer", "third answer"]);
     assert_eq!(world.rollouts().len(), 3);
+}
+
+/// What the first words of a request's last message are, and of the parts before them.
+fn parts_of_last(world: &World) -> Vec<Value> {
+    let input = &world.requests().last().unwrap().body["input"];
+    input.as_array().unwrap().last().unwrap()["content"].as_array().unwrap().clone()
+}
+
+const PNG: &str = r"printf '\211PNG\r\n\032\n0000'";
+
+#[test]
+fn pipes_of_the_shell_are_read_as_files() {
+    let mut world = World::new();
+    world.reply(Reply::message("{}"));
+    let call = world.call(&["hi"]);
+    let script = format!(
+        "exec \"$@\" --output-schema <(echo '{{\"type\": \"object\"}}') -i <({PNG}) \
+         -i <(echo no image),<({PNG})"
+    );
+    let ended = world.run(within_bash(call, &script));
+    ended.exits(0);
+    let format = &world.requests()[0].body["text"]["format"];
+    assert_eq!(format["schema"]["type"], "object", "{format}");
+    let parts = parts_of_last(&world);
+    let url = "data:image/png;base64,iVBORw0KGgowMDAw";
+    assert_eq!(parts.len(), 4, "{parts:?}");
+    assert_eq!((&parts[0]["image_url"], &parts[2]["image_url"]), (&url.into(), &url.into()));
+    assert!(parts[1]["text"].as_str().unwrap().contains("not a PNG"), "{parts:?}");
+}
+
+#[test]
+fn pipes_that_do_not_end_are_given_up() {
+    let mut world = World::new();
+    let pipe = world.cwd.join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let ended = world.exec(&["--timeout", "300ms", "--output-schema", "pipe", "hi"]);
+    ended.exits(1);
+    assert!(ended.stderr.contains("--output-schema pipe: the pipe did not end within"), "{ended}");
+    let call = world.call(&["hi"]);
+    let script = "exec \"$@\" --output-schema <(head -c 2000000 /dev/zero 2>/dev/null)";
+    let ended = world.run(within_bash(call, script));
+    ended.exits(1);
+    assert!(ended.stderr.contains("larger than 1048576 bytes"), "{ended}");
+    assert!(world.requests().is_empty());
 }
 
 #[test]

@@ -26,11 +26,14 @@ use crate::host::recorder::Recording;
 use crate::host::rollouts::{Keeping, Rollouts};
 use crate::host::seam::Seam;
 use crate::host::stdin::{Asked, Demand, PromptFrom};
+use crate::host::{Host, Parts, clock, environment, images, stdio};
 use crate::host::{Host, Parts, clock, environment, notify, status, stdio};
 use crate::limits::RECORDING_BYTES_MAX;
+use crate::limits::{GIVEN_WAIT_MS, RECORDING_BYTES_MAX};
 use crate::wire::proxy::Proxies;
 use crate::wire::replay::Replay;
 use crate::words::command::{Command, Course};
+use crate::words::item::Part;
 use crate::words::settings::{ThreadSettings, TimeBudget};
 
 /// Runs `exec` and gives the exit code; what is wrong before the run is said on stderr.
@@ -140,6 +143,7 @@ fn prompting(options: &ExecOptions, settings: ThreadSettings) -> Prompting {
         StdinUse::Always => Demand::Always,
         StdinUse::Never => Demand::Never,
     };
+    let images = images(options, &settings);
     let settings = Box::new(settings);
     let opening = match options.past.clone() {
         Some((which, Course::Resume)) => Command::Resume { settings, which },
@@ -148,11 +152,22 @@ fn prompting(options: &ExecOptions, settings: ThreadSettings) -> Prompting {
     };
     Prompting {
         argument: options.prompt.clone().filter(|prompt| &**prompt != "-"),
-        images: options.images.clone(),
+        images,
         asked: Asked { demand, prompt, timeout_ms: options.timeout_ms },
         opening: Some(opening),
         stage: Stage::NotBegun,
     }
+}
+
+/// The images, those of pipes included: together these have so long to end.
+fn images(options: &ExecOptions, settings: &ThreadSettings) -> Vec<Part> {
+    let begun_ms = clock::mono_ms();
+    let wait_ms = settings.budgets.time.map_or(GIVEN_WAIT_MS, |time| {
+        let over_ms = time.since_ms.saturating_add(time.length_ms);
+        over_ms.saturating_sub(begun_ms).min(GIVEN_WAIT_MS)
+    });
+    let left_ms = || (begun_ms + wait_ms).saturating_sub(clock::mono_ms());
+    options.images.iter().map(|path| images::part(path, left_ms())).collect()
 }
 
 fn recorded(

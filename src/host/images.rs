@@ -8,13 +8,13 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::host::disk;
+use crate::host::disk::given;
 use crate::limits::IMAGE_BYTES_MAX;
 use crate::words::item::Part;
 
-/// The part that stands for an image file.
-pub fn part(path: &Path) -> Part {
-    let why = match disk::read_whole(path, IMAGE_BYTES_MAX) {
+/// The part that stands for an image file, or for a pipe that brings one in time.
+pub fn part(path: &Path, wait_ms: u64) -> Part {
+    let why = match given::read(path, IMAGE_BYTES_MAX, wait_ms) {
         Ok(Some(bytes)) => match data_url(&bytes) {
             Ok(url) => return Part::Image(url.into()),
             Err(why) => why.to_string(),

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
 
 use crate::core::input::Input;
 use crate::fronts::exec::prompt::compose;
@@ -11,7 +10,7 @@ use crate::fronts::visible;
 use crate::host::poller::{Key, Kind};
 use crate::host::stdin::{Asked, Ending, Progress, Stdin, StdinError};
 use crate::host::stdio::Watch;
-use crate::host::{FRONT, Host, clock, images};
+use crate::host::{FRONT, Host, clock};
 use crate::limits::READ_BUDGET_BYTES;
 use crate::words::command::Command;
 use crate::words::item::Part;
@@ -21,7 +20,7 @@ use crate::words::item::Part;
 pub struct Prompting {
     /// The prompt of the command line; `-` is not one.
     pub argument: Option<Box<str>>,
-    pub images: Vec<PathBuf>,
+    pub images: Vec<Part>,
     pub asked: Asked,
     /// Opens the thread once there is a prompt for it.
     pub opening: Option<Command>,
@@ -106,8 +105,7 @@ impl Host {
         let prompting = &mut self.prompting;
         match compose(prompting.argument.as_deref(), input.as_deref()) {
             Ok(text) => {
-                let mut parts: Vec<Part> =
-                    prompting.images.iter().map(|path| images::part(path)).collect();
+                let mut parts = std::mem::take(&mut prompting.images);
                 parts.push(Part::Text(text.into()));
                 prompting.stage = Stage::Opening(parts);
                 if let Some(command) = prompting.opening.take() {

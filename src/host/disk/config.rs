@@ -6,9 +6,11 @@ use crate::config::args::{Invocation, Verb};
 use crate::config::layers::{Layers, Named};
 use crate::config::settings::{self, Lent, Resolved};
 use crate::config::{ConfigError, Env, env_text};
-use crate::host::disk::{notes, read_text};
+use crate::host::disk::{given, notes, read_text};
 use crate::host::git;
-use crate::limits::{CONFIG_FILE_BYTES_MAX, INSTRUCTIONS_BYTES_MAX, OUTPUT_SCHEMA_BYTES_MAX};
+use crate::limits::{
+    CONFIG_FILE_BYTES_MAX, GIVEN_WAIT_MS, INSTRUCTIONS_BYTES_MAX, OUTPUT_SCHEMA_BYTES_MAX,
+};
 
 /// The directory that holds settings, login and sessions.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -83,7 +85,7 @@ pub fn load(invocation: &Invocation, env: Env<'_>) -> Result<Loaded, ConfigError
         None => None,
     };
     let output_schema = match &invocation.output_schema {
-        Some(path) => Some(required_text("--output-schema", path, OUTPUT_SCHEMA_BYTES_MAX)?),
+        Some(path) => Some(schema_text(path, invocation.timeout_ms)?),
         None => None,
     };
     let notes = notes::gather(&home.path, &cwd, wanted.notes_bytes_max, &wanted.notes_names);
@@ -153,6 +155,15 @@ fn is_trusted(layers: &Layers, cwd: &Path) -> bool {
 fn optional_text(path: &Path) -> Result<Option<String>, ConfigError> {
     read_text(path, CONFIG_FILE_BYTES_MAX)
         .map_err(|error| ConfigError::new(format!("{}: {error}", path.display())))
+}
+
+/// The schema, from a file or a pipe.
+fn schema_text(path: &Path, timeout_ms: Option<u64>) -> Result<String, ConfigError> {
+    let wrong = |why: &str| ConfigError::new(format!("--output-schema {}: {why}", path.display()));
+    let wait_ms = timeout_ms.map_or(GIVEN_WAIT_MS, |timeout_ms| timeout_ms.min(GIVEN_WAIT_MS));
+    let read = given::read(path, OUTPUT_SCHEMA_BYTES_MAX, wait_ms);
+    let bytes = read.map_err(|error| wrong(&error.to_string()))?;
+    String::from_utf8(bytes.ok_or_else(|| wrong("no such file"))?).map_err(|_| wrong("not UTF-8"))
 }
 
 fn required_text(what: &str, path: &Path, bytes_max: usize) -> Result<String, ConfigError> {
