@@ -4,7 +4,8 @@
 
 mod support;
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use serde_json::Value;
@@ -123,6 +124,119 @@ fn pipes_that_do_not_end_are_given_up() {
     let ended = world.run(within_bash(call, script));
     ended.exits(1);
     assert!(ended.stderr.contains("larger than 1048576 bytes"), "{ended}");
+    assert!(world.requests().is_empty());
+}
+
+#[test]
+fn loading_a_session_takes_no_longer_than_the_run_may() {
+    let mut world = World::new();
+    let first = first_turn(&mut world);
+    let [path] = world.rollouts().try_into().unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    let said = text.lines().rfind(|line| line.contains("first answer")).unwrap();
+    let said = format!("{}\n", said.replace("first answer", &"long ".repeat(400)));
+    // More than any machine reads in this time.
+    fs::write(&path, format!("{text}{}", said.repeat(40_000))).unwrap();
+    let requests = world.requests().len();
+    for command in ["resume", "fork"] {
+        let ended = world.exec(&["--timeout", "20ms", command, &first.thread(), "go on"]);
+        ended.exits(124);
+        assert!(ended.stderr.contains("--timeout"), "{ended}");
+    }
+    assert_eq!(world.requests().len(), requests);
+}
+
+#[test]
+fn a_last_message_has_no_place_below_what_is_not_there() {
+    let mut world = World::new();
+    world.reply(Reply::message("said"));
+    let ended = world.exec(&["--json", "-o", "missing/folder/last.txt", "hi"]);
+    ended.exits(0);
+    assert!(ended.stderr.contains("missing/folder/last.txt"), "{ended}");
+    assert!(!world.cwd.join("missing").exists());
+}
+
+#[test]
+fn an_image_that_cannot_be_read_is_told_to_the_model() {
+    let mut world = World::new();
+    let secret = world.file("secret.png", b"\x89PNG");
+    fs::create_dir(world.cwd.join("folder.png")).unwrap();
+    fs::set_permissions(&secret, Permissions::from_mode(0)).unwrap();
+    world.reply(Reply::message("sad"));
+    let images = "secret.png,folder.png,gone.png";
+    world.exec(&["-i", images, "--image", "/dev/zero", "--", "hi"]).exits(0);
+    let parts = parts_of_last(&world);
+    assert_eq!(parts.len(), 5, "{parts:?}");
+    for (part, name) in parts.iter().zip(["secret", "folder", "gone", "/dev/zero"]) {
+        // A superuser may read what nobody may.
+        let seen = part["text"].as_str().is_some_and(|text| text.contains(name));
+        assert!(seen || part["type"] == "input_image" && name == "secret", "{name}: {parts:?}");
+    }
+}
+
+#[test]
+fn a_schema_or_a_place_to_work_that_is_not_there_ends_the_run() {
+    let world = &mut World::new();
+    fs::create_dir(world.cwd.join("folder")).unwrap();
+    world.file("text", "{");
+    for (words, part) in [
+        (["--output-schema", "folder"], "--output-schema folder: not a regular file"),
+        (["--output-schema", "gone.json"], "--output-schema gone.json: no such file"),
+        (["--output-schema", "/dev/zero"], "--output-schema /dev/zero: not a regular file"),
+        (["--cd", "gone"], "--cd gone: "),
+        (["-C", "text"], "--cd text: not a directory"),
+    ] {
+        let ended = world.exec(&[&words[..], &["hi"]].concat());
+        ended.exits(1);
+        assert!(ended.stderr.contains(part), "{part}: {ended}");
+    }
+    assert!(world.requests().is_empty());
+}
+
+#[test]
+fn a_flag_that_is_misspelt_is_guessed() {
+    let world = &mut World::new();
+    for (flag, guess) in [
+        ("--modle", "did you mean --model?"),
+        ("--output-shema", "did you mean --output-schema?"),
+        ("--ephemral", "did you mean --ephemeral?"),
+        ("--nothing-like-it", "unknown flag '--nothing-like-it' ("),
+    ] {
+        let ended = world.exec(&[flag, "hi"]);
+        ended.exits(2);
+        assert!(ended.stderr.contains(guess), "{guess}: {ended}");
+    }
+}
+
+#[test]
+fn every_flag_of_the_peer_is_known() {
+    let world = &mut World::new();
+    for flags in [
+        &["--config", "a=1", "-c", "b.c=[1]"][..],
+        &["--enable", "ghost_commit", "--disable", "ghost_commit"],
+        &["-m", "m", "--oss", "--local-provider", "lmstudio"],
+        &["-s", "workspace-write"],
+        &["--full-auto"],
+        &["--dangerously-bypass-approvals-and-sandbox"],
+        &["--yolo", "--skip-git-repo-check", "--add-dir", "/tmp", "--color", "never"],
+        &["--json", "--ephemeral", "--ignore-user-config", "--strict-config"],
+        &["--experimental-json", "--ignore-rules"],
+        &["--thread-source", "s", "--cyber-access-program", "p", "-a", "never"],
+    ] {
+        // A prompt that says nothing is refused, but only after everything else was understood.
+        let ended = world.exec(&[flags, &["-C", ".", "-o", "last", " "]].concat());
+        ended.exits(1);
+        assert!(ended.stderr.contains("prompt"), "{flags:?}: {ended}");
+    }
+    let said = world.exec(&["--thread-source", "s", "--ignore-rules", " "]).stderr;
+    assert_eq!(said.matches("ignored").count(), 1, "{said}");
+    assert!(said.contains("--thread-source, --ignore-rules"), "{said}");
+    for flag in ["--worktree", "--trust", "--approve-for-me"] {
+        let ended = world.exec(&[flag, "hi"]);
+        ended.exits(2);
+        assert!(ended.stderr.contains(&format!("{flag} is not supported: ")), "{ended}");
+    }
+    world.exec(&["-p", "nobody", "hi"]).exits(1);
     assert!(world.requests().is_empty());
 }
 

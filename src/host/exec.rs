@@ -144,6 +144,7 @@ fn prompting(options: &ExecOptions, settings: ThreadSettings) -> Prompting {
         StdinUse::Never => Demand::Never,
     };
     let images = images(options, &settings);
+    let end_ms = settings.budgets.time.map(|time| time.since_ms.saturating_add(time.length_ms));
     let settings = Box::new(settings);
     let opening = match options.past.clone() {
         Some((which, Course::Resume)) => Command::Resume { settings, which },
@@ -153,6 +154,7 @@ fn prompting(options: &ExecOptions, settings: ThreadSettings) -> Prompting {
     Prompting {
         argument: options.prompt.clone().filter(|prompt| &**prompt != "-"),
         images,
+        end_ms,
         asked: Asked { demand, prompt, timeout_ms: options.timeout_ms },
         opening: Some(opening),
         stage: Stage::NotBegun,

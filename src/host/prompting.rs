@@ -22,6 +22,8 @@ pub struct Prompting {
     pub argument: Option<Box<str>>,
     pub images: Vec<Part>,
     pub asked: Asked,
+    /// When the run must be over.
+    pub end_ms: Option<u64>,
     /// Opens the thread once there is a prompt for it.
     pub opening: Option<Command>,
     pub stage: Stage,
@@ -47,7 +49,9 @@ impl Prompting {
     pub fn next_deadline(&self) -> Option<u64> {
         match &self.stage {
             Stage::Reading(stdin) => stdin.next_deadline(),
-            Stage::NotBegun | Stage::Opening(_) | Stage::Given | Stage::Failed { .. } => None,
+            // Once it is open, the machine keeps the time.
+            Stage::Opening(_) => self.end_ms,
+            Stage::NotBegun | Stage::Given | Stage::Failed { .. } => None,
         }
     }
 }
@@ -83,8 +87,17 @@ impl Host {
     }
 
     pub(crate) fn on_prompting_deadline(&mut self, now_ms: u64) {
-        if self.prompting.next_deadline().is_some_and(|at_ms| at_ms <= now_ms) {
-            self.on_stdin();
+        if self.prompting.next_deadline().is_none_or(|at_ms| at_ms > now_ms) {
+            return;
+        }
+        match self.prompting.stage {
+            Stage::Opening(_) => {
+                let message = "the session took longer to load than --timeout allows";
+                self.fail_prompting_with(EXIT_TIMED_OUT, message);
+            }
+            Stage::Reading(_) | Stage::NotBegun | Stage::Given | Stage::Failed { .. } => {
+                self.on_stdin();
+            }
         }
     }
 
