@@ -161,7 +161,7 @@ fn an_image_that_cannot_be_read_is_told_to_the_model() {
     let mut world = World::new();
     let secret = world.file("secret.png", b"\x89PNG");
     fs::create_dir(world.cwd.join("folder.png")).unwrap();
-    fs::set_permissions(&secret, Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&secret, Permissions::from_mode(0o000)).unwrap();
     world.reply(Reply::message("sad"));
     let images = "secret.png,folder.png,gone.png";
     world.exec(&["-i", images, "--image", "/dev/zero", "--", "hi"]).exits(0);
