@@ -19,6 +19,8 @@ pub enum EditError {
 
 /// The lines `start..start + removed` of the old text give way to `inserted`.
 struct Replacement {
+    /// The first line of the chunk, which may only be kept. Invariant: `place <= start`.
+    place: usize,
     start: usize,
     removed: usize,
     inserted: Vec<String>,
@@ -84,11 +86,11 @@ impl Placer<'_> {
         };
         let (before, after) = kept_around(&lines, old.len());
         assert!(start + before >= self.taken, "no line is changed twice");
-        let (start, end) = (start + before, start + old.len() - after);
+        let (place, start, end) = (start, start + before, start + old.len() - after);
         (self.cursor, self.taken) = (end + after, end);
         let lines = &lines[before..lines.len() - after];
         let inserted = inserted(lines, &self.lines[start..end], self.ending);
-        Ok(Replacement { start, removed: end - start, inserted })
+        Ok(Replacement { place, start, removed: end - start, inserted })
     }
 
     /// Lines that replace nothing go to the end of the file, before a blank last line.
@@ -98,7 +100,8 @@ impl Placer<'_> {
     }
 
     fn insert(&self, lines: &[&Line], start: usize) -> Replacement {
-        Replacement { start, removed: 0, inserted: inserted(lines, &[], self.ending) }
+        let inserted = inserted(lines, &[], self.ending);
+        Replacement { place: start, start, removed: 0, inserted }
     }
 
     /// Where the end of the file may be taken for the place of a chunk, which may be its context
@@ -160,7 +163,7 @@ fn inserted(chunk: &[&Line], matched: &[&str], ending: &str) -> Vec<String> {
 
 fn replaced(lines: &[&str], mut replacements: Vec<Replacement>) -> String {
     // An addition to the end may come, in the patch, before a change above it; the sort is stable.
-    replacements.sort_by_key(|replacement| replacement.start);
+    replacements.sort_by_key(|replacement| (replacement.start, replacement.place));
     let mut text = String::new();
     let mut push = |line: &str| {
         text.push_str(line);

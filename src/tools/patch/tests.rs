@@ -278,6 +278,7 @@ fn pure_insertions_go_to_the_end_before_a_blank_last_line() {
 fn an_insertion_does_not_move_the_cursor() {
     gives("a\nb\n", "@@\n+end\n@@\n-a\n+A\n", "A\nb\nend\n");
     gives("a\n\n", "@@\n+end\n@@\n-a\n-\n+A\n", "A\nend\n");
+    gives("a\n", "@@\n+end\n@@\n a\n+b\n", "a\nb\nend\n");
 }
 
 #[test]
