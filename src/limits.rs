@@ -479,8 +479,8 @@ pub const SCRATCH_BYTES: usize = 64 << 10;
 /// What waits to be written to a session: more than people type or models say at once.
 pub const SESSION_INPUT_BYTES_MAX: usize = 64 << 10;
 
-/// Text of one look that a model is shown.
-pub const LOOK_TEXT_BYTES_MAX: usize = 64 << 10;
+/// Paths that a search gathers; a model is shown far less.
+pub const SEARCH_TEXT_BYTES_MAX: usize = 64 << 10;
 
 /// How soon to look again for a launcher that has closed its pipes and is about to be gone.
 pub const REAP_PAUSE_MS: u64 = 5;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::limits::LOOK_TEXT_BYTES_MAX;
+use crate::tools::clip::Clip;
 use crate::words::call::{Change, ChangeKind, Look, LookAt, PatchPlan, Seen};
 
 /// A look at a file or directory.
@@ -41,12 +41,7 @@ pub fn apply(patch: &PatchPlan, inspected: &[Change]) -> Vec<u8> {
 /// What a look came to.
 pub fn looked(reply: &[u8]) -> Result<Seen, Box<str>> {
     match ok(reply)? {
-        Value::String(text) if text.len() <= LOOK_TEXT_BYTES_MAX => Ok(Seen::Text(text.into())),
-        Value::String(text) => {
-            let shown = &text[..text.floor_char_boundary(LOOK_TEXT_BYTES_MAX)];
-            let left_out = text.len() - shown.len();
-            Ok(Seen::Text(format!("{shown}\n[{left_out} more bytes; ask for less]").into()))
-        }
+        Value::String(text) => Ok(Seen::Text(clipped(text).into())),
         Value::Object(mut fields) => match fields.remove("image") {
             Some(Value::String(url)) if url.starts_with("data:image/") => {
                 Ok(Seen::Image(url.into()))
@@ -55,6 +50,17 @@ pub fn looked(reply: &[u8]) -> Result<Seen, Box<str>> {
         },
         _ => Err(senseless()),
     }
+}
+
+/// A look costs a model no more than the output of a command.
+fn clipped(text: String) -> String {
+    let mut clip = Clip::new();
+    clip.push(text.as_bytes());
+    let clipped = clip.finish();
+    if !clipped.truncated {
+        return text;
+    }
+    format!("Total output lines: {}\n\n{}", clipped.total_lines, clipped.text)
 }
 
 /// The changes a patch would make.
@@ -118,6 +124,7 @@ fn senseless() -> Box<str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::{CALL_OUTPUT_BYTES_MAX, CALL_OUTPUT_LINES_MAX};
 
     #[test]
     fn a_reply_that_makes_no_sense_is_a_failure() {
@@ -136,11 +143,21 @@ mod tests {
     }
 
     #[test]
-    fn a_long_look_is_cut_at_a_character() {
-        let long = "ä".repeat(LOOK_TEXT_BYTES_MAX);
-        let reply = json!({ "ok": long }).to_string();
-        let Ok(Seen::Text(text)) = looked(reply.as_bytes()) else { panic!("no text") };
-        assert!(text.len() < LOOK_TEXT_BYTES_MAX + 64);
-        assert!(text.ends_with("more bytes; ask for less]"), "{text:.20}");
+    fn a_long_look_loses_its_middle() {
+        let seen = |text: String| {
+            let reply = json!({ "ok": text }).to_string();
+            let Ok(Seen::Text(text)) = looked(reply.as_bytes()) else { panic!("no text") };
+            text
+        };
+        let fits = "ä".repeat(CALL_OUTPUT_BYTES_MAX / 2);
+        assert_eq!(*seen(fits.clone()), *fits);
+        let long = seen(format!("L1: {fits}\nL2: b"));
+        assert!(long.starts_with("Total output lines: 2\n\nL1: ä"), "{long:.40}");
+        assert!(long.ends_with("\nL2: b") && long.len() < CALL_OUTPUT_BYTES_MAX + 64);
+        let lines: Vec<String> =
+            (1..=CALL_OUTPUT_LINES_MAX + 1).map(|line| format!("L{line}: x")).collect();
+        let many = seen(lines.join("\n"));
+        assert!(many.contains("\n[... 1 of 257 lines left out ...]\n"), "{many}");
+        assert!(many.contains("\nL128: x\n") && many.ends_with("\nL257: x"), "{many}");
     }
 }

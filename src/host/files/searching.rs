@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use super::{PIECE_BYTES, parsed, regular};
 use crate::host::clock;
 use crate::limits::{
-    DIRECTORY_DEPTH_MAX, IGNORE_FILE_BYTES_MAX, LOOK_TEXT_BYTES_MAX, SEARCH_MS, SEARCH_NAMES_MAX,
+    DIRECTORY_DEPTH_MAX, IGNORE_FILE_BYTES_MAX, SEARCH_MS, SEARCH_NAMES_MAX, SEARCH_TEXT_BYTES_MAX,
 };
 use crate::tools::ignore::{Ignores, Verdict};
 use crate::tools::search::{GrepFiles, Scan, Scanned, Search};
@@ -175,7 +175,7 @@ impl<'s> Walk<'s> {
                 continue;
             }
             let shown = path.to_string_lossy().replace('\n', "\u{fffd}");
-            if text.len() + shown.len() + NOTE_BYTES_MAX > LOOK_TEXT_BYTES_MAX {
+            if text.len() + shown.len() + NOTE_BYTES_MAX > SEARCH_TEXT_BYTES_MAX {
                 self.cut = Some(Cut::Text);
                 break;
             }

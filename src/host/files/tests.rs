@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::{children, patch_door, run};
 use crate::limits::{
-    CHANGE_TEXT_BYTES_MAX, FILES_REQUEST_BYTES_MAX, LISTING_WANTED_MAX, LOOK_TEXT_BYTES_MAX,
-    PATCH_FILE_BYTES_MAX, PATCH_FILES_BYTES_MAX, VIEWED_IMAGE_BYTES_MAX,
+    CHANGE_TEXT_BYTES_MAX, FILES_REQUEST_BYTES_MAX, LISTING_WANTED_MAX, PATCH_FILE_BYTES_MAX,
+    PATCH_FILES_BYTES_MAX, SEARCH_TEXT_BYTES_MAX, VIEWED_IMAGE_BYTES_MAX,
 };
 
 /// A directory of its own that goes away with the test.
@@ -285,11 +285,11 @@ fn a_search_that_makes_no_sense_is_refused() {
 fn a_list_that_is_too_long_ends_with_a_whole_path() {
     let place = Place::new();
     let long = "x".repeat(200);
-    for number in 0..LOOK_TEXT_BYTES_MAX / 200 {
+    for number in 0..SEARCH_TEXT_BYTES_MAX / 200 {
         place.write(&format!("{long}{number}"), "needle");
     }
     let text = place.grep(json!({ "pattern": "needle", "limit": 2000 }));
-    assert!(text.len() < LOOK_TEXT_BYTES_MAX);
+    assert!(text.len() < SEARCH_TEXT_BYTES_MAX);
     let (last, rest) = text
         .lines()
         .rev()
