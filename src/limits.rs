@@ -24,6 +24,8 @@ pub const FILES_TIMEOUT_MS: u64 = 30_000;
 /// Steps of a task list that are kept.
 pub const TASKS_MAX: usize = 128;
 
+/// The path of a directory that a command starts in: `PATH_MAX` of the kernel without its NUL.
+pub const WORKDIR_BYTES_MAX: usize = 4095;
 /// Output of one call that a model is shown; more costs context and tells little.
 pub const CALL_OUTPUT_BYTES_MAX: usize = 10 << 10;
 /// Lines of output that a model is shown, half of them from the end.

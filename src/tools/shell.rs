@@ -3,7 +3,7 @@
 //! A command that does nothing but apply a patch is planned as a patch, so that it is judged and
 //! told as one.
 
-use crate::limits::{COMMAND_TIMEOUT_MS, COMMAND_TIMEOUT_MS_MAX};
+use crate::limits::{COMMAND_TIMEOUT_MS, COMMAND_TIMEOUT_MS_MAX, WORKDIR_BYTES_MAX};
 use crate::tools::arguments::{Arguments, CommandArgument, required};
 use crate::tools::patch::{self, Intercepted};
 use crate::words::call::{Answer, CallAsked, CommandPlan, Escalation, Life, PatchPlan, Plan};
@@ -56,7 +56,7 @@ pub(crate) fn plan_command(
     if argv.iter().any(|word| word.contains('\0')) {
         return Err(Answer::failure("a command cannot hold a NUL character"));
     }
-    let workdir = joined(&settings.cwd, workdir.unwrap_or(""));
+    let workdir = joined(&settings.cwd, workdir.unwrap_or(""), "workdir")?;
     if let Some(intercepted) = patch::as_patch(&argv) {
         return patch_plan(intercepted, &workdir);
     }
@@ -75,7 +75,7 @@ fn patch_plan(intercepted: Intercepted, workdir: &str) -> Result<Plan, Answer> {
     match intercepted {
         Intercepted::Patch(call) => Ok(Plan::Patch(PatchPlan {
             patch: call.body.into(),
-            workdir: joined(workdir, call.workdir.as_deref().unwrap_or("")).into(),
+            workdir: joined(workdir, call.workdir.as_deref().unwrap_or(""), "cd")?.into(),
         })),
         Intercepted::Bare => Err(Answer::failure(
             "this is a patch without a command; call apply_patch with it, or run \
@@ -92,11 +92,22 @@ fn timeout_ms(asked: Option<f64>) -> u64 {
     }
 }
 
-/// The path seen from a directory.
-fn joined(directory: &str, path: &str) -> String {
-    match path {
+/// The path seen from a directory; `argument` is where the model gave it.
+fn joined(directory: &str, path: &str, argument: &str) -> Result<String, Answer> {
+    let whole = match path {
         "" => directory.to_string(),
         path if path.starts_with('/') => path.to_string(),
         path => format!("{}/{path}", directory.trim_end_matches('/')),
+    };
+    if whole.len() > WORKDIR_BYTES_MAX {
+        let bytes = whole.len();
+        return Err(Answer::failure(format!(
+            "`{argument}` is a path of {bytes} bytes, and at most {WORKDIR_BYTES_MAX} can be used; \
+             name the directory by a shorter path"
+        )));
     }
+    if whole.contains('\0') {
+        return Err(Answer::failure(format!("`{argument}` cannot hold a NUL character")));
+    }
+    Ok(whole)
 }

@@ -1,6 +1,7 @@
 //! What becomes of calls, by a table.
 
 use super::*;
+use crate::limits::WORKDIR_BYTES_MAX;
 use crate::words::call::{CommandPlan, Life, Patience, WritePlan};
 
 fn settings() -> ThreadSettings {
@@ -117,6 +118,26 @@ fn calls_that_make_no_sense_are_answered() {
     check("update_plan", r#"{"plan":[{"step":"a","status":"soon"}]}"#, "failed to parse");
     let custom = plan(&asked(CallKind::Custom, "shell", "x"), &settings());
     assert_eq!(custom, Plan::Answered(Answer::failure("unsupported custom tool call: shell")));
+}
+
+#[test]
+fn a_workdir_that_cannot_be_one_is_named() {
+    let call = |name: &str, command: &str, workdir: &str| {
+        check(
+            name,
+            &format!("{{{command},\"workdir\":\"{workdir}\"}}"),
+            "`workdir` is a path of 4096",
+        );
+    };
+    let (long, fits) = ("a".repeat(WORKDIR_BYTES_MAX - 2), "a".repeat(WORKDIR_BYTES_MAX - 3));
+    call("shell", r#""command":["ls"]"#, &long);
+    call("exec_command", r#""cmd":"ls""#, &format!("/w/{long}"));
+    call("shell", r#""command":["apply_patch","x"]"#, &long);
+    check("shell", &format!(r#"{{"command":["ls"],"workdir":"{fits}"}}"#), "ls in /w/aaa");
+    check("shell", r#"{"command":["ls"],"workdir":"\u0000"}"#, "`workdir` cannot hold a NUL");
+    let script = format!("cd {long} && apply_patch <<E\\nx\\nE");
+    let asked = format!(r#"{{"command":["sh","-c","{script}"]}}"#);
+    check("shell", &asked, "`cd` is a path of 4096 bytes, and at most 4095 can");
 }
 
 #[test]
