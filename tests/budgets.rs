@@ -239,6 +239,7 @@ fn settings() -> ThreadSettings {
             patch: PatchForm::Freeform,
             files: true,
             images: false,
+            web: None,
         },
         request_retries_max: 0,
         stream_retries_max: 0,

@@ -475,3 +475,81 @@ fn a_plan_is_one_item_from_beginning_to_end() {
     assert_eq!(lines[5]["item"], list(true));
     assert_eq!(world.outputs(), ["Plan updated", "Plan updated"]);
 }
+
+/// What a provider says of a search of its own, from its beginning to its end.
+fn searched(id: &str, action: &Value) -> [Value; 2] {
+    let begun = json!({ "type": "web_search_call", "id": id, "status": "in_progress" });
+    let mut whole = json!({ "type": "web_search_call", "id": id, "status": "completed" });
+    whole["action"] = action.clone();
+    [
+        json!({ "type": "response.output_item.added", "output_index": 0, "item": begun }),
+        reply::done(&whole),
+    ]
+}
+
+#[test]
+fn the_provider_searches_the_web_if_it_is_asked_to() {
+    let mut world = World::new();
+    let search = json!({ "type": "search", "query": "mio edge triggered" });
+    let page = json!({ "type": "open_page", "url": "https://docs.rs/mio" });
+    let mut events = vec![reply::created()];
+    events.extend(searched("ws_1", &search));
+    events.extend(searched("ws_2", &page));
+    events.push(reply::done(&reply::call("c1", "update_plan", "{\"plan\":[]}")));
+    events.push(reply::completed());
+    world.reply(Reply::events(&events)).reply(Reply::message("done"));
+    let call = world.call(&["--json", "go"]).set("web_search=\"live\"");
+    let ended = world.run(call);
+    ended.exits(0);
+
+    let offered = json!({ "type": "web_search", "external_web_access": true });
+    let first = &world.requests()[0].body;
+    assert!(first["tools"].as_array().unwrap().contains(&offered), "{}", first["tools"]);
+    // It goes back as it came, without its id.
+    let call = |action: &Value| json!({ "type": "web_search_call", "status": "completed", "action": action });
+    let input = world.requests()[1].body["input"].as_array().unwrap();
+    assert!(input.contains(&call(&search)) && input.contains(&call(&page)), "{input:?}");
+    let recorded: Vec<Value> =
+        world.records().into_iter().map(|record| record["payload"].clone()).collect();
+    assert!(recorded.contains(&call(&search)) && recorded.contains(&call(&page)));
+
+    let lines: Vec<&str> =
+        ended.stdout.lines().filter(|line| line.contains("\"web_search\"")).collect();
+    let shown = |phase: &str, id: u32, rest: &str| {
+        format!(
+            "{{\"type\":\"item.{phase}\",\"item\":{{\"id\":\"item_{id}\",\
+             \"type\":\"web_search\",{rest}}}}}"
+        )
+    };
+    let begun = r#""query":"","action":{"type":"other"}"#;
+    let found = format!(r#""query":"mio edge triggered","action":{search}"#);
+    let opened = format!(r#""query":"https://docs.rs/mio","action":{page}"#);
+    let started = |id| shown("started", id, begun);
+    let expected =
+        [started(0), shown("completed", 0, &found), started(1), shown("completed", 1, &opened)];
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn people_see_what_the_provider_searched_for() {
+    let mut world = World::new();
+    let search = json!({ "type": "search", "query": "mio" });
+    let mut events = vec![reply::created()];
+    events.extend(searched("ws_1", &search));
+    events.extend([reply::done(&reply::message("done")), reply::completed()]);
+    world.reply(Reply::events(&events));
+    let ended = world.exec(&["--enable", "web_search_request", "go"]);
+    ended.exits(0);
+    assert!(ended.stderr.contains("web search: mio\n"), "{}", ended.stderr);
+    let offered = json!({ "type": "web_search" });
+    assert!(world.body()["tools"].as_array().unwrap().contains(&offered));
+}
+
+#[test]
+fn nothing_is_searched_for_unless_it_is_configured() {
+    let mut world = World::new();
+    world.reply(Reply::message("done"));
+    world.exec(&["--json", "go"]).exits(0);
+    let tools = world.body()["tools"].to_string();
+    assert!(!tools.contains("web_search"), "{tools}");
+}

@@ -97,6 +97,7 @@ const VERBOSITIES: Kind = Kind::Choice(&["low", "medium", "high"]);
 const APPROVALS: Kind = Kind::Choice(&["untrusted", "on-failure", "on-request", "never"]);
 const SANDBOXES: Kind = Kind::Choice(&["read-only", "workspace-write", "danger-full-access"]);
 const LOCAL_PROVIDERS: Kind = Kind::Choice(&["ollama", "lmstudio"]);
+const WEB_SEARCHES: Kind = Kind::Choice(&["disabled", "cached", "indexed", "live"]);
 const STORES: Kind = Kind::Choice(&["file", "keyring", "auto"]);
 
 /// Paths and their kinds; `*` stands for any one name.
@@ -144,7 +145,7 @@ static KEYS: &[(&str, Kind)] = &[
     ("experimental_use_rmcp_client", Kind::Flag),
     ("experimental_sandbox_command_assessment", Kind::Flag),
     ("tools", Kind::Table),
-    ("web_search", Kind::Any),
+    ("web_search", WEB_SEARCHES),
     // Ours: what a turn may use.
     ("max_turns", Kind::Count),
     ("max_tokens", Kind::Count),

@@ -23,6 +23,7 @@ use crate::words::command::{Course, Which};
 use crate::words::policy::{ApprovalPolicy, SandboxMode, SandboxPolicy};
 use crate::words::settings::{
     Budgets, PatchForm, ReasoningSettings, ShellForm, ThreadSettings, ToolSettings, Verbosity,
+    WebReach,
 };
 
 /// What the host must read before settings can be resolved.
@@ -260,7 +261,20 @@ fn tools(layers: &Layers, family: &Family, wire: &Wire) -> ToolSettings {
     let files = family.files || layers.feature("file_tools");
     // Who says so gets it whatever the model; by default it is for those that take images.
     let images = layers.feature_set("view_image_tool").unwrap_or(family.images);
-    ToolSettings { shell, patch, files, images }
+    let web = web(layers).filter(|_| !is_chat);
+    ToolSettings { shell, patch, files, images, web }
+}
+
+/// Off unless asked for: not every provider has one, and what is searched for leaves the machine.
+fn web(layers: &Layers) -> Option<WebReach> {
+    match layers.text(&["web_search"]) {
+        Some("cached") => Some(WebReach::Cached),
+        Some("indexed") => Some(WebReach::Indexed),
+        Some("live") => Some(WebReach::Live),
+        // A source holds only known names; the one left is "disabled".
+        Some(_) => None,
+        None => layers.feature("web_search_request").then_some(WebReach::Usual),
+    }
 }
 
 fn sandbox(

@@ -22,8 +22,11 @@ use crate::core::stop::Stopping;
 use crate::core::thread::{Phase, Thread};
 use crate::limits::HISTORY_BYTES_MAX;
 use crate::words::event::{Budget, Ended, Event, Failed};
+use crate::words::ids::{CallId, OpId, TurnId};
 use crate::words::ids::{OpId, TurnId};
+use crate::words::item::{Item, Message, Role};
 use crate::words::model::Usage;
+use crate::words::model::{FailureKind, ItemStart, ModelEvent, ModelFailure, Usage};
 use crate::words::record::Record;
 use crate::words::settings::OpeningFacts;
 
@@ -118,6 +121,190 @@ impl Thread {
         self.requests_count += 1;
         self.turn_mut().requests_count += 1;
         self.send(Tries::begin(desk.now.mono_ms), desk);
+    }
+
+    /// Sends the request, for the first time or again.
+    fn send(&mut self, tries: Tries, desk: &mut Desk<'_>) {
+        let Some(op) = desk.ops.start(self.id, Work::Response) else {
+            self.fail_bound("too much is running already", desk);
+            return;
+        };
+        let idle_at_ms = desk.now.mono_ms.saturating_add(self.settings.stream_idle_ms);
+        self.wait_for(Wait::Model(Awaited {
+            op,
+            items_sent: self.history.items().len(),
+            tries: Tries { sent: tries.sent + 1, ..tries },
+            idle_at_ms,
+            partial: String::new(),
+            partial_reasoning: String::new(),
+            held: Vec::new(),
+            items_count: 0,
+            is_cut: false,
+        }));
+        desk.out.act(Effect::Request { op, thread: self.id });
+    }
+
+    /// The response brought something; the gate has let the op pass.
+    pub(crate) fn on_model(&mut self, op: OpId, event: ModelEvent<'_>, desk: &mut Desk<'_>) {
+        let id = self.id;
+        let idle_at_ms = desk.now.mono_ms.saturating_add(self.settings.stream_idle_ms);
+        let awaited = match &mut self.turn_mut().wait {
+            Wait::Model(awaited) => awaited,
+            Wait::Stop(_) => {
+                if matches!(event, ModelEvent::Completed { .. } | ModelEvent::Failed(_)) {
+                    self.on_stopped(op, desk);
+                }
+                return;
+            }
+            Wait::Opening { .. } | Wait::Retry { .. } | Wait::Calls { .. } => {
+                unreachable!("no request is live in this state; `ops` guards it")
+            }
+        };
+        awaited.idle_at_ms = idle_at_ms;
+        match event {
+            ModelEvent::ItemStarted(ItemStart::Served) => desk.out.tell(id, Event::ServedStarted),
+            ModelEvent::Created
+            | ModelEvent::ItemStarted(ItemStart::Message | ItemStart::Reasoning)
+            | ModelEvent::ReasoningBreak => {}
+            ModelEvent::TextDelta(text) => {
+                let from_bytes = awaited.partial.len() as u32;
+                if awaited.partial.len() + text.len() <= PARTIAL_BYTES_MAX {
+                    awaited.partial.push_str(text);
+                    desk.out.tell(id, Event::TextDelta { from_bytes });
+                }
+            }
+            ModelEvent::ReasoningDelta(text) | ModelEvent::ReasoningRawDelta(text) => {
+                let from_bytes = awaited.partial_reasoning.len() as u32;
+                if awaited.partial_reasoning.len() + text.len() <= PARTIAL_BYTES_MAX {
+                    awaited.partial_reasoning.push_str(text);
+                    desk.out.tell(id, Event::ReasoningDelta { from_bytes });
+                }
+            }
+            ModelEvent::ItemDone(item) => self.on_item_done(item, desk),
+            ModelEvent::Limits(limits) => {
+                self.limits = Some(limits);
+                desk.out.tell(id, Event::Limits { limits });
+            }
+            ModelEvent::CutShort => {
+                let message = "the response was cut off at the model's limit of output tokens";
+                desk.out.tell(id, Event::Warning { message: message.into() });
+            }
+            ModelEvent::Completed { usage } => self.on_completed(usage, desk),
+            ModelEvent::Failed(failure) => {
+                desk.ops.end(op);
+                self.on_request_failed(failure, desk);
+            }
+        }
+    }
+
+    /// The response that is coming in, if one is.
+    pub(crate) fn awaited(&self) -> Option<&Awaited> {
+        match &self.turn.as_ref()?.wait {
+            Wait::Model(awaited) => Some(awaited),
+            Wait::Opening { .. } | Wait::Retry { .. } | Wait::Calls { .. } | Wait::Stop(_) => None,
+        }
+    }
+
+    fn awaited_mut(&mut self) -> &mut Awaited {
+        match &mut self.turn_mut().wait {
+            Wait::Model(awaited) => awaited,
+            Wait::Opening { .. } | Wait::Retry { .. } | Wait::Calls { .. } | Wait::Stop(_) => {
+                unreachable!("only a response that is coming in comes here")
+            }
+        }
+    }
+
+    fn on_item_done(&mut self, item: Item, desk: &mut Desk<'_>) {
+        let Some(item) = of_model(item) else { return };
+        let history_bytes = self.history.bytes();
+        let awaited = self.awaited_mut();
+        if awaited.is_cut {
+            return;
+        }
+        awaited.items_count += 1;
+        let held_bytes: u64 = awaited.held.iter().map(Item::bytes).sum();
+        let fits = history_bytes + held_bytes + item.bytes() <= HISTORY_BYTES_MAX;
+        if awaited.items_count > RESPONSE_ITEMS_MAX || !fits {
+            awaited.is_cut = true;
+            let mib = HISTORY_BYTES_MAX >> 20;
+            let message = format!(
+                "the response has more than {RESPONSE_ITEMS_MAX} items, or the conversation \
+                 exceeds {mib} MiB; the rest is left out"
+            );
+            desk.out.tell(self.id, Event::Warning { message: message.into() });
+            return;
+        }
+        match &item {
+            Item::Message(_) => awaited.partial = String::new(),
+            Item::Reasoning(_) => awaited.partial_reasoning = String::new(),
+            Item::Call(_) | Item::Output(_) | Item::Served { .. } => {}
+        }
+        if !awaited.held.is_empty() || matches!(item, Item::Call(_)) {
+            awaited.held.push(item);
+        } else {
+            self.remember_said(item, desk);
+        }
+    }
+
+    fn on_completed(&mut self, usage: Option<Usage>, desk: &mut Desk<'_>) {
+        let awaited = self.awaited_mut();
+        let held = std::mem::take(&mut awaited.held);
+        let op = awaited.op;
+        desk.ops.end(op);
+        if let Some(last) = usage {
+            self.count_tokens(last, desk);
+        }
+        let calls = self.remember_held(held, desk);
+        if calls.is_empty() {
+            if self.prompts.is_empty() {
+                self.finish(Ended::Completed, desk);
+            } else {
+                self.request(desk);
+            }
+            return;
+        }
+        self.wait_for(Wait::Calls { calls });
+        self.calls_went_on(desk);
+    }
+
+    /// Adds what was held back, and makes the calls among it.
+    fn remember_held(&mut self, held: Vec<Item>, desk: &mut Desk<'_>) -> Vec<Call> {
+        let mut calls: Vec<Call> = Vec::new();
+        let mut ids: Vec<Box<str>> = Vec::new();
+        for item in held {
+            match item {
+                Item::Call(mut asked) => {
+                    asked.call_id = unique(&asked.call_id, &ids);
+                    ids.push(asked.call_id.clone());
+                    calls.push(self.remember_call(asked, desk));
+                }
+                Item::Message(_) | Item::Reasoning(_) | Item::Served { .. } | Item::Output(_) => {
+                    self.remember_said(item, desk);
+                }
+            }
+        }
+        calls
+    }
+
+    fn remember_call(&mut self, asked: CallAsked, desk: &mut Desk<'_>) -> Call {
+        let id = CallId(self.calls_count);
+        self.calls_count += 1;
+        let plan = tools::plan(&asked, &self.settings);
+        let index = self.remember(Item::Call(asked), desk);
+        let Item::Call(asked) = &self.history.items()[index.0 as usize] else {
+            unreachable!("it was pushed one line above")
+        };
+        Call::new(id, index, asked, plan)
+    }
+
+    fn count_tokens(&mut self, last: Usage, desk: &mut Desk<'_>) {
+        self.usage.add(&last);
+        let turn = self.turn_mut();
+        turn.usage.add(&last);
+        let turn = turn.usage;
+        let (total, limits) = (self.usage, self.limits);
+        desk.out.append(self.id, Record::TokenCount { total, last, limits });
+        desk.out.tell(self.id, Event::Tokens { last, turn, total });
     }
 
     /// Goes on with the calls; asks the model again once all are answered.

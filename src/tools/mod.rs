@@ -37,7 +37,7 @@ struct Tool {
     plan: fn(&CallAsked, &ThreadSettings) -> Result<Plan, Answer>,
 }
 
-static TOOLS: [Tool; 10] = [
+static TOOLS: [Tool; 11] = [
     Tool {
         names: &["shell", "container.exec", "local_shell"],
         offered: |settings| match settings.tools.shell {
@@ -94,6 +94,11 @@ static TOOLS: [Tool; 10] = [
         plan: plan_list_dir,
     },
     Tool {
+        names: &["web_search"],
+        offered: |settings| settings.tools.web.map(specs::web_search),
+        plan: |asked, _| Err(unsupported(asked)),
+    },
+    Tool {
         names: &["view_image"],
         offered: |settings| settings.tools.images.then_some(specs::VIEW_IMAGE),
         plan: plan_view_image,
@@ -114,12 +119,14 @@ pub fn plan(asked: &CallAsked, settings: &ThreadSettings) -> Plan {
     };
     match tool {
         Some(tool) if fits => (tool.plan)(asked, settings).unwrap_or_else(Plan::Answered),
-        Some(_) | None => {
-            let custom = if asked.kind == CallKind::Custom { "custom tool " } else { "" };
-            let name = &asked.name;
-            Plan::Answered(Answer::failure(format!("unsupported {custom}call: {name}")))
-        }
+        Some(_) | None => Plan::Answered(unsupported(asked)),
     }
+}
+
+fn unsupported(asked: &CallAsked) -> Answer {
+    let custom = if asked.kind == CallKind::Custom { "custom tool " } else { "" };
+    let name = &asked.name;
+    Answer::failure(format!("unsupported {custom}call: {name}"))
 }
 
 fn plan_patch(asked: &CallAsked, settings: &ThreadSettings) -> Result<Plan, Answer> {

@@ -5,6 +5,7 @@
 //! Parameters are JSON Schema as text, ready to be copied into a request.
 
 use crate::words::request::{ToolForm, ToolSpec};
+use crate::words::settings::WebReach;
 
 pub const SHELL: ToolSpec = ToolSpec {
     name: "shell",
@@ -198,6 +199,11 @@ pub const LIST_DIR: ToolSpec = ToolSpec {
     },
 };
 
+/// The provider knows what it is: nothing needs to be described.
+pub const fn web_search(reach: WebReach) -> ToolSpec {
+    ToolSpec { name: "web_search", description: "", form: ToolForm::WebSearch(reach) }
+}
+
 pub const VIEW_IMAGE: ToolSpec = ToolSpec {
     name: "view_image",
     description: "Shows you a PNG, JPEG, GIF or WebP file.",
@@ -238,7 +244,7 @@ mod tests {
         match tool.form {
             ToolForm::Function { parameters } => parameters,
             ToolForm::Freeform { grammar } => grammar,
-            ToolForm::LocalShell => "",
+            ToolForm::LocalShell | ToolForm::WebSearch(_) => "",
         }
     }
 

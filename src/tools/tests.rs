@@ -3,6 +3,7 @@
 use super::*;
 use crate::limits::WORKDIR_BYTES_MAX;
 use crate::words::call::{CommandPlan, Life, Patience, WritePlan};
+use crate::words::settings::WebReach;
 
 fn settings() -> ThreadSettings {
     crate::words::samples::settings()
@@ -105,6 +106,16 @@ fn sessions_are_offered_in_place_of_the_shell() {
     let names: Vec<&str> = offered(&settings).iter().map(|spec| spec.name).collect();
     assert_eq!(names[..3], ["exec_command", "write_stdin", "update_plan"]);
     assert!(!names.contains(&"shell"));
+}
+
+#[test]
+fn the_web_is_searched_by_the_provider_alone() {
+    let mut settings = settings();
+    assert!(offered(&settings).iter().all(|spec| spec.name != "web_search"));
+    settings.tools.web = Some(WebReach::Cached);
+    let names: Vec<&str> = offered(&settings).iter().map(|spec| spec.name).collect();
+    assert!(names.ends_with(&["list_dir", "web_search", "view_image"]), "{names:?}");
+    check("web_search", "{}", "unsupported call: web_search");
 }
 
 #[test]

@@ -41,6 +41,7 @@ pub(crate) fn settings() -> ThreadSettings {
             patch: PatchForm::Freeform,
             files: false,
             images: false,
+            web: None,
         },
         request_retries_max: 4,
         stream_retries_max: 5,

@@ -34,6 +34,8 @@ pub enum Event {
     ReasoningDelta {
         from_bytes: u32,
     },
+    /// The provider begins to serve a call of its own (web search); it completes as an item.
+    ServedStarted,
     /// An assistant message, reasoning or served call is whole.
     ItemCompleted {
         item: ItemIndex,

@@ -2,7 +2,7 @@
 
 use crate::words::ids::ConversationId;
 use crate::words::item::Item;
-use crate::words::settings::ThreadSettings;
+use crate::words::settings::{ThreadSettings, WebReach};
 
 /// A request, borrowed from the machine: nothing is copied until bytes are written.
 ///
@@ -39,4 +39,6 @@ pub enum ToolForm {
     Freeform { grammar: &'static str },
     /// The provider's `local_shell`.
     LocalShell,
+    /// The provider's web search, which it runs itself.
+    WebSearch(WebReach),
 }

@@ -29,6 +29,7 @@ pub(crate) fn settings() -> ThreadSettings {
             patch: PatchForm::Freeform,
             files: true,
             images: true,
+            web: None,
         },
         request_retries_max: 4,
         stream_retries_max: 5,

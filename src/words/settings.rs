@@ -88,6 +88,20 @@ pub struct ToolSettings {
     pub files: bool,
     /// `view_image`.
     pub images: bool,
+    /// The web search of the provider, if it is offered.
+    pub web: Option<WebReach>,
+}
+
+/// What a web search of the provider may look at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WebReach {
+    /// What the provider lets it; nothing is said.
+    Usual,
+    /// Copies that the provider holds.
+    Cached,
+    /// Pages that the provider has in its index, as they are now.
+    Indexed,
+    Live,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -153,6 +153,10 @@ fn push_said(chance: &mut Chance, script: &mut Script) {
             script.push((chance.delay_ms(), ModelEvent::ItemDone(Item::Reasoning(reasoning))));
         }
         8 => {
+            // Some start that never end, some end that never started.
+            for _ in 0..chance.below(3) {
+                script.push((chance.delay_ms(), ModelEvent::ItemStarted(ItemStart::Served)));
+            }
             let served = Item::Served { json: "{}".into(), query: "q".into(), id: None };
             script.push((chance.delay_ms(), ModelEvent::ItemDone(served)));
         }

@@ -53,6 +53,7 @@ pub(crate) fn settings(chance: &mut Chance, now_ms: u64) -> ThreadSettings {
             patch: chance.pick(&[PatchForm::Freeform, PatchForm::Function]),
             files: !chance.one_in(4),
             images: !chance.one_in(4),
+            web: None,
         },
         request_retries_max: chance.below(5) as u32,
         stream_retries_max: chance.below(6) as u32,

@@ -175,7 +175,10 @@ impl Watch {
                 assert!(open.is_some(), "a question is settled once");
             }
             Event::Tokens { turn, .. } => self.told(thread).tokens = turn.used(),
-            Event::TasksUpdated { .. } | Event::Retrying { .. } | Event::Limits { .. } => {}
+            Event::ServedStarted
+            | Event::TasksUpdated { .. }
+            | Event::Retrying { .. }
+            | Event::Limits { .. } => {}
             other => panic!("not of a turn: {other:?}"),
         }
     }

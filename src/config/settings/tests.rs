@@ -186,6 +186,29 @@ fn features_choose_the_form_of_tools() {
 }
 
 #[test]
+fn the_web_is_searched_only_by_those_who_ask() {
+    let web = |config: &str| resolved(&["exec", "x"], config).settings.tools.web;
+    assert_eq!(web(""), None);
+    for (value, expected) in [
+        ("disabled", None),
+        ("cached", Some(WebReach::Cached)),
+        ("indexed", Some(WebReach::Indexed)),
+        ("live", Some(WebReach::Live)),
+    ] {
+        // It has the last word over older names.
+        let config = format!("web_search = '{value}'\nfeatures.web_search_request = true\n");
+        assert_eq!(web(&config), expected, "{value}");
+    }
+    assert_eq!(web("tools.web_search = true"), Some(WebReach::Usual));
+    assert_eq!(web("features.web_search_request = true"), Some(WebReach::Usual));
+    let chat = "web_search = 'live'\nmodel_provider = 'c'\n\
+                model_providers.c.base_url = 'http://localhost/v1'\n\
+                model_providers.c.wire_api = 'chat'\n";
+    assert_eq!(web(chat), None);
+    assert!(refused(&["exec", "x"], "web_search = 'always'").contains("web_search"));
+}
+
+#[test]
 fn verbosity_goes_only_to_models_that_take_it() {
     let config = "model_verbosity = 'high'";
     let verbosity = |model: &str| {

@@ -23,6 +23,8 @@ pub struct Jsonl {
     next: u32,
     /// Calls whose item has started; as many as the machine runs at once.
     open: Vec<Open>,
+    /// The number of the web search that has started last, until it is whole.
+    search: Option<u32>,
     tasks: Option<Tasks>,
     /// Tokens of the whole thread, once a response was whole.
     total: Option<Usage>,
@@ -51,6 +53,9 @@ struct Tasks {
     tasks: Vec<Task>,
 }
 
+/// What is not known yet, or never told.
+const NO_ACTION: &str = "{\"type\":\"other\"}";
+
 #[derive(Clone, Copy)]
 enum Phase {
     Started,
@@ -72,6 +77,11 @@ impl Jsonl {
                 push(out, "}\n");
             }
             Event::TurnStarted { .. } => push(out, "{\"type\":\"turn.started\"}\n"),
+            Event::ServedStarted => {
+                let number = self.number();
+                self.search = Some(number);
+                web_search(out, Phase::Started, number, "", NO_ACTION);
+            }
             Event::ItemCompleted { item } => self.item_completed(items, *item, out),
             Event::CommandStarted { call, argv, .. } => {
                 self.command_started(*call, shell_join(argv), out);
@@ -96,6 +106,7 @@ impl Jsonl {
             }
             Event::TasksUpdated { tasks } => self.tasks_updated(tasks, out),
             Event::Retrying { attempt, attempts_max, .. } => {
+                self.search = None;
                 error_line(&format!("Reconnecting... {attempt}/{attempts_max}"), out);
             }
             Event::Warning { message } => {
@@ -135,12 +146,10 @@ impl Jsonl {
                 field(out, "text", &reasoning.summary.join("\n\n"));
             }
             Some(Item::Served { json, query, .. }) => {
-                item_head(out, Phase::Completed, self.number(), "web_search");
-                field(out, "query", query);
-                if let Some(action) = action(json) {
-                    push(out, ",\"action\":");
-                    push(out, &action);
-                }
+                let number = self.search.take().unwrap_or_else(|| self.number());
+                let action = action(json);
+                let action = action.as_deref().unwrap_or(NO_ACTION);
+                return web_search(out, Phase::Completed, number, query, action);
             }
             Some(Item::Call(_) | Item::Output(_)) | None => return,
         }
@@ -202,6 +211,8 @@ impl Jsonl {
         if let Some(Tasks { number, tasks }) = self.tasks.take() {
             todo_list(out, Phase::Completed, number, &tasks);
         }
+        self.open.clear();
+        self.search = None;
         let message = match how {
             Ended::Completed => return turn_completed(out, self.total.as_ref().unwrap_or(usage)),
             Ended::Interrupted => "the turn was interrupted",
@@ -373,6 +384,14 @@ fn answer(items: &[Item], index: ItemIndex) -> Option<&Answer> {
         Item::Output(output) => Some(&output.answer),
         _ => None,
     }
+}
+
+fn web_search(out: &mut Vec<u8>, phase: Phase, number: u32, query: &str, action: &str) {
+    item_head(out, phase, number, "web_search");
+    field(out, "query", query);
+    push(out, ",\"action\":");
+    push(out, action);
+    item_tail(out);
 }
 
 /// What a served search did, as the provider told it, on one line; `None` if it did not.

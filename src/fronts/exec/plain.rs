@@ -130,6 +130,7 @@ impl Plain {
             Event::TurnEnded { how, usage, .. } => self.turn_ended(how, usage, last_message, out),
             Event::ThreadFailed { .. }
             | Event::TurnStarted { .. }
+            | Event::ServedStarted
             | Event::TextDelta { .. }
             | Event::ReasoningDelta { .. }
             | Event::ApprovalAsked { .. }

@@ -161,6 +161,7 @@ fn settings() -> ThreadSettings {
             patch: PatchForm::Freeform,
             files: true,
             images: true,
+            web: None,
         },
         request_retries_max: 4,
         stream_retries_max: 5,
@@ -230,6 +231,7 @@ fn long_story() -> Story {
         delay_ms: 200,
         message: "stream closed".into(),
     });
+    story.tell(Event::ServedStarted);
     story.completed(Item::Served {
         json:
             "{\"type\":\"web_search_call\",\n\"action\":{\"type\":\"search\",\n\"query\":\"mio\"}}"
@@ -260,6 +262,31 @@ const LONG_STORY_SHOWN: &str = include_str!("../../../tests/snapshots/exec_long_
 
 fn without_version(shown: &str) -> &str {
     shown.strip_prefix(concat!("windlass ", env!("CARGO_PKG_VERSION"), "\n")).unwrap()
+}
+
+#[test]
+fn a_search_that_never_ends_keeps_its_number_to_itself() {
+    let served = || Item::Served { json: "{}".into(), query: "q".into(), id: None };
+    let mut story = Story::begun();
+    story.tell(Event::ServedStarted);
+    story.tell(Event::Retrying {
+        attempt: 1,
+        attempts_max: 5,
+        delay_ms: 200,
+        message: "stream closed".into(),
+    });
+    story.completed(served());
+    story.tell(Event::ServedStarted);
+    story.tell(Event::ServedStarted);
+    story.completed(served());
+    let (_, stdout, _) = story.lines();
+    let numbers: Vec<(&str, &str)> = stdout
+        .lines()
+        .filter(|line| line.contains("\"web_search\""))
+        .map(|line| (&line[14..21], line.split("item_").nth(1).unwrap().split_at(1).0))
+        .collect();
+    let (begun, whole) = ("started", "complet");
+    assert_eq!(numbers, [(begun, "0"), (whole, "1"), (begun, "2"), (begun, "3"), (whole, "3")]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::wire::json::{Elements, Fields};
 use crate::wire::layout::Layout;
 use crate::wire::responses::items::{self, Form, Ids};
 use crate::words::request::{RequestView, ToolForm, ToolSpec};
-use crate::words::settings::{PatchForm, ThreadSettings, Verbosity};
+use crate::words::settings::{PatchForm, ThreadSettings, Verbosity, WebReach};
 
 /// Where in a body we are.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -191,6 +191,15 @@ fn encode_tool(tool: &ToolSpec, out: &mut Vec<u8>) {
             format.close();
         }
         ToolForm::LocalShell => fields.text("type", "local_shell"),
+        ToolForm::WebSearch(reach) => {
+            fields.text("type", "web_search");
+            if reach != WebReach::Usual {
+                fields.flag("external_web_access", reach != WebReach::Cached);
+            }
+            if reach == WebReach::Indexed {
+                fields.flag("indexed_web_access", true);
+            }
+        }
     }
     fields.close();
 }

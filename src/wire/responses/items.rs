@@ -319,7 +319,11 @@ fn decode_served(json: &str, action: Option<&str>, id: Option<Box<str>>) -> Item
     object.close();
     let action = action.unwrap_or("{}");
     let asked = json::pick(action, ["query", "pattern", "url"]).unwrap_or_default();
-    let query = asked.into_iter().flatten().find_map(json::boxed).unwrap_or_default();
+    let query = match asked.map(|text| text.and_then(json::boxed)) {
+        [Some(query), ..] => query,
+        [None, Some(pattern), Some(url)] => format!("'{pattern}' in {url}").into(),
+        [None, pattern, url] => pattern.or(url).unwrap_or_default(),
+    };
     Item::Served { json: String::from_utf8_lossy(&kept).into(), query, id }
 }
 

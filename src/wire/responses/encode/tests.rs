@@ -158,3 +158,21 @@ fn headers_say_who_asks_and_hold_no_line_breaks() {
     let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, &**value)).collect();
     assert_eq!(headers, expected);
 }
+
+#[test]
+fn a_web_search_says_how_far_it_may_reach() {
+    for (reach, expected) in [
+        (WebReach::Usual, r#"{"type":"web_search"}"#),
+        (WebReach::Cached, r#"{"type":"web_search","external_web_access":false}"#),
+        (
+            WebReach::Indexed,
+            r#"{"type":"web_search","external_web_access":true,"indexed_web_access":true}"#,
+        ),
+        (WebReach::Live, r#"{"type":"web_search","external_web_access":true}"#),
+    ] {
+        let form = ToolForm::WebSearch(reach);
+        let mut out = Vec::new();
+        encode_tool(&ToolSpec { name: "web_search", description: "", form }, &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+}

@@ -91,6 +91,22 @@ fn a_served_call_keeps_known_fields_and_gets_its_id_back() {
 }
 
 #[test]
+fn a_served_call_is_known_by_what_it_looked_for() {
+    for (action, expected) in [
+        (r#"{"type":"search","query":"q","queries":["q","r"]}"#, "q"),
+        (r#"{"type":"open_page","url":"https://a/"}"#, "https://a/"),
+        (r#"{"type":"find_in_page","url":"https://a/","pattern":"p"}"#, "'p' in https://a/"),
+        (r#"{"type":"find_in_page","pattern":"p"}"#, "p"),
+        ("{}", ""),
+        ("7", ""),
+    ] {
+        let json = format!(r#"{{"type":"web_search_call","action":{action}}}"#);
+        let Some(Item::Served { query, .. }) = decode(&json) else { panic!("{json}") };
+        assert_eq!(&*query, expected, "{json}");
+    }
+}
+
+#[test]
 fn outputs_of_other_shapes_become_text() {
     for (output, text, success) in [
         (
