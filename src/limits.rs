@@ -199,6 +199,12 @@ pub const CONFIG_KEY_PARTS_MAX: usize = 16;
 /// Providers, headers, roots and other entries of one list or table of settings.
 pub const CONFIG_ENTRIES_MAX: usize = 256;
 
+/// Keys that one line about settings names; a person needs no more to find the rest.
+pub const CONFIG_NAMED_MAX: usize = 8;
+
+/// Characters of a key that such a line repeats.
+pub const CONFIG_NAMED_CHARS_MAX: usize = 120;
+
 /// A header or address from settings; servers refuse heads that are much larger.
 pub const HEADER_TEXT_BYTES_MAX: usize = 16 * 1024;
 
@@ -497,6 +503,12 @@ pub const NOTIFY_RUNNING_MAX: usize = 16;
 
 /// auth.json; three tokens of a few kilobytes each.
 pub const AUTH_FILE_BYTES_MAX: usize = 256 * 1024;
+
+/// The file of users; machines with more than ten thousand keep them elsewhere.
+pub const PASSWD_BYTES_MAX: usize = 1024 * 1024;
+
+/// Settings files of one project, from its root down to the working directory.
+pub const PROJECT_CONFIGS_MAX: usize = 32;
 
 /// The user's own AGENTS.md; it goes out with every conversation.
 pub const GLOBAL_NOTES_BYTES_MAX: usize = 256 * 1024;

@@ -9,10 +9,11 @@ use std::path::Path;
 type Target = fn(&[u8]);
 
 /// Each corpus and what it is fed to; the same functions that the fuzz targets call.
-const TARGETS: [(&str, Target); 13] = [
+const TARGETS: [(&str, Target); 14] = [
     ("chat", windlass::wire::chat::decode::fuzz_cuts),
     ("clip", windlass::tools::clip::fuzz),
     ("command_line", windlass::tools::command_line::fuzz),
+    ("config", windlass::config::settings::fuzz),
     ("http", windlass::wire::http::fuzz_cuts),
     ("ignore", windlass::tools::ignore::fuzz),
     ("lines", windlass::wire::lines::fuzz_cuts),

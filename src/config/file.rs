@@ -84,6 +84,11 @@ impl Source {
         table.get(last).filter(|item| !item.is_none())
     }
 
+    /// Shows everything that is set: values of known keys, and what stands at unknown ones.
+    pub fn visit<'a>(&'a self, each: &mut dyn FnMut(&[&'a str], &'a Item, Knowledge)) {
+        visit(self.table(), &mut Vec::new(), each);
+    }
+
     /// Where an item of this source stands, for messages.
     pub fn place(&self, item: &Item) -> String {
         let line = match &self.form {
@@ -141,6 +146,22 @@ impl Source {
 impl fmt::Display for Source {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.name)
+    }
+}
+
+/// Only tables on the way to known keys are entered: the depth is that of the table of keys.
+fn visit<'a>(
+    table: &'a dyn TableLike,
+    path: &mut Vec<&'a str>,
+    each: &mut dyn FnMut(&[&'a str], &'a Item, Knowledge),
+) {
+    for (name, item) in table.iter() {
+        path.push(name);
+        match (keys::look(path), item.as_table_like()) {
+            (Knowledge::OnTheWay, Some(inside)) => visit(inside, path, each),
+            (knowledge, _) => each(path, item, knowledge),
+        }
+        path.pop();
     }
 }
 

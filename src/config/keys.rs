@@ -76,6 +76,12 @@ fn fits(part: &str, name: &str) -> bool {
     part == "*" || part == name
 }
 
+/// The names that stand at the top of a file.
+pub fn top_names() -> impl Iterator<Item = &'static str> {
+    let top = |(pattern, _): &(&'static str, Kind)| pattern.split('.').next().unwrap_or_default();
+    KEYS.iter().map(top).chain(["profiles"])
+}
+
 /// Switches that `features.NAME` and `--enable` know, and what they are without being set.
 pub static FEATURES: &[(&str, bool)] = &[
     ("unified_exec", false),
@@ -139,6 +145,7 @@ static KEYS: &[(&str, Kind)] = &[
     ("features.file_tools", Kind::Flag),
     ("features.*", Kind::Any),
     ("experimental_use_unified_exec_tool", Kind::Flag),
+    ("use_experimental_unified_exec_tool", Kind::Flag),
     ("experimental_use_exec_command_tool", Kind::Flag),
     ("experimental_use_freeform_apply_patch", Kind::Flag),
     ("include_apply_patch_tool", Kind::Flag),

@@ -2,23 +2,25 @@
 //!
 //! ```text
 //! flags                        not here: `settings` asks the invocation first
+//! managed                      managed_config.toml of the machine
 //! -c key=value
 //! the profile's file           NAME.config.toml
-//! [profiles.NAME]              of -c, then of config.toml
+//! [profiles.NAME]              of -c, then of config.toml, then of the machine
+//! projects                     of a trusted one, the nearest directory first
 //! config.toml
+//! machine                      config.toml of the machine
 //! ```
 //!
 //! A value is taken from the highest layer that has it; tables are united, entry by entry. Sources
 //! are sound, so that a value that is found is of its type.
 
-use toml_edit::{Array, Item, Value};
+use toml_edit::{Array, Item, Key, Value};
 
-use crate::config::ConfigError;
-use crate::config::args::Invocation;
+use crate::config::args::{self, Invocation};
 use crate::config::file::{Source, Unknown};
-use crate::config::flags;
-use crate::config::keys::FEATURES;
-use crate::limits::CONFIG_ENTRIES_MAX;
+use crate::config::keys::{self, FEATURES, Knowledge};
+use crate::config::{ConfigError, flags, projects};
+use crate::limits::{CONFIG_ENTRIES_MAX, CONFIG_NAMED_CHARS_MAX, CONFIG_NAMED_MAX};
 
 /// A text and what to call it in messages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,9 +32,13 @@ pub struct Named<'a> {
 /// All sources, with at most one profile chosen.
 #[derive(Clone, Debug)]
 pub struct Layers {
+    /// The highest first, as in all lists here.
+    managed: Vec<Source>,
     overrides: Source,
     profile_file: Option<Source>,
+    projects: Vec<Source>,
     config: Option<Source>,
+    machine: Vec<Source>,
     profile: Option<Box<str>>,
     unknown: Unknown,
 }
@@ -48,11 +54,33 @@ impl Layers {
         let config = config.map(|file| Source::from_text(file.name, file.text, unknown));
         Ok(Layers {
             overrides: Source::from_overrides(&invocation.overrides, unknown)?,
+            managed: Vec::new(),
             profile_file: None,
+            projects: Vec::new(),
             config: config.transpose()?,
+            machine: Vec::new(),
             profile: None,
             unknown,
         })
+    }
+
+    /// Adds settings of the machine, below everything; a later file is above an earlier one.
+    pub fn add_machine(&mut self, file: Named<'_>) -> Result<(), ConfigError> {
+        self.machine.insert(0, Source::from_text(file.name, file.text, self.unknown)?);
+        Ok(())
+    }
+
+    /// Adds managed settings, above everything; a later file is above an earlier one.
+    pub fn add_managed(&mut self, file: Named<'_>) -> Result<(), ConfigError> {
+        self.managed.insert(0, Source::from_text(file.name, file.text, self.unknown)?);
+        Ok(())
+    }
+
+    /// Adds settings of a trusted project, of which only what a project may say counts; a later
+    /// file is above an earlier one.
+    pub fn add_project(&mut self, file: Named<'_>) -> Result<(), ConfigError> {
+        self.projects.insert(0, Source::from_text(file.name, file.text, self.unknown)?);
+        Ok(())
     }
 
     /// The profile that is asked for; the host looks for its file.
@@ -66,8 +94,7 @@ impl Layers {
         name: &str,
         file: Option<Named<'_>>,
     ) -> Result<(), ConfigError> {
-        let sources = [Some(&self.overrides), self.config.as_ref()].into_iter().flatten();
-        let tabled = sources.flat_map(|source| source.find(&["profiles", name])).next().is_some();
+        let tabled = self.tables().any(|source| source.find(&["profiles", name]).is_some());
         if file.is_none() && !tabled {
             let message = format!(
                 "unknown profile {name:?}: there is neither a file {name}.config.toml beside \
@@ -150,6 +177,49 @@ impl Layers {
         set.or_else(|| old().find_map(|(old, _)| self.flag(old)))
     }
 
+    /// Whether a project is trusted, of the places that stand for it; the first that is named
+    /// decides.
+    pub fn trust(&self, places: &[&str]) -> Option<bool> {
+        let level = |place: &&str| self.text(&["projects", place, "trust_level"]);
+        places.iter().find_map(level).map(|level| level == "trusted")
+    }
+
+    /// Lines for people: keys that have a new name, keys typed that nobody knows, and what a
+    /// project may not say.
+    pub fn notices(&self) -> Vec<Box<str>> {
+        let mut notices = Vec::new();
+        for (old, new) in OLD_NAMES.iter().chain(&[INCLUDE_PATCH]) {
+            if let Some((source, item)) = self.find(old) {
+                let (place, old) = (source.place(item), old.join("."));
+                let notice = format!("{place}: {old} is deprecated; use features.{new}");
+                notices.push(notice.into());
+            }
+        }
+        let mut unknown = Vec::new();
+        self.overrides.visit(&mut |path, _, knowledge| {
+            if knowledge == Knowledge::Unknown {
+                unknown.push(named(path));
+            }
+        });
+        if let Some(keys) = listed(&unknown) {
+            notices.push(format!("-c: ignored, as there is no such key: {keys}").into());
+        }
+        for project in &self.projects {
+            let mut refused = Vec::new();
+            project.visit(&mut |path, item, knowledge| {
+                if matches!(knowledge, Knowledge::Known(_)) && !projects::may_say(path, item) {
+                    refused.push(named(path));
+                }
+            });
+            if let Some(keys) = listed(&refused) {
+                let notice =
+                    format!("{project}: ignored, as it is not for a project to say: {keys}");
+                notices.push(notice.into());
+            }
+        }
+        notices
+    }
+
     /// What `-c` says at a path, for the few settings that ask who said it.
     pub fn overridden(&self, path: &[&str]) -> Option<&str> {
         self.overrides.find(path).and_then(Item::as_str)
@@ -170,20 +240,30 @@ impl Layers {
         inside.extend(path);
         let profile = self.profile.is_some();
         let from = |source: &'a Source, path: &[&str]| source.find(path).map(|item| (source, item));
-        let found = [
-            from(&self.overrides, path),
-            self.profile_file.as_ref().and_then(|source| from(source, path)),
-            Some(&self.overrides).filter(|_| profile).and_then(|source| from(source, &inside)),
-            self.config.as_ref().filter(|_| profile).and_then(|source| from(source, &inside)),
-            self.config.as_ref().and_then(|source| from(source, path)),
-        ];
-        found.into_iter().flatten()
+        let mut found: Vec<(&Source, &Item)> = Vec::new();
+        found.extend(self.managed.iter().filter_map(|source| from(source, path)));
+        found.extend(from(&self.overrides, path));
+        found.extend(self.profile_file.iter().filter_map(|source| from(source, path)));
+        if profile {
+            found.extend(self.tables().filter_map(|source| from(source, &inside)));
+        }
+        let said = self.projects.iter().filter_map(|source| from(source, path));
+        found.extend(said.filter(|(_, item)| projects::may_say(path, item)));
+        found.extend(self.config.iter().filter_map(|source| from(source, path)));
+        found.extend(self.machine.iter().filter_map(|source| from(source, path)));
+        found.into_iter()
+    }
+
+    /// The sources whose tables are profiles.
+    fn tables(&self) -> impl Iterator<Item = &Source> {
+        [&self.overrides].into_iter().chain(&self.config).chain(&self.machine)
     }
 }
 
 /// Keys of older versions that stand for features.
 static OLD_NAMES: &[(&[&str], &str)] = &[
     (&["experimental_use_unified_exec_tool"], "unified_exec"),
+    (&["use_experimental_unified_exec_tool"], "unified_exec"),
     (&["experimental_use_exec_command_tool"], "unified_exec"),
     (&["experimental_use_freeform_apply_patch"], "apply_patch_freeform"),
     (&["experimental_use_rmcp_client"], "rmcp_client"),
@@ -191,6 +271,34 @@ static OLD_NAMES: &[(&[&str], &str)] = &[
     (&["tools", "view_image"], "view_image_tool"),
     (&["tools", "web_search"], "web_search_request"),
 ];
+
+/// An older key that says more than a feature does, and what is like it.
+const INCLUDE_PATCH: (&[&str], &str) = (&["include_apply_patch_tool"], "apply_patch_freeform");
+
+/// A key as a message has it, with what may have been meant.
+fn named(path: &[&str]) -> String {
+    let key: Vec<String> = path.iter().map(|name| Key::new(*name).to_string()).collect();
+    let key: String = key.join(".").chars().take(CONFIG_NAMED_CHARS_MAX).collect();
+    let known = |name: &str| keys::top_names().any(|known| known == name);
+    match path.first().filter(|name| !known(name)) {
+        Some(top) => match args::suggestion(top, keys::top_names()) {
+            Some(close) => format!("{key} (did you mean {close}?)"),
+            None => key,
+        },
+        None => key,
+    }
+}
+
+/// The first of these keys; `None` without any.
+fn listed(keys: &[String]) -> Option<String> {
+    let first = keys.iter().take(CONFIG_NAMED_MAX).map(String::as_str).collect::<Vec<_>>();
+    let more = keys.len() - first.len();
+    match more {
+        _ if keys.is_empty() => None,
+        0 => Some(first.join(", ")),
+        more => Some(format!("{} and {more} more", first.join(", "))),
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -267,6 +375,79 @@ mod tests {
         let layers = layers(&[], None, "[tools]\nview_image = false\nweb_search = true");
         assert_eq!(layers.feature_set("view_image_tool"), Some(false));
         assert!(layers.feature("web_search_request"));
+    }
+
+    #[test]
+    fn the_machine_is_below_and_what_is_managed_above() {
+        let mut layers = layers(&["model=typed"], None, "review_model = 'mine'");
+        let file = |name, text| Named { name, text };
+        let low = "model = 'low'\nreview_model = 'low'\nopenai_base_url = 'http://low'";
+        layers.add_machine(file("/etc/codex/config.toml", low)).expect("sound");
+        layers
+            .add_machine(file("/etc/windlass/config.toml", "file_opener = 'low'"))
+            .expect("sound");
+        assert_eq!(layers.text(&["model"]), Some("typed"));
+        assert_eq!(layers.text(&["review_model"]), Some("mine"));
+        assert_eq!(layers.text(&["openai_base_url"]), Some("http://low"));
+        assert_eq!(layers.text(&["file_opener"]), Some("low"));
+        layers.add_managed(file("one", "model = 'one'")).expect("sound");
+        layers.add_managed(file("two", "model = 'two'")).expect("sound");
+        assert_eq!(layers.text(&["model"]), Some("two"));
+    }
+
+    #[test]
+    fn a_project_says_only_what_it_may() {
+        let mut layers = layers(&[], Some(("p", None)), "sandbox_mode = 'read-only'\n[profiles.p]");
+        let wild = "model = 'far'\nsandbox_mode = 'danger-full-access'\nnotify = ['x']\nshiny = 1\n\
+                    [model_providers.x]\nname = 'X'\n[projects.'/']\ntrust_level = 'trusted'\n";
+        layers.add_project(Named { name: "/far/.codex/config.toml", text: wild }).expect("sound");
+        let near = Named { name: "/far/near/.codex/config.toml", text: "model = 'near'" };
+        layers.add_project(near).expect("sound");
+        assert_eq!(layers.text(&["model"]), Some("near"));
+        assert_eq!(layers.text(&["sandbox_mode"]), Some("read-only"));
+        assert_eq!(layers.texts(&["notify"]), None);
+        assert!(layers.names(&["model_providers"]).is_empty());
+        assert_eq!(layers.trust(&["/"]), None);
+        let expected = "/far/.codex/config.toml: ignored, as it is not for a project to say: \
+                        sandbox_mode, notify, model_providers.x.name, projects.\"/\".trust_level";
+        assert_eq!(layers.notices(), [expected.into()]);
+    }
+
+    #[test]
+    fn the_first_place_that_is_named_decides_of_trust() {
+        let config = "[projects.'/a']\ntrust_level = 'trusted'\n[projects.'/a/b']\n\
+                      trust_level = 'untrusted'\n";
+        let layers = layers(&[], None, config);
+        assert_eq!(layers.trust(&["/a/b", "/a"]), Some(false));
+        assert_eq!(layers.trust(&["/a/c", "/a"]), Some(true));
+        assert_eq!(layers.trust(&["/c"]), None);
+    }
+
+    #[test]
+    fn old_and_unknown_keys_are_named() {
+        let layers = layers(
+            &["modle=x", "made.\"u p\".key=1", "features.future=true", "tools.web_search=true"],
+            None,
+            "unknown = 1\ninclude_apply_patch_tool = true\n",
+        );
+        let expected = [
+            "-c: tools.web_search is deprecated; use features.web_search_request",
+            "config.toml line 2: include_apply_patch_tool is deprecated; use \
+             features.apply_patch_freeform",
+            "-c: ignored, as there is no such key: modle (did you mean model?), made",
+        ];
+        assert_eq!(layers.notices(), expected.map(Box::from));
+    }
+
+    #[test]
+    fn only_so_many_keys_are_named() {
+        let keys: Vec<String> =
+            (0..2 * CONFIG_NAMED_MAX).map(|index| format!("zz{index}=1")).collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let notices = layers(&keys, None, "").notices();
+        assert!(notices[0].ends_with(&format!("and {CONFIG_NAMED_MAX} more")), "{notices:?}");
+        let long = format!("{}=1", "z".repeat(2 * CONFIG_NAMED_CHARS_MAX));
+        assert!(layers(&[&long], None, "").notices()[0].len() < 2 * CONFIG_NAMED_CHARS_MAX);
     }
 
     #[test]

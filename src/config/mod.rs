@@ -22,7 +22,9 @@ pub mod instructions;
 pub mod keys;
 pub mod layers;
 pub mod models;
+pub mod projects;
 pub mod providers;
+pub mod requirements;
 pub mod settings;
 
 /// Looks up an environment variable; `None` if it is unset or not UTF-8.
@@ -41,8 +43,20 @@ impl ConfigError {
     /// The exit code for settings that cannot be used.
     pub const EXIT_CODE: u8 = 1;
 
+    /// The message becomes one line: names in it may hold anything.
     pub fn new(message: impl Into<Box<str>>) -> ConfigError {
-        ConfigError(message.into())
+        let message = message.into();
+        if !message.contains(char::is_control) {
+            return ConfigError(message);
+        }
+        let mut shown = String::with_capacity(message.len());
+        for character in message.chars() {
+            match character.is_control() {
+                true => shown.extend(character.escape_default()),
+                false => shown.push(character),
+            }
+        }
+        ConfigError(shown.into())
     }
 }
 
@@ -53,3 +67,14 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line_and_moves_no_cursor() {
+        let error = ConfigError::new("no \"a\nb\": \u{1b}[2J\u{85}é");
+        assert_eq!(&*error.0, "no \"a\\nb\": \\u{1b}[2J\\u{85}é");
+    }
+}

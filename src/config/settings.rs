@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
 
-use crate::config::args::{Color, Invocation, Resumed, StdinUse, Verb};
+use crate::config::args::{Color, Invocation, Override, Resumed, StdinUse, Verb};
 use crate::config::flags;
-use crate::config::layers::Layers;
+use crate::config::layers::{Layers, Named};
 use crate::config::models::{self, Family, VerbositySupport};
 use crate::config::providers::{DEFAULT_PROVIDER, Provider, Wire};
 use crate::config::{ConfigError, Env, env_text, instructions};
@@ -102,6 +102,8 @@ pub struct ShellEnvironment {
     pub set: Vec<(Box<str>, Box<str>)>,
     /// Patterns of names to keep, if there are any.
     pub include_only: Vec<Box<str>>,
+    /// Run commands through the user's shell, as a login shell.
+    pub use_profile: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -142,6 +144,7 @@ pub fn resolve(
         let names: Vec<_> = invocation.ignored.iter().map(|name| format!("--{name}")).collect();
         notices.push(format!("ignored, as it changes nothing here: {}", names.join(", ")).into());
     }
+    notices.extend(layers.notices());
     let provider = provider(invocation, layers, lent.env, &mut notices)?;
     let model = model(invocation, layers, &provider)?;
     let family = models::family(&model);
@@ -486,7 +489,47 @@ fn shell_environment(layers: &Layers) -> ShellEnvironment {
         exclude: layers.texts(&path("exclude")).unwrap_or_default(),
         set: layers.text_map(&path("set")),
         include_only: layers.texts(&path("include_only")).unwrap_or_default(),
+        use_profile: layers.flag(&path("experimental_use_profile")).unwrap_or(false),
     }
+}
+
+/// Feeds a user's file, a list of `-c` and a project's file to everything that reads them.
+///
+/// For tests and fuzzing: whatever they hold is refused in one line or gives settings, and a
+/// project alone opens nothing.
+pub fn fuzz(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let mut parts = text.splitn(3, '\u{1}');
+    let [config, pairs, project] = [(); 3].map(|()| parts.next().unwrap_or_default());
+    let overrides = pairs.lines().map(|pair| Override::Pair(pair.into())).collect();
+    let invocation = Invocation { overrides, ..Invocation::default() };
+    let is_alone = config.trim().is_empty() && invocation.overrides.is_empty();
+    match resolve_texts(&invocation, config, project) {
+        Ok(resolved) if is_alone => {
+            assert!(resolved.settings.sandbox.mode != SandboxMode::DangerFullAccess);
+            assert!(!resolved.settings.sandbox.network);
+            assert!(resolved.settings.sandbox.writable_roots.is_empty());
+            assert!(resolved.notify.is_empty() && resolved.provider.id == DEFAULT_PROVIDER.into());
+        }
+        Ok(_) => {}
+        Err(error) => assert!(!error.0.contains(char::is_control), "one line: {error}"),
+    }
+}
+
+fn resolve_texts(
+    invocation: &Invocation,
+    config: &str,
+    project: &str,
+) -> Result<Resolved, ConfigError> {
+    let mut layers = Layers::new(invocation, Some(Named { name: "config.toml", text: config }))?;
+    if let Some(profile) = layers.wanted_profile(invocation) {
+        layers.choose_profile(&profile, None)?;
+    }
+    layers.add_project(Named { name: "project.toml", text: project })?;
+    let env: Env<'_> = &|_| None;
+    let lent =
+        Lent { env, cwd: "/work", project_notes: None, instructions: None, output_schema: None };
+    resolve(invocation, &layers, lent)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::fronts::exec::jsonl::{Jsonl, ReasoningShown};
 use crate::fronts::exec::plain::{Looks, Plain, Stdout, Thinking};
 use crate::fronts::exec::style::{Colour, Place};
 use crate::fronts::notify::Notifier;
+use crate::fronts::visible;
 use crate::host::disk::config::{self, Loaded};
 use crate::host::disk::{auth, read_whole};
 use crate::host::net::{Net, Trust};
@@ -45,7 +46,7 @@ pub fn exec(invocation: &Invocation, exe: PathBuf) -> u8 {
     };
     let hint = loaded.home.hint.iter();
     for notice in hint.chain(&loaded.resolved.notices) {
-        say(notice);
+        say(&visible::line(notice));
     }
     match run(loaded, exe, None) {
         Ok(code) => code,
@@ -72,7 +73,8 @@ pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Resu
     settings.budgets.time = time;
     let env = |name: &str| std::env::var(name).ok();
     let stored = if provider.requires_openai_auth {
-        auth::read(&home.path).map_err(|failure| failure.to_string())?
+        let login = home.path.as_deref().map(auth::read).transpose();
+        login.map_err(|failure| failure.to_string())?.flatten()
     } else {
         None
     };
@@ -82,6 +84,8 @@ pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Resu
     let keeping =
         if options.ephemeral { Keeping::Nothing } else { Keeping::Home(home.path.clone()) };
     let mut status = None;
+    let kept = home.path.clone().filter(|_| !options.ephemeral);
+    let keeping = kept.map_or(Keeping::Nothing, Keeping::Home);
     let front = if options.json {
         Exec::jsonl(Jsonl::new(if options.hide_reasoning {
             ReasoningShown::Hidden
@@ -95,11 +99,15 @@ pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Resu
     };
     let seed = u64::from_le_bytes(clock::random().map_err(|error| error.to_string())?);
     let nofile = environment::raise_open_files();
-    let links = environment::command_links(&home.path, &exe);
+    let links = home.path.as_deref().and_then(|home| environment::command_links(home, &exe));
     let variables =
         environment::of_commands(&shell_environment, links.as_deref(), provider.env_key.as_deref());
-    let secrets = vec![home.path.join("auth.json"), home.path.join(".credentials.json")];
-    let starter = Starter::new(exe, nofile, secrets, variables);
+    let secrets = ["auth.json", ".credentials.json"];
+    let secrets = home.path.iter().flat_map(|home| secrets.map(|name| home.join(name))).collect();
+    let mut starter = Starter::new(exe, nofile, secrets, variables);
+    if shell_environment.use_profile {
+        starter.run_through_profile();
+    }
     let user_agent = environment::user_agent(&settings.originator);
     let notify = notify::Program::new(&notify, nofile);
     let notifier = notify.is_some().then(|| Notifier::new(&settings.cwd));
@@ -113,7 +121,7 @@ pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Resu
         credentials,
         recorded,
         recording,
-        home: Some(home.path),
+        home: home.path,
         user_agent,
         prompting,
         notify,

@@ -19,6 +19,23 @@ pub fn repository_root(cwd: &Path) -> Option<PathBuf> {
     above.find(|directory| directory.join(".git").exists()).map(Path::to_owned)
 }
 
+/// The root of the repository whose linked worktree this root is, if both say so: a directory alone
+/// may claim to belong to any repository.
+pub fn main_root(root: &Path) -> Option<PathBuf> {
+    let dot_git = root.join(".git");
+    if !dot_git.symlink_metadata().ok()?.is_file() {
+        return None;
+    }
+    let repository = Repository::find(root)?;
+    let own = repository.own.canonicalize().ok()?;
+    let common = repository.common.canonicalize().ok()?;
+    let back = read_text(&own.join("gitdir"), GIT_POINTER_BYTES_MAX).ok()??;
+    let back = own.join(back.trim()).canonicalize().ok()?;
+    let is_linked = own.parent() == Some(&common.join("worktrees")) && back == dot_git;
+    let main = common.parent().filter(|_| is_linked && common.ends_with(".git"))?;
+    Some(main.to_owned())
+}
+
 /// What is known about the repository around a directory; `None` outside of one.
 pub fn facts(cwd: &Path) -> Option<GitFacts> {
     let repository = Repository::find(&repository_root(cwd)?)?;
@@ -186,6 +203,29 @@ mod tests {
         place.file("r/.git/refs/heads/feature/x", format!("{loose}\n"));
         check(&place, "r/src", Some("feature/x"), Some(&loose));
         assert_eq!(repository_root(&place.path().join("r/src")), Some(place.path().join("r")));
+    }
+
+    #[test]
+    fn a_linked_worktree_belongs_to_whom_it_is_known() {
+        let place = Place::new();
+        let main = place.directory("main");
+        let own = "main/.git/worktrees/w";
+        place.file(&format!("{own}/commondir"), "../..\n");
+        let gitdir = place.path().join(own);
+        let dot_git = place.file("w/.git", format!("gitdir: {}\n", gitdir.display()));
+        let of = |name: &str| main_root(&place.path().join(name));
+        assert_eq!(of("w"), None, "nothing points back");
+        place.file(&format!("{own}/gitdir"), format!("{}\n", dot_git.display()));
+        assert_eq!(of("w"), Some(main.clone()));
+        place.file(&format!("{own}/gitdir"), "../../../../w/.git\n");
+        assert_eq!(of("w"), Some(main));
+        place.file("forged/.git", format!("gitdir: {}\n", gitdir.display()));
+        assert_eq!(of("forged"), None, "another one is known");
+        place.directory("linked");
+        let link = place.path().join("linked/.git");
+        std::os::unix::fs::symlink(&dot_git, link).expect("a link");
+        assert_eq!(of("linked"), None, "a link is nobody's");
+        assert_eq!(of("main"), None, "no worktree");
     }
 
     #[test]

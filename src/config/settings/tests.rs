@@ -297,6 +297,7 @@ fn the_environment_of_commands_is_read() {
         exclude = ['A*']
         include_only = ['PATH']
         set = { B = '1' }
+        experimental_use_profile = true
     ";
     let expected = ShellEnvironment {
         inherit: Inherit::Core,
@@ -304,6 +305,7 @@ fn the_environment_of_commands_is_read() {
         exclude: vec!["A*".into()],
         set: vec![("B".into(), "1".into())],
         include_only: vec!["PATH".into()],
+        use_profile: true,
     };
     assert_eq!(resolved(&["exec", "x"], config).shell_environment, expected);
 }

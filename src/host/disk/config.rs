@@ -1,9 +1,10 @@
-//! Finds the home and reads everything that settings are made of.
+//! Reads everything that settings are made of: the user's, the machine's and the project's files.
 
 use std::path::{Path, PathBuf};
 
 use crate::config::args::{Invocation, Verb};
 use crate::config::layers::{Layers, Named};
+use crate::config::requirements::Requirements;
 use crate::config::settings::{self, Lent, Resolved};
 use crate::config::{ConfigError, Env, env_text};
 use crate::host::disk::{given, notes, read_text};
@@ -20,6 +21,14 @@ pub struct Home {
     /// A line for people who have settings elsewhere.
     pub hint: Option<Box<str>>,
 }
+use crate::config::{ConfigError, Env};
+use crate::host::disk::home::{Home, user_directory};
+use crate::host::disk::{notes, read_text};
+use crate::host::git;
+use crate::limits::{
+    CONFIG_FILE_BYTES_MAX, DIRECTORY_DEPTH_MAX, INSTRUCTIONS_BYTES_MAX, OUTPUT_SCHEMA_BYTES_MAX,
+    PROJECT_CONFIGS_MAX,
+};
 
 /// Settings, and where they are from.
 #[derive(Clone, Debug)]
@@ -29,52 +38,60 @@ pub struct Loaded {
     pub resolved: Resolved,
 }
 
-impl Home {
-    /// `$WINDLASS_HOME`, else `$CODEX_HOME`, else `~/.windlass`.
-    pub fn find(env: Env<'_>) -> Result<Home, ConfigError> {
-        for variable in ["WINDLASS_HOME", "CODEX_HOME"] {
-            let Some(value) = env_text(env, variable) else { continue };
-            let Ok(path) = Path::new(&value).canonicalize() else {
-                let message = format!("{variable} is set to {value:?}, which does not exist");
-                return Err(ConfigError::new(message));
-            };
-            if !path.is_dir() {
-                let message = format!("{variable} is set to {value:?}, which is not a directory");
-                return Err(ConfigError::new(message));
-            }
-            return Ok(Home { path, hint: None });
-        }
-        let user = env_text(env, "HOME").filter(|home| home.starts_with('/'));
-        let Some(user) = user else {
-            let message = "there is no home directory: set HOME or WINDLASS_HOME";
-            return Err(ConfigError::new(message));
-        };
-        let path = Path::new(&user).join(".windlass");
-        let other = Path::new(&user).join(".codex");
-        let hint = (!path.exists() && other.is_dir()).then(|| {
-            let other = other.display();
-            format!("settings in {other} are not used; set CODEX_HOME={other} to share them")
-        });
-        Ok(Home { path, hint: hint.map(Box::from) })
-    }
+/// Where a machine keeps what is not the user's.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine<'a> {
+    /// Directories of settings and requirements; a later one is above an earlier one.
+    pub etc: &'a [&'a Path],
+    /// The file of users.
+    pub passwd: &'a Path,
 }
+
+/// Names of directories that hold settings of a project; the later one is above the earlier one.
+const PROJECT_DIRECTORIES: [&str; 2] = [".codex", ".windlass"];
 
 /// Reads and resolves everything that a command line asks for.
 pub fn load(invocation: &Invocation, env: Env<'_>) -> Result<Loaded, ConfigError> {
-    let home = Home::find(env)?;
-    let demo = invocation.verb == Verb::Demo;
-    let layers = read_layers(invocation, &home.path)?;
+    let etc = [Path::new("/etc/codex"), Path::new("/etc/windlass")];
+    load_on(Machine { etc: &etc, passwd: Path::new("/etc/passwd") }, invocation, env)
+}
+
+/// The same on a machine of this kind.
+pub fn load_on(
+    machine: Machine<'_>,
+    invocation: &Invocation,
+    env: Env<'_>,
+) -> Result<Loaded, ConfigError> {
+    let home = Home::find(env, machine.passwd)?;
+    let mut layers = read_layers(machine, invocation, home.path.as_deref())?;
     let cwd = working_directory(invocation)?;
     let Some(cwd_text) = cwd.to_str() else {
         let message = format!("the working directory {} is not UTF-8", cwd.display());
         return Err(ConfigError::new(message));
     };
-    if !demo && !invocation.skip_git_repo_check && !is_trusted(&layers, &cwd) {
-        let message = format!(
-            "{cwd_text} is not inside a git repository, where changes could be undone; add \
-             --skip-git-repo-check to work there all the same"
-        );
-        return Err(ConfigError::new(message));
+    let (mut requirements, mut notices) = (Vec::new(), Vec::new());
+    // The demo is the same for everybody, but for what the machine requires.
+    if invocation.verb != Verb::Demo {
+        let root = git::repository_root(&cwd);
+        let trust = trust(&layers, &cwd, root.as_deref());
+        if !invocation.skip_git_repo_check && root.is_none() && trust != Some(true) {
+            let message = format!(
+                "{cwd_text} is not inside a git repository, where changes could be undone; add \
+                 --skip-git-repo-check to work there all the same"
+            );
+            return Err(ConfigError::new(message));
+        }
+        let user = user_directory(env, machine.passwd);
+        let own = [home.path.as_deref(), user.as_deref()];
+        let top = root.as_deref().unwrap_or(&cwd);
+        notices.extend(read_projects(&mut layers, trust, top, &cwd, own)?);
+    }
+    for etc in machine.etc {
+        let path = etc.join("requirements.toml");
+        let Some(text) = optional_text(&path)? else { continue };
+        let read = Requirements::from_text(&path.display().to_string(), &text)?;
+        notices.extend(read.notices.iter().cloned());
+        requirements.push(read);
     }
     let wanted = settings::wanted(&layers);
     let instructions = match &wanted.instructions_file {
@@ -88,7 +105,8 @@ pub fn load(invocation: &Invocation, env: Env<'_>) -> Result<Loaded, ConfigError
         Some(path) => Some(schema_text(path, invocation.timeout_ms)?),
         None => None,
     };
-    let notes = notes::gather(&home.path, &cwd, wanted.notes_bytes_max, &wanted.notes_names);
+    let global = home.path.as_deref();
+    let notes = notes::gather(global, &cwd, wanted.notes_bytes_max, &wanted.notes_names);
     let lent = Lent {
         env,
         cwd: cwd_text,
@@ -97,6 +115,10 @@ pub fn load(invocation: &Invocation, env: Env<'_>) -> Result<Loaded, ConfigError
         output_schema: output_schema.as_deref(),
     };
     let mut resolved = settings::resolve(invocation, &layers, lent)?;
+    for required in &requirements {
+        required.judge(resolved.settings.sandbox.mode)?;
+    }
+    resolved.notices.extend(notices);
     resolved.notices.extend(notes.notices);
     Ok(Loaded { home, layers, resolved })
 }
@@ -111,22 +133,113 @@ fn read_layers(invocation: &Invocation, home: &Path) -> Result<Layers, ConfigErr
     let path = home.join("config.toml");
     let used = !invocation.ignore_user_config && invocation.verb != Verb::Demo;
     let text = if used { optional_text(&path)? } else { None };
+/// config.toml and what is above and below it; the demo is the same for everybody.
+fn read_layers(
+    machine: Machine<'_>,
+    invocation: &Invocation,
+    home: Option<&Path>,
+) -> Result<Layers, ConfigError> {
+    if invocation.verb == Verb::Demo {
+        return Layers::new(invocation, None);
+    }
+    let path = home.map(|home| home.join("config.toml")).unwrap_or_default();
+    let text = match home.filter(|_| !invocation.ignore_user_config) {
+        Some(_) => optional_text(&path)?,
+        None => None,
+    };
     let name = path.display().to_string();
     let config = text.as_deref().map(|text| Named { name: &name, text });
     let mut layers = Layers::new(invocation, config)?;
+    for etc in machine.etc {
+        with_text(&etc.join("config.toml"), &mut |file| layers.add_machine(file))?;
+        with_text(&etc.join("managed_config.toml"), &mut |file| layers.add_managed(file))?;
+    }
     if let Some(profile) = layers.wanted_profile(invocation) {
         // A name that is no plain one can only be a table's.
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        let path = home.join(format!("{profile}.config.toml"));
-        let text = match profile.bytes().all(plain) {
-            true => optional_text(&path)?,
-            false => None,
+        let home = home.filter(|_| profile.bytes().all(plain));
+        let path = home.map(|home| home.join(format!("{profile}.config.toml")));
+        let text = match &path {
+            Some(path) => optional_text(path)?,
+            None => None,
         };
-        let name = path.display().to_string();
+        let name = path.unwrap_or_default().display().to_string();
         let file = text.as_deref().map(|text| Named { name: &name, text });
         layers.choose_profile(&profile, file)?;
     }
     Ok(layers)
+}
+
+/// Gives a file of settings to whoever wants it, if there is one.
+fn with_text(
+    path: &Path,
+    add: &mut dyn FnMut(Named<'_>) -> Result<(), ConfigError>,
+) -> Result<(), ConfigError> {
+    match optional_text(path)? {
+        Some(text) => add(Named { name: &path.display().to_string(), text: &text }),
+        None => Ok(()),
+    }
+}
+
+/// Adds the settings of a trusted project, from its top down to the working directory.
+///
+/// Directories of our own and of the user are no project's. Gives lines for people.
+fn read_projects(
+    layers: &mut Layers,
+    trust: Option<bool>,
+    top: &Path,
+    cwd: &Path,
+    own: [Option<&Path>; 2],
+) -> Result<Option<Box<str>>, ConfigError> {
+    let own = own.map(|path| path.and_then(|path| path.canonicalize().ok()));
+    let is_own = |path: &Path| own.iter().flatten().any(|own| own == path);
+    let mut directories: Vec<&Path> = cwd
+        .ancestors()
+        .take(DIRECTORY_DEPTH_MAX)
+        .take_while(|directory| directory.starts_with(top))
+        .filter(|directory| !is_own(directory))
+        .collect();
+    directories.reverse();
+    let mut count = 0;
+    for directory in directories {
+        for name in PROJECT_DIRECTORIES {
+            let holder = directory.join(name);
+            let path = holder.join("config.toml");
+            if is_own(&holder) || !path.is_file() {
+                continue;
+            }
+            count += 1;
+            let message = match trust {
+                Some(true) if count <= PROJECT_CONFIGS_MAX => {
+                    with_text(&path, &mut |file| layers.add_project(file))?;
+                    continue;
+                }
+                Some(true) => {
+                    let why = format!("the project has more than {PROJECT_CONFIGS_MAX} of them");
+                    return Err(ConfigError::new(format!("{}: {why}", path.display())));
+                }
+                // Who said no knows.
+                Some(false) => return Ok(None),
+                None => format!(
+                    "{} is not used, as nobody said that its project is trusted; \
+                     [projects.{:?}] trust_level = \"trusted\" in your own config.toml says so",
+                    path.display(),
+                    top,
+                ),
+            };
+            return Ok(Some(message.into()));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the user trusts the working directory, its repository, or the repository whose linked
+/// worktree it is.
+fn trust(layers: &Layers, cwd: &Path, root: Option<&Path>) -> Option<bool> {
+    let main = root.and_then(git::main_root);
+    let places = [Some(cwd), root, main.as_deref()];
+    let places: Vec<&str> = places.into_iter().flatten().filter_map(Path::to_str).collect();
+    layers.trust(&places)
 }
 
 /// The directory to work in, without symbolic links: records and sandbox mean the same one.
@@ -141,15 +254,6 @@ fn working_directory(invocation: &Invocation) -> Result<PathBuf, ConfigError> {
         true => Ok(path),
         false => Err(ConfigError::new(format!("{asked}: not a directory"))),
     }
-}
-
-/// Inside a repository, or named as trusted by the user.
-fn is_trusted(layers: &Layers, cwd: &Path) -> bool {
-    let trusted = || {
-        let cwd = cwd.to_str()?;
-        layers.text(&["projects", cwd, "trust_level"])
-    };
-    git::repository_root(cwd).is_some() || trusted() == Some("trusted")
 }
 
 fn optional_text(path: &Path) -> Result<Option<String>, ConfigError> {
@@ -193,35 +297,10 @@ mod tests {
         let work = work.to_str().expect("UTF-8");
         let words = ["exec", "-C", work].iter().chain(line).map(Into::into).collect();
         let invocation = args::parse(words).expect("a command line");
-        load(&invocation, &with_env(&[("WINDLASS_HOME", place.path())]))
-    }
-
-    #[test]
-    fn the_home_is_named_or_the_usual_one() {
-        let place = Place::new();
-        let (one, two) = (place.directory("one"), place.directory("two"));
-        let find = |pairs: &[(&str, &Path)]| Home::find(&with_env(pairs));
-        let both = find(&[("WINDLASS_HOME", &one), ("CODEX_HOME", &two)]).expect("a home");
-        assert_eq!(both.path, one);
-        assert_eq!(find(&[("CODEX_HOME", &two)]).expect("a home").path, two);
-        let usual = find(&[("HOME", place.path()), ("CODEX_HOME", Path::new(""))]);
-        let usual = usual.expect("a home");
-        assert_eq!((usual.path, usual.hint), (place.path().join(".windlass"), None));
-        place.directory(".codex");
-        assert!(find(&[("HOME", place.path())]).expect("a home").hint.is_some());
-        place.directory(".windlass");
-        assert_eq!(find(&[("HOME", place.path())]).expect("a home").hint, None);
-    }
-
-    #[test]
-    fn a_home_that_does_not_exist_is_an_error() {
-        let place = Place::new();
-        let missing = place.path().join("missing");
-        let file = place.file("file", "");
-        let find = |path: &Path| Home::find(&with_env(&[("CODEX_HOME", path)]));
-        assert!(find(&missing).expect_err("missing").to_string().contains("does not exist"));
-        assert!(find(&file).expect_err("a file").to_string().contains("not a directory"));
-        assert!(Home::find(&with_env(&[])).is_err());
+        let etc = [place.path().join("etc-codex"), place.path().join("etc-windlass")];
+        let etc = etc.each_ref().map(PathBuf::as_path);
+        let machine = Machine { etc: &etc, passwd: Path::new("/no/such/file") };
+        load_on(machine, &invocation, &with_env(&[("WINDLASS_HOME", place.path())]))
     }
 
     #[test]
@@ -269,5 +348,117 @@ mod tests {
         loaded(&place, &["--skip-git-repo-check", "x"]).expect("asked for");
         let trust = format!("projects.\"{}\".trust_level=trusted", work.display());
         loaded(&place, &["-c", &trust, "x"]).expect("trusted");
+    }
+
+    /// The settings and the lines for people of a run in `work`, a repository.
+    fn settled(
+        place: &Place,
+        line: &[&str],
+    ) -> (crate::words::settings::ThreadSettings, Vec<String>) {
+        place.directory("work/.git");
+        let loaded = loaded(place, line).unwrap_or_else(|error| panic!("{error}"));
+        let notices = loaded.resolved.notices.iter().map(|notice| notice.to_string()).collect();
+        (loaded.resolved.settings, notices)
+    }
+
+    fn trusting(place: &Place, work: &str) {
+        let work = place.path().join(work);
+        let table = format!("[projects.{:?}]\ntrust_level = 'trusted'\n", work.display());
+        place.file("config.toml", table);
+    }
+
+    #[test]
+    fn the_machine_has_settings_below_and_above_the_users() {
+        let place = Place::new();
+        place.file("config.toml", "model = 'mine'\n");
+        place.file("etc-codex/config.toml", "model = 'low'\nmodel_verbosity = 'low'\n");
+        assert_eq!(&*settled(&place, &["x"]).0.model, "mine");
+        place.file("etc-codex/managed_config.toml", "model = 'managed'\n");
+        assert_eq!(&*settled(&place, &["-c", "model=typed", "x"]).0.model, "managed");
+        place.file("etc-windlass/managed_config.toml", "model = 'ours'\n");
+        assert_eq!(&*settled(&place, &["x"]).0.model, "ours");
+        assert_eq!(&*settled(&place, &["-m", "flag", "x"]).0.model, "flag");
+        place.file("etc-windlass/managed_config.toml", "model = 1\n");
+        let error = loaded(&place, &["x"]).expect_err("wrong").to_string();
+        assert!(error.contains("etc-windlass/managed_config.toml line 1: model"), "{error}");
+    }
+
+    #[test]
+    fn what_the_machine_requires_nothing_overrides() {
+        let place = Place::new();
+        let required = "allowed_sandbox_modes = ['read-only']\nother = 1\n";
+        place.file("etc-codex/requirements.toml", required);
+        let (_, notices) = settled(&place, &["x"]);
+        assert!(notices[0].ends_with("requirements.toml: not enforced here: other"), "{notices:?}");
+        let error = loaded(&place, &["-s", "danger-full-access", "x"]).expect_err("refused");
+        assert!(error.to_string().contains("is not allowed on this machine"), "{error}");
+    }
+
+    #[test]
+    fn a_project_is_heard_once_it_is_trusted() {
+        let place = Place::new();
+        place.file("work/.codex/config.toml", "model = 'theirs'\nnotify = ['x']\n");
+        let (settings, notices) = settled(&place, &["x"]);
+        assert_ne!(&*settings.model, "theirs");
+        assert!(notices[0].contains("work/.codex/config.toml is not used"), "{notices:?}");
+        trusting(&place, "work");
+        let (settings, notices) = settled(&place, &["x"]);
+        assert_eq!(&*settings.model, "theirs");
+        assert!(notices[0].ends_with("not for a project to say: notify"), "{notices:?}");
+        place.file("work/.windlass/config.toml", "model = 'ours'\n");
+        assert_eq!(&*settled(&place, &["x"]).0.model, "ours");
+        assert_eq!(&*settled(&place, &["-c", "model=typed", "x"]).0.model, "typed");
+        place.file("work/.codex/config.toml", "model = 1\n");
+        let error = loaded(&place, &["x"]).expect_err("wrong").to_string();
+        assert!(error.contains("work/.codex/config.toml line 1: model"), "{error}");
+        let work = place.path().join("work");
+        let untrusted = format!("[projects.{:?}]\ntrust_level = 'untrusted'\n", work.display());
+        place.file("config.toml", untrusted);
+        assert_eq!(settled(&place, &["x"]).1, Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_nearest_directory_of_a_trusted_repository_wins() {
+        let place = Place::new();
+        trusting(&place, "work");
+        place.file("work/.codex/config.toml", "model = 'root'\nreview_model = 'root'\n");
+        place.file("work/a/.codex/config.toml", "model = 'near'\n");
+        place.directory("work/.git");
+        let near = place.path().join("work/a");
+        let loaded = loaded(&place, &["-C", near.to_str().expect("UTF-8"), "x"]).expect("loaded");
+        assert_eq!(&*loaded.resolved.settings.model, "near");
+        assert_eq!(loaded.layers.text(&["review_model"]), Some("root"));
+    }
+
+    #[test]
+    fn a_home_is_no_project() {
+        let place = Place::new();
+        let home = place.path().to_str().expect("UTF-8");
+        trusting(&place, "");
+        place.file(".codex/config.toml", "model = 'of another program'\n");
+        let line = ["-C", home, "--skip-git-repo-check", "x"];
+        let words = ["exec"].iter().chain(&line).map(Into::into).collect();
+        let invocation = args::parse(words).expect("a command line");
+        let pairs = [("HOME", place.path()), ("WINDLASS_HOME", place.path())];
+        let env = with_env(&pairs);
+        let machine = Machine { etc: &[], passwd: Path::new("/no/such/file") };
+        let loaded = load_on(machine, &invocation, &env).expect("loaded");
+        assert_ne!(&*loaded.resolved.settings.model, "of another program");
+    }
+
+    #[test]
+    fn only_so_many_files_of_a_project_are_read() {
+        let place = Place::new();
+        trusting(&place, "work");
+        place.directory("work/.git");
+        let mut name = "work".to_owned();
+        for _ in 0..=PROJECT_CONFIGS_MAX {
+            name.push_str("/d");
+            place.file(&format!("{name}/.codex/config.toml"), "");
+        }
+        let deep = place.path().join(name);
+        let line = ["-C", deep.to_str().expect("UTF-8"), "x"];
+        let error = loaded(&place, &line).expect_err("too many").to_string();
+        assert!(error.contains("more than"), "{error}");
     }
 }

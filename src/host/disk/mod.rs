@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 pub mod auth;
 pub mod config;
 pub mod given;
+pub mod home;
 pub mod notes;
 pub mod rollout;
 pub mod shelf;

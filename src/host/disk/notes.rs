@@ -26,11 +26,18 @@ const USUAL: &str = "AGENTS.md";
 const SEPARATOR: &str = "\n\n--- project-doc ---\n\n";
 
 /// Gathers the notes for a working directory.
-pub fn gather(home: &Path, cwd: &Path, project_bytes_max: u64, other_names: &[Box<str>]) -> Notes {
+pub fn gather(
+    home: Option<&Path>,
+    cwd: &Path,
+    project_bytes_max: u64,
+    other_names: &[Box<str>],
+) -> Notes {
     let mut notes = Notes::default();
-    let global = [OVERRIDE, USUAL]
+    let names = home.map(|home| [OVERRIDE, USUAL].map(|name| home.join(name)));
+    let global = names
         .iter()
-        .find_map(|name| notes.read(&home.join(name), GLOBAL_NOTES_BYTES_MAX as u64))
+        .flatten()
+        .find_map(|path| notes.read(path, GLOBAL_NOTES_BYTES_MAX as u64))
         .map(|(text, _)| text);
     let project = notes.project(cwd, project_bytes_max, other_names);
     let texts = [global, project].into_iter().flatten().collect::<Vec<_>>();
@@ -129,7 +136,7 @@ mod tests {
         let home = place.path().join("home");
         let gathered = |cwd: &str| {
             gather(
-                &home,
+                Some(&home),
                 &place.path().join(cwd),
                 1000,
                 &["../AGENTS.md".into(), "NOTES.md".into()],
@@ -147,7 +154,7 @@ mod tests {
         place.file("AGENTS.md", "above");
         place.file("plain/AGENTS.md", "here");
         let home = place.path().join("nowhere");
-        let notes = gather(&home, &place.path().join("plain"), 1000, &[]);
+        let notes = gather(Some(&home), &place.path().join("plain"), 1000, &[]);
         assert_eq!(text(notes).as_deref(), Some("here"));
     }
 
@@ -157,7 +164,7 @@ mod tests {
         place.file("AGENTS.override.md", " \n");
         place.file("AGENTS.md", "usual");
         let elsewhere = place.directory("elsewhere");
-        let notes = gather(place.path(), &elsewhere, 0, &[]);
+        let notes = gather(Some(place.path()), &elsewhere, 0, &[]);
         assert_eq!(text(notes).as_deref(), Some("usual"));
     }
 
@@ -169,10 +176,10 @@ mod tests {
         place.file("a/AGENTS.md", "äöü");
         place.file("a/b/AGENTS.md", "never");
         let home = place.path().join("nowhere");
-        let notes = gather(&home, &place.path().join("a/b"), 10, &[]);
+        let notes = gather(Some(&home), &place.path().join("a/b"), 10, &[]);
         assert_eq!(notes.text.as_deref(), Some("1234567\n\nä"));
         assert_eq!(notes.notices.len(), 1);
-        assert_eq!(gather(&home, place.path(), 0, &[]), Notes::default());
+        assert_eq!(gather(Some(&home), place.path(), 0, &[]), Notes::default());
     }
 
     #[test]
@@ -180,7 +187,7 @@ mod tests {
         let place = Place::new();
         place.file("AGENTS.md", "x".repeat(GLOBAL_NOTES_BYTES_MAX + 1));
         let elsewhere = place.directory("elsewhere");
-        let notes = gather(place.path(), &elsewhere, 0, &[]);
+        let notes = gather(Some(place.path()), &elsewhere, 0, &[]);
         assert_eq!(notes.text.map(|text| text.len()), Some(GLOBAL_NOTES_BYTES_MAX));
         assert_eq!(notes.notices.len(), 1);
     }
@@ -194,7 +201,7 @@ mod tests {
         place.directory("a/AGENTS.md");
         place.file("a/b/AGENTS.md", b"\xffx");
         let home = place.path().join("nowhere");
-        let notes = gather(&home, &place.path().join("a/b"), 1000, &[]);
+        let notes = gather(Some(&home), &place.path().join("a/b"), 1000, &[]);
         assert_eq!(notes.text.as_deref(), Some("text\n\n\u{fffd}x"));
     }
 }

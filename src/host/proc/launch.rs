@@ -36,6 +36,8 @@ pub struct Starter {
     tmpdir: Option<PathBuf>,
     /// The environment of commands, before what the sandbox adds.
     env: Vec<(OsString, OsString)>,
+    /// Commands run through the user's login shell.
+    through_profile: bool,
 }
 
 impl Starter {
@@ -51,7 +53,12 @@ impl Starter {
         let secrets = secrets.iter().filter_map(|path| path.canonicalize().ok()).collect();
         let tmpdir = std::env::var_os("TMPDIR").filter(|value| !value.is_empty());
         let tmpdir = tmpdir.and_then(|path| PathBuf::from(path).canonicalize().ok());
-        Starter { exe, nofile, secrets, tmpdir, env }
+        Starter { exe, nofile, secrets, tmpdir, env, through_profile: false }
+    }
+
+    /// From now on commands find what the profile of the user's shell sets up.
+    pub fn run_through_profile(&mut self) {
+        self.through_profile = true;
     }
 
     pub fn exe(&self) -> &Path {
@@ -82,9 +89,12 @@ impl Starter {
             env.retain(|(name, _)| !is_ours(name));
             env.extend(TERMINAL_ENV.map(|(name, value)| (name.into(), value.into())));
         }
-        let argv: Vec<Vec<u8>> =
-            command.argv.iter().map(|word| word.clone().into_bytes()).collect();
-        let program = command.argv.first().cloned().unwrap_or_default();
+        let words = match self.through_profile {
+            true => through_profile(&settings.shell, &command.argv),
+            false => command.argv.clone(),
+        };
+        let program = words.first().cloned().unwrap_or_default();
+        let argv: Vec<Vec<u8>> = words.into_iter().map(String::into_bytes).collect();
         let plan = Plan {
             policy,
             program: program.clone().into_bytes(),
@@ -201,6 +211,17 @@ impl Ends {
     }
 }
 
+/// The words that let a login shell run a command in its own place; none of them is looked into.
+fn through_profile(shell: &str, argv: &[String]) -> Vec<String> {
+    // In fish the words that follow are all arguments; elsewhere the first is the script's name.
+    let (script, name) = match Path::new(shell).file_name().and_then(OsStr::to_str) {
+        Some("fish") => ("exec $argv", None),
+        Some(_) | None => ("exec \"$@\"", Some(shell)),
+    };
+    let words = [shell, "-lc", script].into_iter().chain(name).map(str::to_owned);
+    words.chain(argv.iter().cloned()).collect()
+}
+
 fn bytes(text: &OsStr) -> Vec<u8> {
     text.as_bytes().to_vec()
 }
@@ -226,4 +247,18 @@ pub fn set_nonblocking(fd: &OwnedFd) -> io::Result<()> {
     // SAFETY: the descriptor is open, and the command touches no memory.
     let set = unsafe { libc::fcntl(raw, libc::F_SETFL, libc::O_NONBLOCK) };
     if set < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_shell_runs_a_command_as_it_is() {
+        let argv = ["echo".to_owned(), "$HOME 'x'".to_owned()];
+        let words = through_profile("/bin/bash", &argv);
+        assert_eq!(words, ["/bin/bash", "-lc", "exec \"$@\"", "/bin/bash", "echo", "$HOME 'x'"]);
+        let words = through_profile("/usr/bin/fish", &argv);
+        assert_eq!(words, ["/usr/bin/fish", "-lc", "exec $argv", "echo", "$HOME 'x'"]);
+    }
 }

@@ -174,6 +174,8 @@ pub(crate) fn is_reaped(pid: i32) -> bool {
 
 /// Sets the soft limit of open files of a child that has none of our launcher. One that is no
 /// longer ours to limit keeps what it has.
+/// Sets the soft limit of open files of a child that has no launcher. One that is no longer ours to
+/// limit keeps what it has.
 pub(crate) fn limit_open_files(pid: i32, soft: u64) {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     let nothing = std::ptr::null();
