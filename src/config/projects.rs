@@ -1,13 +1,14 @@
 //! What the settings file of a project may say, once the user trusts the project.
 //!
-//! It comes with the repository and changes with every pull, so it never says more than trust
-//! itself stands for: commands that write into the workspace. Who answers for the model, who holds
-//! credentials, what runs outside the sandbox and what the sandbox opens are the user's to say; so
-//! is every file that is read. A key that is not in the table is the user's.
+//! It comes with the repository, changes with every pull, and a command that may write into the
+//! workspace may write it too. So it never opens anything: of the sandbox it says less, never more.
+//! Who answers for the model, who holds credentials, what runs outside the sandbox and what commands
+//! find in their environment are the user's to say; so is every file that is read. A key that is not
+//! in the table is the user's.
 
 use toml_edit::Item;
 
-/// Keys that a project may set; `*` stands for any one name.
+/// Keys that a project may set.
 static KEYS: &[&[&str]] = &[
     &["model"],
     &["review_model"],
@@ -28,8 +29,6 @@ static KEYS: &[&[&str]] = &[
     &["sandbox_workspace_write", "network_access"],
     &["sandbox_workspace_write", "exclude_tmpdir_env_var"],
     &["sandbox_workspace_write", "exclude_slash_tmp"],
-    &["shell_environment_policy", "set"],
-    &["shell_environment_policy", "set", "*"],
     &["features", "unified_exec"],
     &["features", "shell_command_tool"],
     &["features", "apply_patch_freeform"],
@@ -44,16 +43,11 @@ static KEYS: &[&[&str]] = &[
 
 /// Whether a project's value at a path counts.
 pub fn may_say(path: &[&str], item: &Item) -> bool {
-    let fits = |key: &&[&str]| {
-        key.len() == path.len()
-            && key.iter().zip(path).all(|(part, name)| *part == "*" || part == name)
-    };
-    if !KEYS.iter().any(fits) {
+    if !KEYS.contains(&path) {
         return false;
     }
     match path {
-        ["sandbox_mode"] => item.as_str() != Some("danger-full-access"),
-        // Only towards less.
+        ["sandbox_mode"] => item.as_str() == Some("read-only"),
         ["sandbox_workspace_write", "network_access"] => item.as_bool() == Some(false),
         ["sandbox_workspace_write", _] => item.as_bool() == Some(true),
         _ => true,
@@ -69,16 +63,16 @@ mod tests {
 
     #[test]
     fn every_key_is_known() {
-        for key in KEYS.iter().filter(|key| !key.contains(&"*")) {
+        for key in KEYS {
             assert!(matches!(keys::look(key), Knowledge::Known(_)), "{key:?}");
         }
     }
 
     #[test]
-    fn nothing_gives_more_than_a_writable_workspace() {
+    fn nothing_is_opened() {
         let cases = [
             ("sandbox_mode = 'read-only'", true),
-            ("sandbox_mode = 'workspace-write'", true),
+            ("sandbox_mode = 'workspace-write'", false),
             ("sandbox_mode = 'danger-full-access'", false),
             ("sandbox_workspace_write.network_access = true", false),
             ("sandbox_workspace_write.network_access = false", true),
@@ -92,7 +86,7 @@ mod tests {
             ("openai_base_url = 'http://x'", false),
             ("model_instructions_file = '/etc/shadow'", false),
             ("shell_environment_policy.ignore_default_excludes = true", false),
-            ("shell_environment_policy.set = {}", true),
+            ("shell_environment_policy.set = {}", false),
             ("projects.x = {}", false),
             ("profile = 'x'", false),
             ("profiles.x = {}", false),

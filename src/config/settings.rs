@@ -506,9 +506,10 @@ pub fn fuzz(bytes: &[u8]) {
     let is_alone = config.trim().is_empty() && invocation.overrides.is_empty();
     match resolve_texts(&invocation, config, project) {
         Ok(resolved) if is_alone => {
-            assert!(resolved.settings.sandbox.mode != SandboxMode::DangerFullAccess);
+            assert_eq!(resolved.settings.sandbox.mode, SandboxMode::ReadOnly);
             assert!(!resolved.settings.sandbox.network);
             assert!(resolved.settings.sandbox.writable_roots.is_empty());
+            assert_eq!(resolved.shell_environment, ShellEnvironment::default());
             assert!(resolved.notify.is_empty() && resolved.provider.id == DEFAULT_PROVIDER.into());
         }
         Ok(_) => {}
