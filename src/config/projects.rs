@@ -2,9 +2,9 @@
 //!
 //! It comes with the repository, changes with every pull, and a command that may write into the
 //! workspace may write it too. So it never opens anything: of the sandbox it says less, never more.
-//! Who answers for the model, who holds credentials, what runs outside the sandbox and what commands
-//! find in their environment are the user's to say; so is every file that is read. A key that is not
-//! in the table is the user's.
+//! Who answers for the model, who holds credentials, what runs outside the sandbox and what
+//! commands find in their environment are the user's to say; so is every file that is read. A key
+//! that is not in the table is the user's.
 
 use toml_edit::Item;
 
