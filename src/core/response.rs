@@ -17,7 +17,7 @@ use crate::words::call::CallAsked;
 use crate::words::event::{Ended, Event, Failed};
 use crate::words::ids::{CallId, OpId};
 use crate::words::item::{Item, Message, Role};
-use crate::words::model::{FailureKind, ModelEvent, ModelFailure, Usage};
+use crate::words::model::{FailureKind, ItemStart, ModelEvent, ModelFailure, Usage};
 use crate::words::record::Record;
 
 /// A response that is coming in.
@@ -79,7 +79,10 @@ impl Thread {
         };
         awaited.idle_at_ms = idle_at_ms;
         match event {
-            ModelEvent::Created | ModelEvent::ItemStarted(_) | ModelEvent::ReasoningBreak => {}
+            ModelEvent::ItemStarted(ItemStart::Served) => desk.out.tell(id, Event::ServedStarted),
+            ModelEvent::Created
+            | ModelEvent::ItemStarted(ItemStart::Message | ItemStart::Reasoning)
+            | ModelEvent::ReasoningBreak => {}
             ModelEvent::TextDelta(text) => {
                 let from_bytes = awaited.partial.len() as u32;
                 if awaited.partial.len() + text.len() <= PARTIAL_BYTES_MAX {

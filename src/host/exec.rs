@@ -27,9 +27,7 @@ use crate::host::recorder::Recording;
 use crate::host::rollouts::{Keeping, Rollouts};
 use crate::host::seam::Seam;
 use crate::host::stdin::{Asked, Demand, PromptFrom};
-use crate::host::{Host, Parts, clock, environment, images, stdio};
-use crate::host::{Host, Parts, clock, environment, notify, status, stdio};
-use crate::limits::RECORDING_BYTES_MAX;
+use crate::host::{Host, Parts, clock, environment, images, notify, status, stdio};
 use crate::limits::{GIVEN_WAIT_MS, RECORDING_BYTES_MAX};
 use crate::wire::proxy::Proxies;
 use crate::wire::replay::Replay;
@@ -81,8 +79,6 @@ pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Resu
     let credentials = credentials::resolve(&provider, &env, KeyFromEnv::Honoured, stored.as_ref());
     let recorded = recorded(&provider, embedded)?;
     let recording = recording(&options, &provider, credentials.as_ref().ok())?;
-    let keeping =
-        if options.ephemeral { Keeping::Nothing } else { Keeping::Home(home.path.clone()) };
     let mut status = None;
     let kept = home.path.clone().filter(|_| !options.ephemeral);
     let keeping = kept.map_or(Keeping::Nothing, Keeping::Home);

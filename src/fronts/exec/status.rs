@@ -44,6 +44,7 @@ enum Doing {
     Waiting,
     Thinking,
     Answering,
+    Searching,
     /// The model's calls are carried out.
     Calls,
     Patching,
@@ -108,6 +109,7 @@ impl Status {
                 self.does(Doing::Thinking)
             }
             Event::TextDelta { .. } => self.does(Doing::Answering),
+            Event::ServedStarted => self.does(Doing::Searching),
             Event::Tokens { total, .. } => {
                 self.tokens = total.used();
                 self.does(Doing::Calls);
@@ -221,6 +223,7 @@ impl Status {
             }
             (Doing::Waiting, None) => text.push_str("waiting for the model"),
             (Doing::Thinking, None) => text.push_str("thinking"),
+            (Doing::Searching, None) => text.push_str("searching the web"),
             (Doing::Answering, None) => text.push_str("answering"),
             (Doing::Calls, None) => text.push_str("working"),
             (Doing::Patching, None) => text.push_str("applying a patch"),
@@ -355,6 +358,8 @@ mod tests {
             .reads("[0s] thinking")
             .told(delta)
             .reads("[0s] answering")
+            .told(Event::ServedStarted)
+            .reads("[0s] searching the web")
             .used(12_345)
             .reads("[0s, 12.3K tokens] working")
             .started(0, &["bash", "-lc", "cargo test\n"])

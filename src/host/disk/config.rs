@@ -6,28 +6,13 @@ use crate::config::args::{Invocation, Verb};
 use crate::config::layers::{Layers, Named};
 use crate::config::requirements::Requirements;
 use crate::config::settings::{self, Lent, Resolved};
-use crate::config::{ConfigError, Env, env_text};
+use crate::config::{ConfigError, Env};
+use crate::host::disk::home::{Home, user_directory};
 use crate::host::disk::{given, notes, read_text};
 use crate::host::git;
 use crate::limits::{
-    CONFIG_FILE_BYTES_MAX, GIVEN_WAIT_MS, INSTRUCTIONS_BYTES_MAX, OUTPUT_SCHEMA_BYTES_MAX,
-};
-
-/// The directory that holds settings, login and sessions.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Home {
-    /// May not exist yet.
-    pub path: PathBuf,
-    /// A line for people who have settings elsewhere.
-    pub hint: Option<Box<str>>,
-}
-use crate::config::{ConfigError, Env};
-use crate::host::disk::home::{Home, user_directory};
-use crate::host::disk::{notes, read_text};
-use crate::host::git;
-use crate::limits::{
-    CONFIG_FILE_BYTES_MAX, DIRECTORY_DEPTH_MAX, INSTRUCTIONS_BYTES_MAX, OUTPUT_SCHEMA_BYTES_MAX,
-    PROJECT_CONFIGS_MAX,
+    CONFIG_FILE_BYTES_MAX, DIRECTORY_DEPTH_MAX, GIVEN_WAIT_MS, INSTRUCTIONS_BYTES_MAX,
+    OUTPUT_SCHEMA_BYTES_MAX, PROJECT_CONFIGS_MAX,
 };
 
 /// Settings, and where they are from.
@@ -47,13 +32,18 @@ pub struct Machine<'a> {
     pub passwd: &'a Path,
 }
 
+/// Directories of the machine's settings; the later one is above the earlier one.
+const ETC: [&str; 2] = ["/etc/codex", "/etc/windlass"];
+
+const PASSWD: &str = "/etc/passwd";
+
 /// Names of directories that hold settings of a project; the later one is above the earlier one.
 const PROJECT_DIRECTORIES: [&str; 2] = [".codex", ".windlass"];
 
 /// Reads and resolves everything that a command line asks for.
 pub fn load(invocation: &Invocation, env: Env<'_>) -> Result<Loaded, ConfigError> {
-    let etc = [Path::new("/etc/codex"), Path::new("/etc/windlass")];
-    load_on(Machine { etc: &etc, passwd: Path::new("/etc/passwd") }, invocation, env)
+    let machine = Machine { etc: &ETC.map(Path::new), passwd: Path::new(PASSWD) };
+    load_on(machine, invocation, env)
 }
 
 /// The same on a machine of this kind.
@@ -123,16 +113,13 @@ pub fn load_on(
     Ok(Loaded { home, layers, resolved })
 }
 
-/// Reads what is configured, for commands that need no more than that.
+/// Reads what is configured outside of projects, for commands that need no more than that.
 pub fn load_layers(invocation: &Invocation, env: Env<'_>) -> Result<Layers, ConfigError> {
-    read_layers(invocation, &Home::find(env)?.path)
+    let machine = Machine { etc: &ETC.map(Path::new), passwd: Path::new(PASSWD) };
+    let home = Home::find(env, machine.passwd)?;
+    read_layers(machine, invocation, home.path.as_deref())
 }
 
-/// config.toml and the profile on top of it; the demo is the same for everybody.
-fn read_layers(invocation: &Invocation, home: &Path) -> Result<Layers, ConfigError> {
-    let path = home.join("config.toml");
-    let used = !invocation.ignore_user_config && invocation.verb != Verb::Demo;
-    let text = if used { optional_text(&path)? } else { None };
 /// config.toml and what is above and below it; the demo is the same for everybody.
 fn read_layers(
     machine: Machine<'_>,

@@ -172,8 +172,6 @@ pub(crate) fn is_reaped(pid: i32) -> bool {
     reaped != 0
 }
 
-/// Sets the soft limit of open files of a child that has none of our launcher. One that is no
-/// longer ours to limit keeps what it has.
 /// Sets the soft limit of open files of a child that has no launcher. One that is no longer ours to
 /// limit keeps what it has.
 pub(crate) fn limit_open_files(pid: i32, soft: u64) {
