@@ -13,11 +13,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use libc::{c_int, c_ulong, pid_t};
 use seccompiler::BpfProgram;
 
-use crate::landlock::{ABI_SCOPES, Ground};
-use crate::mediation::Handover;
+use crate::landlock::{ABI_PATH_SOCKETS, ABI_SCOPES, Ground};
+use crate::mediation::{self, Handover};
 use crate::plan::Plan;
 use crate::policy::{Access, Level, Missing, Policy};
-use crate::seccomp::{self, Supervised};
+use crate::seccomp::{self, PathSockets, Supervised};
 use crate::status::{Stage, Status};
 use crate::sys;
 
@@ -93,6 +93,11 @@ impl Prepared {
         })
     }
 
+    /// Whether the command needs somebody to answer supervised calls.
+    pub(crate) fn wants_supervisor(&self) -> bool {
+        self.confinement.as_ref().is_some_and(|(_, filters)| filters.supervised.is_some())
+    }
+
     /// Gives up what the fork closes by itself while its numbers mean the same to both sides.
     pub(crate) fn forget_ground(&mut self) {
         std::mem::forget(self.confinement.take());
@@ -103,6 +108,15 @@ impl Prepared {
 struct Filters {
     supervised: Option<BpfProgram>,
     alone: BpfProgram,
+    held: Held,
+}
+
+/// Whether sockets served outside are out of reach, with a supervisor and without. Landlock may
+/// lack a rule for those with a path, or for all.
+#[derive(Clone, Copy)]
+struct Held {
+    supervised: bool,
+    alone: bool,
 }
 
 impl Filters {
@@ -111,22 +125,44 @@ impl Filters {
             .then(|| seccomp::program(policy, abi, Supervised::Yes))
             .transpose()?;
         Ok(Filters { supervised, alone: seccomp::program(policy, abi, Supervised::No)? })
+        let sockets = if abi >= ABI_PATH_SOCKETS {
+            PathSockets::Ruled
+        } else if policy.network && !mediation::can_take_descriptors() {
+            PathSockets::Open
+        } else {
+            PathSockets::Guarded
+        };
+        let supervised = seccomp::wants_supervisor(policy.access, sockets)
+            .then(|| seccomp::program(policy, Supervised::Yes, sockets))
+            .transpose()?;
+        let alone = seccomp::program(policy, Supervised::No, sockets)?;
+        let is_guarded = sockets == PathSockets::Guarded;
+        let held = Held {
+            supervised: is_guarded && mediation::can_tell_peers(),
+            alone: is_guarded && !policy.network,
+        };
+        Ok(Filters { supervised, alone, held })
     }
 
-    /// Installs one of them; what the policy then lacks.
-    fn install(&self, handover: Option<&Handover>) -> io::Result<Missing> {
+    /// Installs one of them; what is missing of `missing` and besides.
+    fn install(&self, handover: Option<&Handover>, missing: Missing) -> io::Result<Missing> {
         let Some(supervised) = &self.supervised else {
-            return seccomp::install(&self.alone).map(|()| Missing::NONE);
+            return seccomp::install(&self.alone).map(|()| missing);
+        };
+        let without = |held: bool| {
+            let sockets = Missing::PATH_SOCKETS.with(Missing::ABSTRACT_SOCKETS);
+            if held { missing.without(sockets) } else { missing }
         };
         if let Some(handover) = handover {
             // Fails within another supervisor, and where the kernel or a filter lacks listeners.
             let listener = seccomp::install_listening(supervised).ok();
             handover.offer(listener.as_ref())?;
             if listener.is_some() {
-                return Ok(Missing::NONE);
+                return Ok(without(self.held.supervised));
             }
         }
-        seccomp::install(&self.alone).map(|()| Missing::SUPERVISOR)
+        seccomp::install(&self.alone)?;
+        Ok(without(self.held.alone).with(Missing::SUPERVISOR))
     }
 }
 
@@ -206,10 +242,10 @@ fn confine(
         let writing = [Missing::CONTROL_FILES, Missing::SHARED_MEMORY];
         missing = writing.into_iter().fold(missing, Missing::with);
     }
-    let missing_calls = filters.install(handover).at(Stage::Seccomp)?;
-    let is_whole = has_scopes && missing_calls.is_empty();
+    let missing = filters.install(handover, missing).at(Stage::Seccomp)?;
+    let is_whole = has_scopes && !missing.contains(Missing::SUPERVISOR);
     let level = if is_whole { Level::Standard } else { Level::Reduced };
-    Ok((level, missing.with(missing_calls)))
+    Ok((level, missing))
 }
 
 /// Keeps execve from giving uid 0 its capabilities back.

@@ -144,7 +144,7 @@ fn descendants_by_stat(us: pid_t) -> Option<Vec<Descendant>> {
 }
 
 /// The parent of a process, by `/proc/PID/stat`.
-fn stat_parent(pid: pid_t) -> Option<pid_t> {
+pub(crate) fn stat_parent(pid: pid_t) -> Option<pid_t> {
     let mut line = Vec::new();
     let file = File::open(format!("/proc/{pid}/stat")).ok()?;
     file.take(PROC_LINE_BYTES_MAX as u64).read_to_end(&mut line).ok()?;

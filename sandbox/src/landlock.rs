@@ -40,7 +40,8 @@ pub(crate) const ABI_TRUNCATE: u32 = 3;
 /// The first ABI under which files can be moved between directories at all.
 const ABI_MOVES: u32 = 2;
 const ABI_DEVICE_CALLS: u32 = 5;
-const ABI_PATH_SOCKETS: u32 = 9;
+/// The first ABI that closes sockets served outside by their path.
+pub(crate) const ABI_PATH_SOCKETS: u32 = 9;
 
 /// `LANDLOCK_CREATE_RULESET_VERSION` of linux/landlock.h.
 const CREATE_RULESET_VERSION: u32 = 1;

@@ -30,7 +30,6 @@ use crate::limits::{
 use crate::mediation::{Handover, Mediation, Roots};
 use crate::plan::Plan;
 use crate::policy::Access;
-use crate::seccomp;
 use crate::status::{Stage, Status};
 use crate::sys::{self, Ended, Reaped};
 
@@ -146,7 +145,7 @@ impl Supervisor {
         if events & libc::POLLIN != 0 {
             mediation.serve();
         } else if events != 0 {
-            self.mediation = None;
+            mediation.close();
         }
     }
 
@@ -163,6 +162,7 @@ impl Supervisor {
                     command_ended = true;
                     self.report_end(ended);
                 }
+                Reaped::Child(pid, _) if self.is_our_own(pid) => {}
                 Reaped::Child(..) if self.command.is_none() => self.ended_after += 1,
                 Reaped::Child(..) => {}
             }
@@ -172,6 +172,11 @@ impl Supervisor {
             let short = Duration::from_millis(LEFT_OVER_GRACE_MS_MAX.into());
             self.kill_by(Instant::now() + self.grace.min(short));
         }
+    }
+
+    /// Whether a child that ended only made a supervised call for us.
+    fn is_our_own(&mut self, pid: pid_t) -> bool {
+        self.mediation.as_mut().is_some_and(|mediation| mediation.forget(pid))
     }
 
     fn report_end(&mut self, ended: Ended) {
@@ -272,6 +277,7 @@ impl Supervisor {
                     self.command = None;
                     self.report_end(ended);
                 }
+                Reaped::Child(pid, _) if self.is_our_own(pid) => {}
                 Reaped::Child(..) => self.ended_after = self.ended_after.saturating_add(1),
             }
             moved = true;
@@ -307,9 +313,8 @@ fn begin(status: &OwnedFd) -> Result<Begun, Refusal> {
         return Err(io::Error::from_raw_os_error(libc::ESRCH)).at(Stage::Orphaned);
     }
     let mut prepared = Prepared::of(&plan)?;
-    let wants_supervisor = seccomp::wants_supervisor(plan.policy.access);
     // Where a table cannot be shared and taken back, the calls are refused instead.
-    let handover = if wants_supervisor { Handover::new().ok() } else { None };
+    let handover = if prepared.wants_supervisor() { Handover::new().ok() } else { None };
     let roots = Roots::of(&plan.policy);
     let refused = sys::shared_flag().at(Stage::Supervise)?;
     let us = sys::pid();

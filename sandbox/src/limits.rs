@@ -36,6 +36,12 @@ pub const PID_MAX: i32 = 4_194_304;
 /// Size of one file below `/proc/PID` that we read; a stat line has at most a few hundred bytes.
 pub const PROC_LINE_BYTES_MAX: usize = 4096;
 
+/// Connections of one command that processes of ours wait for; one more has to try again.
+pub const HELPERS_COUNT_MAX: usize = 64;
+
+/// Steps from a process up to its supervisor. A chain of parents any longer is a stranger's.
+pub const ANCESTORS_COUNT_MAX: usize = 1024;
+
 /// Symbolic links followed in one path, as the kernel does (`MAXSYMLINKS`).
 pub const LINKS_COUNT_MAX: usize = 40;
 

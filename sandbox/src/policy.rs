@@ -76,6 +76,8 @@ impl Missing {
     /// Nobody answers supervised calls. They are refused: metadata stays as it is even below the
     /// writable roots.
     pub const SUPERVISOR: Missing = Missing(1 << 10);
+    /// writable roots, and without network no unix socket can be connected to.
+    pub const SUPERVISOR: Missing = Missing(1 << 9);
 
     const NAMES: [(Missing, &'static str); 11] = [
         (Missing::SIGNAL_SCOPE, "signals"),
@@ -111,6 +113,11 @@ impl Missing {
     #[must_use]
     pub fn with(self, other: Missing) -> Missing {
         Missing(self.0 | other.0)
+    }
+
+    #[must_use]
+    pub fn without(self, other: Missing) -> Missing {
+        Missing(self.0 & !other.0)
     }
 
     /// The names of all that is missing, for people.

@@ -172,6 +172,9 @@ const NAMESPACE_FLAGS: [i32; 7] = [
 /// Where `struct seccomp_data` has the low half of its second argument, on little-endian machines.
 const ARGUMENT_1_LOW_AT: u32 = 24;
 
+/// `SOCK_TYPE_MASK` of linux/net.h; flags lie above it.
+const SOCKET_KIND_MASK: u64 = 0xf;
+
 /// `PRIO_USER` of linux/resource.h.
 const PRIO_USER: u64 = 2;
 /// `IOPRIO_WHO_USER` of linux/ioprio.h.
@@ -186,11 +189,23 @@ const SOCKET_TYPES: u64 = 0xf;
 /// answers what only it can judge. Allocates; do it before the process is confined.
 pub(crate) fn program(policy: &Policy, abi: u32, supervised: Supervised) -> io::Result<BpfProgram> {
     let mut program = head(abi)?;
+/// Builds the program for a policy, with or without a supervisor that answers what only it can
+/// judge. Allocates; do it before the process is confined.
+pub(crate) fn program(
+    policy: &Policy,
+    supervised: Supervised,
+    sockets: PathSockets,
+) -> io::Result<BpfProgram> {
+    let mut program = head()?;
     if supervised == Supervised::Yes {
-        program.extend(notified(policy.access)?);
+        program.extend(notified(policy.access, sockets)?);
     }
     let refuse = SeccompAction::Errno(libc::EPERM.cast_unsigned());
     let rules = rules(policy, abi)?;
+    let mut rules = rules(policy)?;
+    if sockets == PathSockets::Guarded {
+        guard_sockets(&mut rules, policy.network)?;
+    }
     let filter =
         SeccompFilter::new(rules, SeccompAction::Allow, refuse, ARCH.1).map_err(invalid)?;
     let tail: BpfProgram = filter.try_into().map_err(invalid)?;
@@ -205,9 +220,20 @@ pub(crate) enum Supervised {
     No,
 }
 
+/// What keeps the command from unix sockets that others serve by a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PathSockets {
+    /// Landlock does.
+    Ruled,
+    /// The supervisor makes connections; without one they are refused.
+    Guarded,
+    /// Nothing: the supervisor could not make the command's internet connections.
+    Open,
+}
+
 /// Whether a policy has calls that a supervisor is needed for.
-pub(crate) fn wants_supervisor(access: Access) -> bool {
-    access == Access::WorkspaceWrite
+pub(crate) fn wants_supervisor(access: Access, sockets: PathSockets) -> bool {
+    access == Access::WorkspaceWrite || sockets == PathSockets::Guarded
 }
 
 /// Installs a program for this process and all it starts, for good.
@@ -279,9 +305,13 @@ fn head(abi: u32) -> io::Result<BpfProgram> {
 }
 
 /// What the supervisor answers. Comes before the refusals, which hold where it does not.
-fn notified(access: Access) -> io::Result<BpfProgram> {
+fn notified(access: Access, sockets: PathSockets) -> io::Result<BpfProgram> {
     let ask = libc::SECCOMP_RET_USER_NOTIF;
     let mut program = Vec::new();
+    if sockets == PathSockets::Guarded {
+        program.push(jump(libc::BPF_JEQ, u32::try_from(libc::SYS_connect).map_err(invalid)?, 0, 1));
+        program.push(answer(ask));
+    }
     if access != Access::WorkspaceWrite {
         return Ok(program);
     }
@@ -426,6 +456,19 @@ fn refuse_odd_internet(rules: &mut Rules) -> io::Result<()> {
         odd.push((1, MaskedEq(SOCKET_TYPES), u64::from(kind.cast_unsigned())));
         odd.extend(known.iter().map(|protocol| (2, Ne, u64::from(protocol.cast_unsigned()))));
         refuse_if(rules, libc::SYS_socket, &odd)?;
+/// What must not be where the supervisor makes the connections to path sockets: sockets that send
+/// to an address without one (`SOCK_RAW` means the same), and connections when nobody makes them.
+fn guard_sockets(rules: &mut Rules, network: bool) -> io::Result<()> {
+    use SeccompCmpOp::{Eq, MaskedEq};
+    let unix = u64::from(libc::AF_UNIX.cast_unsigned());
+    for kind in [libc::SOCK_DGRAM, libc::SOCK_RAW] {
+        let kind = (1, MaskedEq(SOCKET_KIND_MASK), u64::from(kind.cast_unsigned()));
+        for number in [libc::SYS_socket, libc::SYS_socketpair] {
+            refuse_if(rules, number, &[(0, Eq, unix), kind.clone()])?;
+        }
+    }
+    if !network {
+        rules.insert(libc::SYS_connect, Vec::new());
     }
     Ok(())
 }
@@ -479,6 +522,9 @@ mod tests {
                     [(1, Supervised::Yes), (1, Supervised::No), (9, Supervised::Yes)]
                 {
                     let program = program(&policy(access, network), abi, supervised).unwrap();
+                for supervised in [Supervised::Yes, Supervised::No] {
+                    let sockets = PathSockets::Guarded;
+                    let program = program(&policy(access, network), supervised, sockets).unwrap();
                     assert!(program.len() < INSTRUCTIONS_MAX, "{}", program.len());
                 }
             }

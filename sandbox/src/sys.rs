@@ -314,6 +314,11 @@ pub(crate) fn file_type(fd: BorrowedFd<'_>) -> io::Result<libc::mode_t> {
     Ok(stat(fd)?.st_mode & libc::S_IFMT)
 }
 
+/// Type and permissions of what a descriptor names.
+pub(crate) fn mode(fd: BorrowedFd<'_>) -> io::Result<libc::mode_t> {
+    Ok(stat(fd)?.st_mode)
+}
+
 /// The size of what a descriptor names.
 pub(crate) fn file_size(fd: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(stat(fd)?.st_size.cast_unsigned())

@@ -12,6 +12,8 @@ mod aged;
 mod attacks;
 #[path = "commands/confined.rs"]
 mod confined;
+#[path = "commands/connected.rs"]
+mod connected;
 #[path = "commands/filtered.rs"]
 mod filtered;
 #[path = "commands/lifetime.rs"]
@@ -29,7 +31,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 use std::time::Instant;
 
-use windlass_sandbox::{is_launcher, launcher_main, probe};
+use windlass_sandbox::{Access, is_launcher, launcher_main, probe};
 
 type Case = (&'static str, fn());
 
@@ -53,6 +55,12 @@ fn main() {
     let cases = running::CASES.iter().chain(confined::CASES);
     let cases = cases.chain(mediated::CASES).chain(lifetime::CASES).chain(filtered::CASES);
     for (name, case) in cases.chain(aged::CASES).chain(attacks::CASES) {
+    for (name, case) in cases
+        .chain(mediated::CASES)
+        .chain(connected::CASES)
+        .chain(lifetime::CASES)
+        .chain(filtered::CASES)
+    {
         if filter.is_none_or(|filter| name.contains(filter)) {
             outcome.run(name, *case);
         }
@@ -111,5 +119,8 @@ fn measure() {
         let confined = median(Box::new(move || stage::run_true(access)));
         let added = confined.saturating_sub(bare);
         println!("median of 200 runs of true, {access:?}: {confined} us, {added} us added");
+    }
+    for access in [Access::Full, Access::WorkspaceWrite] {
+        println!("one chmod, {access:?}: {}", mediated::measure(access));
     }
 }

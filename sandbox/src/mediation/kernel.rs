@@ -152,3 +152,88 @@ pub(super) fn control(fd: BorrowedFd<'_>, request: u32, argument: &[u8; 32]) -> 
     // SAFETY: callers pass requests that read no more than `argument` has.
     done(unsafe { libc::ioctl(fd.as_raw_fd(), request as _, argument.as_ptr()) })
 }
+
+/// The value of an extended attribute.
+pub(super) fn attribute(path: &CStr, name: &CStr, value: &mut [u8]) -> io::Result<usize> {
+    let (start, len) = (value.as_mut_ptr().cast(), value.len());
+    // SAFETY: both strings are NUL-terminated and `value` is valid for writes of its length.
+    let len = unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), start, len) };
+    usize::try_from(len).map_err(|_| io::Error::last_os_error())
+}
+
+pub(super) fn unix_socket(kind: c_int) -> io::Result<OwnedFd> {
+    // SAFETY: socket takes integers.
+    let fd = unsafe { libc::socket(libc::AF_UNIX, kind | libc::SOCK_CLOEXEC, 0) };
+    done(fd)?;
+    // SAFETY: the descriptor is fresh and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Sets whether calls on a fresh socket wait.
+pub(super) fn set_waiting(fd: BorrowedFd<'_>, waits: bool) -> io::Result<()> {
+    let flags = if waits { 0 } else { libc::O_NONBLOCK };
+    // SAFETY: F_SETFL takes an integer.
+    done(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags) })
+}
+
+pub(super) fn connect(socket: BorrowedFd<'_>, address: &[u8]) -> io::Result<()> {
+    let len = address.len() as libc::socklen_t;
+    // SAFETY: `address` is valid for reads of `len` bytes; the kernel judges what they mean.
+    done(unsafe { libc::connect(socket.as_raw_fd(), address.as_ptr().cast(), len) })
+}
+
+/// Whether a socket is connected.
+pub(super) fn has_peer(socket: BorrowedFd<'_>) -> bool {
+    let mut address = [0_u64; 16];
+    let mut len = size_of_val(&address) as libc::socklen_t;
+    let place = address.as_mut_ptr().cast();
+    // SAFETY: `address` is valid for writes of `len` bytes and aligned for any address.
+    unsafe { libc::getpeername(socket.as_raw_fd(), place, &raw mut len) == 0 }
+}
+
+/// `SO_PEERPIDFD` of asm-generic/socket.h, since Linux 6.5.
+const SO_PEERPIDFD: c_int = 77;
+
+/// The process that listens at the other side of a connection.
+pub(super) fn peer_process(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let fd = int_option(socket, SO_PEERPIDFD)?;
+    // SAFETY: the descriptor is fresh and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The number that process had.
+pub(super) fn peer_number(socket: BorrowedFd<'_>) -> io::Result<pid_t> {
+    let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut len = size_of::<libc::ucred>() as libc::socklen_t;
+    let place = (&raw mut peer).cast();
+    // SAFETY: `peer` is valid for writes of `len` bytes.
+    done(unsafe {
+        let socket = socket.as_raw_fd();
+        libc::getsockopt(socket, libc::SOL_SOCKET, libc::SO_PEERCRED, place, &raw mut len)
+    })?;
+    Ok(peer.pid)
+}
+
+pub(super) fn socket_family(socket: BorrowedFd<'_>) -> io::Result<c_int> {
+    int_option(socket, libc::SO_DOMAIN)
+}
+
+fn int_option(socket: BorrowedFd<'_>, option: c_int) -> io::Result<c_int> {
+    let mut value: c_int = -1;
+    let mut len = size_of::<c_int>() as libc::socklen_t;
+    let place = (&raw mut value).cast();
+    // SAFETY: `value` is valid for writes of `len` bytes.
+    done(unsafe {
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, place, &raw mut len)
+    })?;
+    Ok(value)
+}
+
+/// A copy of a descriptor of another process.
+pub(super) fn take_descriptor(process: BorrowedFd<'_>, number: c_int) -> io::Result<OwnedFd> {
+    // SAFETY: pidfd_getfd takes integers.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), number, 0) };
+    let fd = long_done(fd)? as RawFd;
+    // SAFETY: the descriptor is fresh and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}

@@ -6,7 +6,7 @@
 //! valid.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use libc::{c_int, c_long, c_ulong, pid_t};
 
@@ -14,7 +14,11 @@ use libc::{c_int, c_long, c_ulong, pid_t};
 const RECEIVE: u32 = 0xc050_2100;
 const SEND: u32 = 0xc018_2101;
 const IS_VALID: u32 = 0x4008_2102;
+const ADD_DESCRIPTOR: u32 = 0x4018_2103;
 const SET_FLAGS: u32 = 0x4008_2104;
+
+/// `SECCOMP_ADDFD_FLAG_SETFD`: in the place of a number rather than at any.
+const AT_NUMBER: u32 = 1;
 
 /// `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP`: whoever is woken runs where the waker ran, since one of
 /// the two always waits for the other.
@@ -43,7 +47,19 @@ struct Response {
     flags: u32,
 }
 
+/// `struct seccomp_notif_addfd`.
+#[repr(C)]
+#[derive(Debug)]
+struct Addition {
+    id: u64,
+    flags: u32,
+    source: u32,
+    number: u32,
+    number_flags: u32,
+}
+
 const _: () = assert!(size_of::<Notification>() == 80 && size_of::<Response>() == 24);
+const _: () = assert!(size_of::<Addition>() == 24);
 
 impl Notification {
     /// The thread that waits. A number below `/proc` like that of a process.
@@ -102,6 +118,27 @@ impl Listener {
         let id = notification.id;
         // SAFETY: the request reads one u64.
         unsafe { libc::ioctl(self.number(), IS_VALID as _, &raw const id) == 0 }
+    }
+
+    /// Puts a descriptor of ours in the place of one of the command's.
+    pub(super) fn replace(
+        &self,
+        notification: &Notification,
+        fd: BorrowedFd<'_>,
+        number: RawFd,
+        is_closed_by_execve: bool,
+    ) -> io::Result<()> {
+        let number_flags = if is_closed_by_execve { libc::O_CLOEXEC.cast_unsigned() } else { 0 };
+        let addition = Addition {
+            id: notification.id,
+            flags: AT_NUMBER,
+            source: fd.as_raw_fd().cast_unsigned(),
+            number: number.cast_unsigned(),
+            number_flags,
+        };
+        // SAFETY: the request reads one structure of this layout.
+        let done = unsafe { libc::ioctl(self.number(), ADD_DESCRIPTOR as _, &raw const addition) };
+        if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
     /// Gives a call its result. Nobody misses an answer to a thread that is gone.

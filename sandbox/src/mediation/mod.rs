@@ -14,6 +14,7 @@
 //! Only one listener fits in a chain of filters. Where there is none (the sandbox within itself, or
 //! within another supervisor), the filter refuses these calls instead.
 
+mod connect;
 mod handover;
 mod kernel;
 mod listener;
@@ -24,9 +25,13 @@ mod target;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 
+use libc::pid_t;
+
+pub(crate) use connect::{can_take_descriptors, can_tell_peers};
 pub(crate) use handover::Handover;
 pub(crate) use roots::Roots;
 
+use connect::Connections;
 use listener::{Listener, Notification};
 use metadata::Request;
 use target::Target;
@@ -34,37 +39,55 @@ use target::Target;
 /// Answers the supervised calls of one command.
 #[derive(Debug)]
 pub(crate) struct Mediation {
-    listener: Listener,
+    /// `None` once nobody is left who could make a call.
+    listener: Option<Listener>,
     roots: Roots,
+    connections: Connections,
 }
 
 impl Mediation {
     pub(crate) fn new(listener: OwnedFd, roots: Roots) -> Mediation {
-        Mediation { listener: Listener::new(listener), roots }
+        let listener = Some(Listener::new(listener));
+        Mediation { listener, roots, connections: Connections::new() }
     }
 
-    /// The descriptor that is readable when a call waits.
+    /// The descriptor that is readable when a call waits; -1 when none will any more.
     pub(crate) fn number(&self) -> RawFd {
-        self.listener.number()
+        self.listener.as_ref().map_or(-1, Listener::number)
+    }
+
+    /// Waits for no more calls.
+    pub(crate) fn close(&mut self) {
+        self.listener = None;
     }
 
     /// Answers one call, which must be waiting.
     pub(crate) fn serve(&mut self) {
+        let Some(listener) = &self.listener else { return };
         // An error means that whoever made the call is gone.
-        let Ok(call) = self.listener.receive() else { return };
-        let result = self.change_metadata(&call);
-        self.listener.answer(&call, result);
+        let Ok(call) = listener.receive() else { return };
+        if call.number() == libc::SYS_connect {
+            self.connections.serve(listener, &call, &self.roots);
+            return;
+        }
+        listener.answer(&call, change_metadata(listener, &call, &self.roots));
     }
 
-    fn change_metadata(&self, call: &Notification) -> io::Result<i64> {
-        let target = Target::new(call.thread());
-        let request = Request::of(call, &target)?;
-        let pin = target.pin(request.named())?;
-        if !self.listener.is_valid(call) {
-            // Whatever was read may be another process's. Nobody waits for this answer.
-            return Err(io::Error::from_raw_os_error(libc::ESRCH));
-        }
-        request.perform(pin.as_fd(), &self.roots)?;
-        Ok(0)
+    /// Whether a child that ended was one of ours and nothing that the command started.
+    pub(crate) fn forget(&mut self, pid: pid_t) -> bool {
+        self.connections.forget(pid)
     }
+}
+
+/// Makes a change of metadata in the place of the command.
+fn change_metadata(listener: &Listener, call: &Notification, roots: &Roots) -> io::Result<i64> {
+    let target = Target::new(call.thread());
+    let request = Request::of(call, &target)?;
+    let pin = target.pin(request.named())?;
+    if !listener.is_valid(call) {
+        // Whatever was read may be another process's. Nobody waits for this answer.
+        return Err(io::Error::from_raw_os_error(libc::ESRCH));
+    }
+    request.perform(pin.as_fd(), roots)?;
+    Ok(0)
 }

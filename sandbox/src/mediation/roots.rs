@@ -31,6 +31,8 @@ pub(crate) struct Roots {
 struct Root {
     pin: OwnedFd,
     path: Vec<u8>,
+    /// Everybody may put things here.
+    is_shared: bool,
 }
 
 impl Roots {
@@ -48,10 +50,20 @@ impl Roots {
 
     /// Refuses with `EPERM` what lies beneath no root.
     pub(super) fn judge(&self, object: BorrowedFd<'_>) -> io::Result<()> {
+        self.judge_by(object, |_| true)
+    }
+
+    /// The same without roots like `/tmp`, where everybody puts things.
+    pub(super) fn judge_private(&self, object: BorrowedFd<'_>) -> io::Result<()> {
+        self.judge_by(object, |root| !root.is_shared)
+    }
+
+    fn judge_by(&self, object: BorrowedFd<'_>, counts: impl Fn(&Root) -> bool) -> io::Result<()> {
         let mut buffer = [0; PATH_BYTES_MAX + 1];
         let path = path_of(object, &mut buffer)?;
         let is_open = !self.closed.iter().any(|closed| is_beneath(path, closed));
-        let mut above = self.roots.iter().filter(|root| is_beneath(path, &root.path));
+        let mut above =
+            self.roots.iter().filter(|root| is_beneath(path, &root.path) && counts(root));
         if is_open && above.any(Root::is_unmoved) {
             return Ok(());
         }
@@ -64,7 +76,8 @@ impl Root {
         let path = plain(path);
         let name = CString::new(path.clone()).ok()?;
         let pin = sys::open(&name, libc::O_PATH | libc::O_NOFOLLOW).ok()?;
-        let root = Root { pin, path };
+        let is_shared = sys::mode(pin.as_fd()).ok()? & libc::S_IWOTH != 0;
+        let root = Root { pin, path, is_shared };
         root.is_unmoved().then_some(root)
     }
 

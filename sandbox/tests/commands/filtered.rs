@@ -4,19 +4,52 @@ use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
-use windlass_sandbox::{Access, Stage, Status, probe};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule,
+};
+use windlass_sandbox::{Access, Level, Missing, Stage, Status, probe};
 
-use crate::Case;
 use crate::stage::{ACCESSES, Run, check_end, check_said, exe, is_root, marker, part, shell};
 use crate::stage::{processes_with, wait_for_processes};
+use crate::{Case, connected, mediated};
 
 pub(crate) const CASES: &[Case] = &[
     ("without_landlock_nothing_confined_runs", || within("landlock", "")),
     ("without_seccomp_nothing_confined_runs", || within("seccomp", "")),
     ("without_close_range_nothing_is_inherited", || within("close_range", "")),
     ("without_pidfds_everything_ends", || within("pidfds", &marker(8100))),
+    ("within_a_container_calls_are_supervised", || within("container", "")),
+    ("without_listeners_supervised_calls_are_refused", || within("listeners", "")),
     ("what_cannot_be_killed_is_told", what_cannot_be_killed_is_told),
+];
+
+/// What the usual profile of containers refuses without capabilities, of all that we might call.
+const REFUSED_IN_CONTAINERS: [i64; 24] = [
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_process_madvise,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_kcmp,
+    libc::SYS_unshare,
+    libc::SYS_setns,
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_fsopen,
+    libc::SYS_fsmount,
+    libc::SYS_move_mount,
+    libc::SYS_open_tree,
+    libc::SYS_mount_setattr,
+    libc::SYS_pivot_root,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_userfaultfd,
+    libc::SYS_keyctl,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_io_uring_setup,
+    libc::SYS_fanotify_init,
 ];
 
 /// Plays the agent within a filter.
@@ -69,6 +102,19 @@ pub(crate) fn play_filtered(words: &[&str]) {
                 assert_eq!(processes_with(marker), []);
             }
         }
+        "container" => {
+            deny(libc::EPERM, &REFUSED_IN_CONTAINERS);
+            for (_, case) in mediated::CASES.iter().chain(connected::CASES) {
+                case();
+            }
+        }
+        "listeners" => {
+            deny_listeners();
+            let run = Run::whole(&shell(Access::WorkspaceWrite, "chmod 777 . || echo refused"));
+            assert!(run.said().ends_with("refused"), "{}", run.said());
+            let Status::Confined { level, missing } = run.statuses[0] else { panic!() };
+            assert_eq!((level, missing.contains(Missing::SUPERVISOR)), (Level::Reduced, true));
+        }
         "killing" => {
             deny(libc::EPERM, &[libc::SYS_kill, libc::SYS_pidfd_send_signal]);
             let line = format!("setsid sleep {} > /dev/null 2>&1 & exit 1", words[1]);
@@ -92,7 +138,19 @@ fn check_refused(stage: Stage, errno: i32) {
 
 /// Answers calls of this process and all it starts with an errno.
 fn deny(errno: i32, numbers: &[i64]) {
-    let rules: BTreeMap<_, _> = numbers.iter().map(|number| (*number, Vec::new())).collect();
+    apply(errno, numbers.iter().map(|number| (*number, Vec::new())).collect());
+}
+
+/// Refuses filters that ask for a listener, as within another supervisor.
+fn deny_listeners() {
+    let flag = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    let asks = SeccompCmpOp::MaskedEq(flag);
+    let condition = SeccompCondition::new(1, SeccompCmpArgLen::Dword, asks, flag).unwrap();
+    let rule = SeccompRule::new(vec![condition]).unwrap();
+    apply(libc::EBUSY, BTreeMap::from([(libc::SYS_seccomp, vec![rule])]));
+}
+
+fn apply(errno: i32, rules: BTreeMap<i64, Vec<SeccompRule>>) {
     let answer = SeccompAction::Errno(errno.cast_unsigned());
     let arch = std::env::consts::ARCH.try_into().unwrap();
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, answer, arch).unwrap();

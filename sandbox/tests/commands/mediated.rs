@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use windlass_sandbox::{Access, Level, Missing, Plan, Status};
 
@@ -134,7 +135,7 @@ fn a_second_thread_changes_nothing_outside() {
     assert!(compiler.status().unwrap().success());
     let (inner, outer) = (ground.inside.join("file"), ground.outside.join("file"));
     for what in ["paths", "links", "descriptors"] {
-        let words = ["racer", what, inner.to_str().unwrap(), outer.to_str().unwrap(), "20000"];
+        let words = ["racer", what, inner.to_str().unwrap(), outer.to_str().unwrap(), "5000"];
         let confined = plan(Access::WorkspaceWrite, racer.to_str().unwrap(), &words);
         let before = looks(&outer);
         let run = check_end(&ground.confine(confined.clone()), Status::Exited(0));
@@ -266,6 +267,26 @@ pub(crate) fn play_errors(directory: &str) {
     tell("no attribute", libc::SYS_removexattr, [path, c"user.none".as_ptr() as i64, 0, 0, 0, 0]);
     tell("long name", libc::SYS_removexattr, [path, long, 0, 0, 0, 0]);
     tell("large value", libc::SYS_setxattr, [path, key, long, 65_537, 0, 0]);
+}
+
+/// What one change of permissions takes, confined or not.
+pub(crate) fn measure(access: Access) -> String {
+    let ground = Ground::new("measure");
+    let mut plan = ground.confine(part(access, &["play-chmods"]));
+    plan.policy.access = access;
+    Run::whole(&plan).said()
+}
+
+/// Prints the best mean of some rounds.
+pub(crate) fn play_chmods() {
+    const CALLS: u32 = 2000;
+    let mode = fs::Permissions::from_mode(0o644);
+    let round = |_| {
+        let began = Instant::now();
+        (0..CALLS).for_each(|_| fs::set_permissions("file", mode.clone()).unwrap());
+        began.elapsed().as_nanos() / u128::from(CALLS)
+    };
+    println!("{} ns", (0..10).map(round).min().unwrap());
 }
 
 /// Calls and prints the errno.

@@ -288,7 +288,10 @@ pub(crate) fn play(part: &str, words: &[&str]) -> ! {
         }
         "filtered" => crate::filtered::play_filtered(words),
         "flood" => crate::lifetime::play_flood(),
+        "serve" => crate::connected::play_serve(words),
+        "connect" => crate::connected::play_connect(words),
         "ways" => crate::mediated::play_ways(words[0]),
+        "chmods" => crate::mediated::play_chmods(),
         "errors" => crate::mediated::play_errors(words[0]),
         "within" => crate::mediated::play_within(words[0]),
         "blind" => crate::lifetime::play_blind(words[0]),

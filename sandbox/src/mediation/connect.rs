@@ -1,0 +1,298 @@
+//! Connections to unix sockets, made for the command if its own tree serves them.
+//!
+//! The command's socket is never connected while its address is only looked at. A fresh socket of
+//! ours is, and only if the other side is the command's own (or its path lies beneath a root that
+//! is not everybody's) does it take the place of the command's. To a server outside this looks like
+//! a connection that ends without a word.
+//!
+//! Other sockets connect by a copy of their descriptor, in a process of its own since that may
+//! wait. Where a container refuses such copies the filter does not ask about networks: see
+//! `Missing::PATH_SOCKETS`.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use libc::{c_int, pid_t};
+
+use super::kernel;
+use super::listener::{Listener, Notification};
+use super::roots::{Roots, link_of};
+use super::target::{Last, Named, Target};
+use crate::end;
+use crate::limits::{ANCESTORS_COUNT_MAX, HELPERS_COUNT_MAX, PROC_LINE_BYTES_MAX};
+use crate::sys;
+
+/// Bytes of the longest address, `struct sockaddr_storage`.
+const ADDRESS_BYTES_MAX: usize = 128;
+
+/// Bytes of `struct sockaddr_un`, of which the first two are the family.
+const UNIX_ADDRESS_BYTES_MAX: usize = 110;
+const FAMILY_BYTES: usize = 2;
+
+/// The attribute of a socket's descriptor that names its protocol.
+const PROTOCOL: &std::ffi::CStr = c"system.sockprotoname";
+
+/// Makes connections and remembers the processes that wait for some of them.
+#[derive(Debug)]
+pub(super) struct Connections {
+    /// Everything that the command started descends from it.
+    supervisor: pid_t,
+    helpers: Vec<pid_t>,
+}
+
+impl Connections {
+    /// For the command that this process supervises.
+    pub(super) fn new() -> Connections {
+        Connections { supervisor: sys::pid(), helpers: Vec::new() }
+    }
+
+    /// Whether a child that ended was one of our own. Forgets it.
+    pub(super) fn forget(&mut self, pid: pid_t) -> bool {
+        let before = self.helpers.len();
+        self.helpers.retain(|helper| *helper != pid);
+        self.helpers.len() < before
+    }
+
+    /// Makes the connection that a call asks for, and answers it now or later.
+    pub(super) fn serve(&mut self, listener: &Listener, call: &Notification, roots: &Roots) {
+        let done = Attempt::of(listener, call).and_then(|attempt| match attempt.protocol {
+            Protocol::Unix(_) => attempt.connect_unix(roots, self.supervisor, Waits::No),
+            Protocol::Other => Err(io::Error::from_raw_os_error(libc::EAGAIN)),
+        });
+        match done {
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => {
+                self.serve_later(listener, call, roots);
+            }
+            done => listener.answer(call, done.map(|()| 0)),
+        }
+    }
+
+    /// Lets a process of its own make a connection that may have to wait.
+    fn serve_later(&mut self, listener: &Listener, call: &Notification, roots: &Roots) {
+        let again = || io::Error::from_raw_os_error(libc::EAGAIN);
+        if self.helpers.len() >= HELPERS_COUNT_MAX {
+            return listener.answer(call, Err(again()));
+        }
+        match sys::fork() {
+            Err(error) => listener.answer(call, Err(error)),
+            Ok(0) => {
+                let done = Attempt::of(listener, call).and_then(|attempt| match attempt.protocol {
+                    Protocol::Unix(Waiting::Allowed) => {
+                        attempt.connect_unix(roots, self.supervisor, Waits::Yes)
+                    }
+                    Protocol::Unix(Waiting::Refused) => Err(again()),
+                    Protocol::Other => attempt.connect_other(),
+                });
+                listener.answer(call, done.map(|()| 0));
+                sys::exit_now(0)
+            }
+            Ok(helper) => self.helpers.push(helper),
+        }
+    }
+}
+
+/// Whether a connection may wait for the other side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waits {
+    Yes,
+    No,
+}
+
+/// Whether the command's socket is one that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waiting {
+    Allowed,
+    Refused,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    Unix(Waiting),
+    Other,
+}
+
+/// A call to connect, as we understood it.
+struct Attempt<'a> {
+    listener: &'a Listener,
+    call: &'a Notification,
+    target: Target,
+    protocol: Protocol,
+    kind: c_int,
+    /// Flags of the command's descriptor: those of its file and close-on-exec.
+    flags: c_int,
+    address: Vec<u8>,
+}
+
+impl<'a> Attempt<'a> {
+    fn of(listener: &'a Listener, call: &'a Notification) -> io::Result<Attempt<'a>> {
+        let target = Target::new(call.thread());
+        let len = usize::try_from(call.int(2)).ok().filter(|len| *len <= ADDRESS_BYTES_MAX);
+        let mut address = vec![0; len.ok_or_else(invalid)?];
+        let socket = target.pin(&Named::Descriptor(call.int(0)))?;
+        let mut protocol = [0; 64];
+        let len = kernel::attribute(&link_of(socket.as_fd())?, PROTOCOL, &mut protocol)
+            .map_err(|_| io::Error::from_raw_os_error(libc::ENOTSOCK))?;
+        target.read(call.wide(1), &mut address)?;
+        let flags = descriptor_flags(call.thread(), call.int(0))?;
+        let waits = flags & libc::O_NONBLOCK == 0;
+        let waiting = if waits { Waiting::Allowed } else { Waiting::Refused };
+        // The filter lets no datagram sockets through, so the unnamed kind is the other one.
+        let (protocol, kind) = match protocol[..len].trim_ascii_end() {
+            b"UNIX-STREAM\0" => (Protocol::Unix(waiting), libc::SOCK_STREAM),
+            b"UNIX\0" => (Protocol::Unix(waiting), libc::SOCK_SEQPACKET),
+            _ => (Protocol::Other, 0),
+        };
+        Ok(Attempt { listener, call, target, protocol, kind, flags, address })
+    }
+
+    /// Connects a fresh socket and puts it in the place of the command's.
+    fn connect_unix(&self, roots: &Roots, supervisor: pid_t, waits: Waits) -> io::Result<()> {
+        let address = self.address.as_slice();
+        if address.len() <= FAMILY_BYTES || address.len() > UNIX_ADDRESS_BYTES_MAX {
+            return Err(invalid());
+        }
+        if family_of(address) != Some(libc::AF_UNIX) {
+            return Err(invalid());
+        }
+        if self.is_connected() {
+            return Err(io::Error::from_raw_os_error(libc::EISCONN));
+        }
+        let path = &address[FAMILY_BYTES..];
+        let pin = if path[0] == 0 { None } else { Some(self.pin_path(path)?) };
+        if !self.listener.is_valid(self.call) {
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
+        let socket = kernel::unix_socket(self.kind)?;
+        kernel::set_waiting(socket.as_fd(), waits == Waits::Yes)?;
+        match &pin {
+            Some(pin) => {
+                let link = link_of(pin.as_fd())?;
+                kernel::connect(socket.as_fd(), &unix_address(link.to_bytes()))?;
+            }
+            None => kernel::connect(socket.as_fd(), address)?,
+        }
+        let is_near = pin.as_ref().is_some_and(|pin| roots.judge_private(pin.as_fd()).is_ok());
+        if !is_near && !is_served_below(supervisor, socket.as_fd()) {
+            return Err(io::Error::from_raw_os_error(libc::EACCES));
+        }
+        kernel::set_waiting(socket.as_fd(), self.flags & libc::O_NONBLOCK == 0)?;
+        let is_closed_by_execve = self.flags & libc::O_CLOEXEC != 0;
+        self.listener.replace(self.call, socket.as_fd(), self.call.int(0), is_closed_by_execve)
+    }
+
+    fn pin_path(&self, path: &[u8]) -> io::Result<OwnedFd> {
+        let end = path.iter().position(|&byte| byte == 0).unwrap_or(path.len());
+        let path = CString::new(&path[..end]).map_err(|_| invalid())?;
+        let directory = libc::AT_FDCWD;
+        let pin = self.target.pin(&Named::Path { directory, path, last: Last::Followed })?;
+        if sys::file_type(pin.as_fd())? != libc::S_IFSOCK {
+            return Err(io::Error::from_raw_os_error(libc::ECONNREFUSED));
+        }
+        Ok(pin)
+    }
+
+    /// Whether the command's socket has another side already, as far as we can tell.
+    fn is_connected(&self) -> bool {
+        self.take_socket().is_ok_and(|socket| kernel::has_peer(socket.as_fd()))
+    }
+
+    /// Connects the command's own socket, which is no unix socket.
+    fn connect_other(&self) -> io::Result<()> {
+        let socket = self.take_socket()?;
+        // The number may have come to mean another socket since we asked for its protocol.
+        let is_unix = kernel::socket_family(socket.as_fd())? == libc::AF_UNIX;
+        if is_unix || !self.listener.is_valid(self.call) {
+            return Err(io::Error::from_raw_os_error(libc::EACCES));
+        }
+        kernel::connect(socket.as_fd(), &self.address)
+    }
+
+    fn take_socket(&self) -> io::Result<OwnedFd> {
+        let process = process_of(self.call.thread())?;
+        kernel::take_descriptor(sys::pidfd_open(process)?.as_fd(), self.call.int(0))
+    }
+}
+
+/// Whether descriptors of other processes can be had here.
+pub(crate) fn can_take_descriptors() -> bool {
+    let taken = sys::pidfd_open(sys::pid()).and_then(|us| {
+        let (end, _other_end) = sys::pipe()?;
+        kernel::take_descriptor(us.as_fd(), end.as_raw_fd())
+    });
+    taken.is_ok()
+}
+
+/// Whether the other side of a connection can be told for sure (Linux 6.5).
+pub(crate) fn can_tell_peers() -> bool {
+    let pair = std::os::unix::net::UnixStream::pair();
+    pair.is_ok_and(|(one, _other)| kernel::peer_process(one.as_fd()).is_ok())
+}
+
+/// Whether the process that listens at the other side descends from us.
+fn is_served_below(supervisor: pid_t, socket: BorrowedFd<'_>) -> bool {
+    match kernel::peer_process(socket) {
+        Ok(peer) => {
+            let number = || number_of(peer.as_fd());
+            // Its number is its own as long as it is not reaped.
+            number().is_some_and(|pid| descends(pid, supervisor)) && number().is_some()
+        }
+        // An old kernel; the number may have been another's before.
+        Err(_) => kernel::peer_number(socket).is_ok_and(|pid| descends(pid, supervisor)),
+    }
+}
+
+fn descends(pid: pid_t, from: pid_t) -> bool {
+    let mut pid = pid;
+    for _ in 0..ANCESTORS_COUNT_MAX {
+        if pid <= 1 {
+            return false;
+        }
+        match end::stat_parent(pid) {
+            Some(parent) if parent == from => return true,
+            Some(parent) => pid = parent,
+            None => return false,
+        }
+    }
+    false
+}
+
+/// The number of a process by its descriptor; `None` once it was reaped.
+fn number_of(process: BorrowedFd<'_>) -> Option<pid_t> {
+    let line = line_of(&format!("/proc/self/fdinfo/{}", process.as_raw_fd()), "Pid:").ok()?;
+    line.parse().ok().filter(|pid| *pid > 0)
+}
+
+/// The process of a thread.
+fn process_of(thread: pid_t) -> io::Result<pid_t> {
+    line_of(&format!("/proc/{thread}/status"), "Tgid:")?.parse().map_err(|_| invalid())
+}
+
+fn descriptor_flags(thread: pid_t, number: c_int) -> io::Result<c_int> {
+    let flags = line_of(&format!("/proc/{thread}/fdinfo/{number}"), "flags:")?;
+    c_int::from_str_radix(&flags, 8).map_err(|_| invalid())
+}
+
+/// What follows a word at the start of a line.
+fn line_of(path: &str, word: &str) -> io::Result<String> {
+    let mut text = Vec::new();
+    File::open(path)?.take(PROC_LINE_BYTES_MAX as u64).read_to_end(&mut text)?;
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().find_map(|line| line.strip_prefix(word));
+    line.map(|line| line.trim().to_owned()).ok_or_else(invalid)
+}
+
+fn family_of(address: &[u8]) -> Option<c_int> {
+    let bytes = address.first_chunk::<FAMILY_BYTES>()?;
+    Some(u16::from_ne_bytes(*bytes).into())
+}
+
+fn unix_address(path: &[u8]) -> Vec<u8> {
+    let family = libc::AF_UNIX as u16;
+    [family.to_ne_bytes().as_slice(), path, b"\0"].concat()
+}
+
+fn invalid() -> io::Error {
+    io::Error::from_raw_os_error(libc::EINVAL)
+}
