@@ -17,6 +17,7 @@ pub(crate) const CASES: &[Case] = &[
     ("errors_of_metadata_are_the_kernels", errors_of_metadata_are_the_kernels),
     ("a_second_thread_changes_nothing_outside", a_second_thread_changes_nothing_outside),
     ("ordinary_tools_change_metadata", ordinary_tools_change_metadata),
+    ("repositories_and_databases_work", repositories_and_databases_work),
     ("within_itself_metadata_stays", within_itself_metadata_stays),
 ];
 
@@ -165,6 +166,27 @@ fn ordinary_tools_change_metadata() {
     let Status::Confined { level, missing } = run.statuses[0] else { panic!() };
     let reduced = [Missing::METADATA, Missing::SUPERVISOR];
     assert!(level == Level::Reduced || !reduced.iter().any(|bit| missing.contains(*bit)));
+}
+
+fn repositories_and_databases_work() {
+    let ground = Ground::new("repository");
+    let line = r#"
+        exec 2>&1; set -e; export HOME=$PWD GIT_CONFIG_NOSYSTEM=1
+        if git --version > /dev/null; then
+            git init -q main; cd main
+            git config user.name n; git config user.email e@x; git config commit.gpgsign false
+            echo x > file; git add file; git commit -qm first
+            git branch side; git worktree add -q ../linked side
+            cd ../linked; echo y > other; chmod +x other; git add other; git commit -qm second
+            git stash list; git gc -q; git fsck --no-progress; cd ..
+        fi
+        if sqlite3 --version > /dev/null; then
+            sqlite3 base 'PRAGMA journal_mode=WAL; CREATE TABLE t(x); INSERT INTO t VALUES(1);'
+        else
+            echo wal
+        fi"#;
+    let run = check_said(&ground.shell(line), "wal");
+    assert_eq!(run.end(), Status::Exited(0));
 }
 
 /// The outer supervisor's listener is the only one; within, the calls are refused.

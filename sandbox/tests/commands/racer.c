@@ -47,7 +47,7 @@ static void *swap_links(void *unused)
 int main(int argc, char **argv)
 {
 	pthread_t thread;
-	long done = 0, refused = 0;
+	long done = 0, refused = 0, more = 500000;
 	const char *what = argv[1];
 	int rounds = atoi(argv[4]);
 	if (argc != 5)
@@ -67,7 +67,8 @@ int main(int argc, char **argv)
 	} else {
 		pthread_create(&thread, NULL, swap_descriptors, NULL);
 	}
-	while (rounds--) {
+	/* Goes on until it has met both, since either thread may get no time for long. */
+	while (rounds-- > 0 || (!(done && refused) && more-- > 0)) {
 		int result = !strcmp(what, "descriptors") ? fchmod(number, 0777) : chmod(path, 0777);
 		*(result ? &refused : &done) += 1;
 	}
