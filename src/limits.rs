@@ -251,6 +251,26 @@ pub const RESPONSE_ITEMS_MAX: usize = 512;
 /// that what exceeds this is only missing if the stream breaks.
 pub const PARTIAL_BYTES_MAX: usize = 4 << 20;
 
+/// A model's summary of a conversation; more would not be one.
+pub const SUMMARY_BYTES_MAX: usize = 64 << 10;
+
+/// What a user said that a summary does not replace: 20,000 tokens or so.
+pub const SAID_BYTES_KEPT_MAX: usize = 80_000;
+
+/// The same for a model of a small window: some screens of text.
+pub const SAID_BYTES_KEPT_MIN: usize = 8 << 10;
+
+/// Output of a call in a conversation that is too long to be summed up whole: how it began and
+/// ended.
+pub const DRAFT_OUTPUT_BYTES_MAX: usize = 2 << 10;
+
+/// How many times the oldest quarter is left out of what is to be summed up: a thirtieth remains.
+pub const DRAFT_CUTS_MAX: u32 = 12;
+
+/// Tokens that an image counts as where nobody has counted it; providers scale images down to about
+/// that.
+pub const IMAGE_TOKENS: u64 = 1500;
+
 /// Calls of one thread that run at the same time.
 pub const CALLS_PARALLEL_MAX: usize = 8;
 
@@ -290,6 +310,11 @@ pub const UNREACHABLE_MS_MAX: u64 = 40_000;
 /// Retries a configuration may ask for.
 pub const RETRIES_MAX: u32 = 100;
 
+const _: () = assert!(CLIP_BYTES_MIN <= DRAFT_OUTPUT_BYTES_MAX);
+const _: () = assert!(CLIP_BYTES_MIN <= SAID_BYTES_KEPT_MIN);
+const _: () = assert!(SAID_BYTES_KEPT_MIN <= SAID_BYTES_KEPT_MAX);
+// A rollout's line holds what survives, escaped, beside project notes and instructions.
+const _: () = assert!(8 * (SAID_BYTES_KEPT_MAX + SUMMARY_BYTES_MAX) < ROLLOUT_LINE_BYTES_MAX);
 const _: () = assert!(CALLS_PARALLEL_MAX + SESSIONS_MAX < OPS_MAX);
 const _: () = assert!(
     3 * RESPONSE_ITEMS_MAX + 3 * PROMPTS_WAITING_MAX + CALLS_PARALLEL_MAX * 4 + 16

@@ -233,6 +233,8 @@ fn settings() -> ThreadSettings {
         verbosity: None,
         output_schema: None,
         context_window: None,
+        compact_at_tokens: None,
+        compact_prompt: "sum it up".into(),
         parallel_tool_calls: true,
         tools: ToolSettings {
             shell: ShellForm::Argv,

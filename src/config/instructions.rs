@@ -14,6 +14,9 @@ pub fn base(patch: PatchForm) -> &'static str {
     }
 }
 
+/// What a model is asked when its conversation is to be summed up.
+pub const COMPACT: &str = include_str!("instructions/compact.md");
+
 const BASE: &str = include_str!("instructions/base.md");
 
 const BASE_WITH_PATCHES: &str =

@@ -31,6 +31,8 @@ use crate::words::settings::{
 pub struct Wanted {
     /// A file of base instructions; relative to the working directory.
     pub instructions_file: Option<PathBuf>,
+    /// What asks for a summary.
+    pub compact_prompt_file: Option<PathBuf>,
     /// Bytes of project notes that count; 0 for none.
     pub notes_bytes_max: u64,
     /// Names of project notes beside AGENTS.md.
@@ -46,6 +48,8 @@ pub struct Lent<'a> {
     pub project_notes: Option<&'a str>,
     /// The text of [`Wanted::instructions_file`].
     pub instructions: Option<&'a str>,
+    /// The text of [`Wanted::compact_prompt_file`].
+    pub compact_prompt: Option<&'a str>,
     /// The text of `--output-schema`.
     pub output_schema: Option<&'a str>,
 }
@@ -123,6 +127,10 @@ pub fn wanted(layers: &Layers) -> Wanted {
     let notes_bytes_max = layers.count(&["project_doc_max_bytes"]).unwrap_or(NOTES_BYTES);
     Wanted {
         instructions_file: file.map(PathBuf::from),
+        compact_prompt_file: layers
+            .text(&["experimental_compact_prompt_file"])
+            .filter(|_| layers.text(&["compact_prompt"]).is_none())
+            .map(PathBuf::from),
         notes_bytes_max: notes_bytes_max.min(PROJECT_NOTES_BYTES_MAX),
         notes_names: layers.texts(&["project_doc_fallback_filenames"]).unwrap_or_default(),
     }
@@ -149,6 +157,10 @@ pub fn resolve(
     let model = model(invocation, layers, &provider)?;
     let family = models::family(&model);
     let tools = tools(layers, family, &provider.wire);
+    let context_window = layers
+        .count(&["model_context_window"])
+        .filter(|tokens| *tokens > 0)
+        .or(family.context_window);
     let settings = ThreadSettings {
         provider: provider.id.clone(),
         cwd: lent.cwd.into(),
@@ -165,10 +177,12 @@ pub fn resolve(
         reasoning: reasoning(layers, family, &provider.wire),
         verbosity: verbosity(layers, family, &provider.wire, &mut notices),
         output_schema: output_schema(invocation, lent)?,
-        context_window: layers
-            .count(&["model_context_window"])
+        context_window,
+        compact_at_tokens: layers
+            .count(&["model_auto_compact_token_limit"])
             .filter(|tokens| *tokens > 0)
-            .or(family.context_window),
+            .or(context_window.map(nine_tenths)),
+        compact_prompt: compact_prompt(layers, lent)?,
         parallel_tool_calls: family.parallel_tool_calls,
         tools,
         request_retries_max: provider.request_retries_max,
@@ -349,6 +363,28 @@ fn base_instructions(
     if text.len() > INSTRUCTIONS_BYTES_MAX {
         let why = format!("the file is larger than {INSTRUCTIONS_BYTES_MAX} bytes");
         return Err(layers.wrong(&key, &why));
+    }
+    Ok(Cow::Owned(text.to_owned()))
+}
+
+/// What of a window is filled before the conversation is summed up.
+fn nine_tenths(tokens: u64) -> u64 {
+    tokens - tokens.div_ceil(10)
+}
+
+fn compact_prompt(layers: &Layers, lent: Lent<'_>) -> Result<Cow<'static, str>, ConfigError> {
+    let configured = layers.text(&["compact_prompt"]);
+    let (text, key) = match (configured, lent.compact_prompt) {
+        (Some(text), _) => (text, "compact_prompt"),
+        (None, Some(text)) => (text, "experimental_compact_prompt_file"),
+        (None, None) => return Ok(Cow::Borrowed(instructions::COMPACT)),
+    };
+    if text.trim().is_empty() {
+        return Err(layers.wrong(&[key], "it is empty"));
+    }
+    if text.len() > INSTRUCTIONS_BYTES_MAX {
+        let why = format!("it is larger than {INSTRUCTIONS_BYTES_MAX} bytes");
+        return Err(layers.wrong(&[key], &why));
     }
     Ok(Cow::Owned(text.to_owned()))
 }

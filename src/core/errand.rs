@@ -45,6 +45,7 @@ impl Thread {
         match result {
             Ok(restored) => {
                 self.usage = restored.usage;
+                self.counted = restored.counted;
                 self.limits = restored.limits;
                 self.history = History::settled(restored.items);
                 match course {

@@ -53,6 +53,8 @@ pub enum Input<'a> {
 pub struct Lost {
     /// The rollout has no first line yet.
     pub meta: bool,
+    /// What a summary was to replace is still what it holds.
+    pub compacted: bool,
     /// This item and all after it.
     pub items_from: Option<ItemIndex>,
 }

@@ -9,10 +9,13 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 pub mod approval;
+pub mod bridge;
 mod budget;
 pub mod call;
 pub mod calls;
 mod check;
+pub mod compact;
+pub mod draft;
 pub mod effect;
 pub mod errand;
 pub mod history;
@@ -23,6 +26,7 @@ pub mod prng;
 pub mod response;
 pub mod restore;
 pub mod retry;
+mod room;
 pub mod session;
 pub mod slots;
 pub mod stop;
@@ -30,6 +34,7 @@ pub mod thread;
 pub mod turn;
 
 use crate::core::approval::Approvals;
+use crate::core::compact::Purpose;
 use crate::core::effect::Effects;
 use crate::core::history::History;
 use crate::core::input::{Input, Now};
@@ -45,7 +50,7 @@ use crate::words::command::{Command, Course, Refusal, Which};
 use crate::words::event::Event;
 use crate::words::ids::{ConversationId, FrontId, OpId, ThreadId};
 use crate::words::item::Item;
-use crate::words::model::Usage;
+use crate::words::model::{Counted, Usage};
 use crate::words::record::RecordView;
 use crate::words::request::RequestView;
 use crate::words::settings::ThreadSettings;
@@ -145,14 +150,25 @@ impl Agent {
     pub fn request_view(&self, op: OpId) -> Option<RequestView<'_>> {
         let thread = self.thread(self.ops.owner(op)?.thread)?;
         let awaited = thread.awaited().filter(|awaited| awaited.op == op)?;
-        Some(RequestView {
+        let view = RequestView {
             settings: &thread.settings,
             conversation: thread.conversation,
             thread_ordinal: thread.ordinal,
             request_ordinal: thread.requests_count.saturating_sub(1),
             items: &thread.history.items()[..awaited.items_sent],
             tools: &thread.tools,
+            output_schema: thread.settings.output_schema.as_deref(),
             sub_agent: None,
+        };
+        Some(match &thread.turn.as_ref()?.purpose {
+            Purpose::Answer => view,
+            Purpose::Summary(summing) => RequestView {
+                items: summing.draft.items(),
+                tools: &[],
+                output_schema: None,
+                sub_agent: Some("compact"),
+                ..view
+            },
         })
     }
 
@@ -213,6 +229,7 @@ impl Agent {
         let Some(id) = self.last.take() else { return };
         let Some(thread) = self.threads.of_mut(id.slot, id.generation) else { return };
         thread.turns_told = thread.turns_count;
+        thread.replaced = None;
         if thread.is_closed() {
             self.threads.take(id.slot, id.generation);
         }
@@ -239,6 +256,9 @@ impl Agent {
                     let open = thread.on_answer(call, decision, desk);
                     if open { Ok(()) } else { Err(Refusal::NoQuestion) }
                 })
+            }
+            Command::Compact { thread } => {
+                self.on_ready_thread(thread, now, out, Thread::on_compact)
             }
             Command::Interrupt { thread } => {
                 self.on_ready_thread(thread, now, out, |thread, desk| {
@@ -280,6 +300,8 @@ impl Agent {
             facts: None,
             phase: Phase::Ready,
             history: History::default(),
+            counted: Counted::default(),
+            replaced: None,
             prompts: std::collections::VecDeque::new(),
             turn: None,
             turns_count: 0,

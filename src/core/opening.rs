@@ -55,6 +55,14 @@ pub fn is_told(message: &Message) -> bool {
     }
 }
 
+/// Whether a user's message is none of the user's: ours, or that of another client of this family.
+pub fn is_opening(text: &str) -> bool {
+    OPENINGS.iter().any(|opening| text.starts_with(opening))
+}
+
+const OPENINGS: [&str; 3] =
+    ["<environment_context>", "# AGENTS.md instructions for ", "<user_instructions>"];
+
 fn message(role: Role, text: &str) -> Item {
     Item::Message(Message::text(role, text))
 }

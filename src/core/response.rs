@@ -6,6 +6,7 @@
 
 use crate::core::Desk;
 use crate::core::call::Call;
+use crate::core::compact::Purpose;
 use crate::core::effect::{Effect, Stop};
 use crate::core::ops::Work;
 use crate::core::retry::{self, Again, Tries};
@@ -17,6 +18,7 @@ use crate::words::call::CallAsked;
 use crate::words::event::{Ended, Event, Failed};
 use crate::words::ids::{CallId, OpId};
 use crate::words::item::{Item, Message, Role};
+use crate::words::model::{Counted, FailureKind, ModelEvent, ModelFailure, Usage};
 use crate::words::model::{FailureKind, ItemStart, ModelEvent, ModelFailure, Usage};
 use crate::words::record::Record;
 
@@ -65,7 +67,9 @@ impl Thread {
     pub(crate) fn on_model(&mut self, op: OpId, event: ModelEvent<'_>, desk: &mut Desk<'_>) {
         let id = self.id;
         let idle_at_ms = desk.now.mono_ms.saturating_add(self.settings.stream_idle_ms);
-        let awaited = match &mut self.turn_mut().wait {
+        let turn = self.turn_mut();
+        let sums_up = matches!(turn.purpose, Purpose::Summary(_));
+        let awaited = match &mut turn.wait {
             Wait::Model(awaited) => awaited,
             Wait::Stop(_) => {
                 if matches!(event, ModelEvent::Completed { .. } | ModelEvent::Failed(_)) {
@@ -83,6 +87,11 @@ impl Thread {
             ModelEvent::Created
             | ModelEvent::ItemStarted(ItemStart::Message | ItemStart::Reasoning)
             | ModelEvent::ReasoningBreak => {}
+            ModelEvent::Created | ModelEvent::ItemStarted(_) | ModelEvent::ReasoningBreak => {}
+            ModelEvent::TextDelta(_)
+            | ModelEvent::ReasoningDelta(_)
+            | ModelEvent::ReasoningRawDelta(_)
+                if sums_up => {}
             ModelEvent::TextDelta(text) => {
                 let from_bytes = awaited.partial.len() as u32;
                 if awaited.partial.len() + text.len() <= PARTIAL_BYTES_MAX {
@@ -97,6 +106,7 @@ impl Thread {
                     desk.out.tell(id, Event::ReasoningDelta { from_bytes });
                 }
             }
+            ModelEvent::ItemDone(item) if sums_up => self.on_summary_item(&item),
             ModelEvent::ItemDone(item) => self.on_item_done(item, desk),
             ModelEvent::Limits(limits) => {
                 self.limits = Some(limits);
@@ -171,6 +181,10 @@ impl Thread {
         if let Some(last) = usage {
             self.count_tokens(last, desk);
         }
+        if matches!(self.turn_mut().purpose, Purpose::Summary(_)) {
+            return self.on_summed_up(desk);
+        }
+        self.note_relief(usage);
         let calls = self.remember_held(held, desk);
         if calls.is_empty() {
             if self.prompts.is_empty() {
@@ -216,6 +230,8 @@ impl Thread {
 
     fn count_tokens(&mut self, last: Usage, desk: &mut Desk<'_>) {
         self.usage.add(&last);
+        let items = self.history.items().len();
+        self.counted = Counted { tokens: last.total, items };
         let turn = self.turn_mut();
         turn.usage.add(&last);
         let turn = turn.usage;
@@ -251,19 +267,27 @@ impl Thread {
                 let message = tries.give_up(now_ms, &failure.message).into();
                 return self.fail_model(ModelFailure { message, ..failure }, desk);
             }
+            Again::Never if failure.kind == FailureKind::ContextFull => {
+                return self.on_window_exceeded(failure, desk);
+            }
             Again::Never => return self.fail_model(failure, desk),
         };
         self.wait_for(Wait::Retry { at_ms: now_ms.saturating_add(delay_ms), tries });
     }
 
-    fn fail_model(&mut self, failure: ModelFailure, desk: &mut Desk<'_>) {
+    pub(crate) fn fail_model(&mut self, mut failure: ModelFailure, desk: &mut Desk<'_>) {
         self.keep_partial(desk);
+        if matches!(self.turn_mut().purpose, Purpose::Summary(_)) {
+            let why = &failure.message;
+            failure.message = format!("the conversation could not be summed up: {why}").into();
+        }
         if let (FailureKind::ContextFull, Some(window)) =
             (failure.kind, self.settings.context_window)
         {
             // Clients read a full window from totals that equal it.
             let last = Usage { total: window, ..Usage::default() };
             self.usage = last;
+            self.counted = Counted { tokens: window, items: self.history.items().len() };
             let limits = self.limits;
             desk.out.append(self.id, Record::TokenCount { total: last, last, limits });
             let turn = self.turn_mut().usage;

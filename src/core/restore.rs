@@ -3,11 +3,13 @@
 //! The fold is a function of the records alone; whoever reads the file pushes them in order and
 //! takes the result at the end.
 
+use crate::core::bridge::bridge;
 use crate::core::history::settle;
+use crate::limits::SAID_BYTES_KEPT_MAX;
 use crate::words::command::Restored;
 use crate::words::ids::ConversationId;
-use crate::words::item::{Item, Message, Role};
-use crate::words::model::{RateLimits, Usage};
+use crate::words::item::Item;
+use crate::words::model::{Counted, RateLimits, Usage};
 use crate::words::record::Remembered;
 
 /// A rollout being read.
@@ -16,6 +18,7 @@ pub struct Fold {
     conversation: Option<ConversationId>,
     items: Vec<Item>,
     usage: Usage,
+    counted: Counted,
     limits: Option<RateLimits>,
     lines_skipped: u64,
 }
@@ -30,13 +33,15 @@ impl Fold {
             }
             Remembered::Item(item) => self.items.push(item),
             Remembered::Compacted { summary, replacement } => {
-                self.items = match replacement {
-                    Some(items) => items,
-                    None => bridge(std::mem::take(&mut self.items), summary),
-                };
+                // What opens a conversation is said anew when it goes on.
+                self.items = replacement.unwrap_or_else(|| {
+                    bridge(Vec::new(), &self.items, &summary, SAID_BYTES_KEPT_MAX)
+                });
+                self.counted = Counted::default();
             }
-            Remembered::TokenCount { total, limits } => {
+            Remembered::TokenCount { total, last, limits } => {
                 self.usage = total;
+                self.counted = Counted { tokens: last.total, items: self.items.len() };
                 // Some write empty ones where a reply named none; what was known before holds.
                 let named = limits.filter(|limits| *limits != RateLimits::default());
                 self.limits = named.or(self.limits);
@@ -56,25 +61,17 @@ impl Fold {
             conversation: self.conversation?,
             items: settle(self.items),
             usage: self.usage,
+            counted: self.counted,
             limits: self.limits,
             lines_skipped: self.lines_skipped,
         })
     }
 }
 
-/// What survives a compaction: what people said, and the summary of the rest.
-fn bridge(items: Vec<Item>, summary: Box<str>) -> Vec<Item> {
-    let mut kept: Vec<Item> = items
-        .into_iter()
-        .filter(|item| matches!(item, Item::Message(message) if message.role != Role::Assistant))
-        .collect();
-    kept.push(Item::Message(Message::text(Role::User, summary)));
-    kept
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::words::item::{Message, Role};
     use crate::words::model::RateWindow;
 
     fn said(role: Role, text: &str) -> Item {
@@ -96,7 +93,8 @@ mod tests {
         let conversation = ConversationId([1; 16]);
         fold.push(Remembered::Meta { conversation, cwd: "/w".into() });
         for limits in [Some(limits), Some(RateLimits::default()), None] {
-            fold.push(Remembered::TokenCount { total: Usage::default(), limits });
+            let (total, last) = (Usage::default(), Usage::default());
+            fold.push(Remembered::TokenCount { total, last, limits });
         }
         assert_eq!(fold.finish().unwrap().limits, Some(limits));
     }
@@ -110,8 +108,25 @@ mod tests {
         fold.push(Remembered::Item(said(Role::Assistant, "b")));
         fold.push(Remembered::Compacted { summary: "s".into(), replacement: None });
         fold.push(Remembered::Item(said(Role::Assistant, "c")));
-        let restored = fold.finish().unwrap();
-        let expected = [said(Role::User, "a"), said(Role::User, "s"), said(Role::Assistant, "c")];
-        assert_eq!(restored.items, expected);
+        let [first, summary, last] = fold.finish().unwrap().items.try_into().unwrap();
+        assert_eq!((first, last), (said(Role::User, "a"), said(Role::Assistant, "c")));
+        let Item::Message(summary) = summary else { panic!("{summary:?}") };
+        assert!(summary.role == Role::User && summary.texts().all(|text| text.ends_with("s")));
+    }
+
+    #[test]
+    fn what_was_counted_before_a_compaction_says_nothing_of_what_came_after() {
+        let mut fold = Fold::default();
+        let conversation = ConversationId([1; 16]);
+        fold.push(Remembered::Meta { conversation, cwd: "/w".into() });
+        fold.push(Remembered::Item(said(Role::User, "a")));
+        let last = Usage { total: 9, ..Usage::default() };
+        let counted = Remembered::TokenCount { total: last, last, limits: None };
+        fold.push(counted.clone());
+        fold.push(Remembered::Compacted { summary: "s".into(), replacement: Some(Vec::new()) });
+        fold.push(Remembered::Item(said(Role::User, "b")));
+        assert_eq!(fold.counted, Counted::default());
+        fold.push(counted);
+        assert_eq!(fold.finish().unwrap().counted, Counted { tokens: 9, items: 1 });
     }
 }

@@ -13,9 +13,10 @@ use crate::core::ops::{Ops, Work};
 use crate::core::restore::Fold;
 use crate::limits::{
     APPROVALS_REMEMBERED_MAX, CALL_OUTPUT_BYTES_MAX, CALLS_PARALLEL_MAX, COLLECT_GRACE_MS,
-    CONNECT_MS, EFFECTS_PER_INPUT_MAX, HISTORY_BYTES_MAX, KILL_GRACE_MS, OPS_MAX,
-    PARTIAL_BYTES_MAX, PROMPTS_WAITING_MAX, RESOLVE_MS_MAX, RESPONSE_ITEMS_MAX, RETRIES_MAX,
-    RETRY_DELAY_MS_MAX, SESSIONS_MAX, STOP_GRACE_MS, THREADS_MAX, UNREACHABLE_MS_MAX,
+    CONNECT_MS, DRAFT_OUTPUT_BYTES_MAX, EFFECTS_PER_INPUT_MAX, HISTORY_BYTES_MAX, KILL_GRACE_MS,
+    OPS_MAX, PARTIAL_BYTES_MAX, PROMPTS_WAITING_MAX, RESOLVE_MS_MAX, RESPONSE_ITEMS_MAX,
+    RETRIES_MAX, RETRY_DELAY_MS_MAX, SESSIONS_MAX, STOP_GRACE_MS, THREADS_MAX, TOKEN_BYTES,
+    UNREACHABLE_MS_MAX,
 };
 use crate::words::call::{
     Answer, CallAsked, CallKind, Change, ChangeKind, CommandPlan, Life, Seen, Unread,
@@ -34,6 +35,7 @@ mod approvals;
 mod bounds;
 mod budgets;
 mod calls;
+mod compaction;
 mod found;
 mod images;
 mod records;
@@ -136,12 +138,13 @@ impl Story {
 
     /// The last batch could not be recorded, from this of its records on.
     fn lose_from(&mut self, index: usize) {
-        let mut lost = Lost { meta: false, items_from: None };
+        let mut lost = Lost { meta: false, compacted: false, items_from: None };
         let records: Vec<&Record> = self.records();
         assert!(index < records.len(), "there is such a record");
         for record in &records[index..] {
             match record {
                 Record::Meta => lost.meta = true,
+                Record::Compacted { .. } => lost.compacted = true,
                 Record::Item(item) => lost.items_from = lost.items_from.or(Some(*item)),
                 _ => {}
             }

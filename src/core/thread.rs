@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use crate::core::Desk;
 use crate::core::approval::Approvals;
+use crate::core::compact::Replaced;
 use crate::core::effect::{Effect, Stop};
 use crate::core::history::History;
 use crate::core::input::Lost;
@@ -16,7 +17,7 @@ use crate::words::command::{Course, Refusal};
 use crate::words::event::{Ended, Event, Failed};
 use crate::words::ids::{ConversationId, FrontId, ItemIndex, OpId, ThreadId, TurnId};
 use crate::words::item::{Item, Message, Part, Role};
-use crate::words::model::{FailureKind, ModelEvent, ModelFailure, RateLimits, Usage};
+use crate::words::model::{Counted, FailureKind, ModelEvent, ModelFailure, RateLimits, Usage};
 use crate::words::record::Record;
 use crate::words::request::ToolSpec;
 use crate::words::settings::{OpeningFacts, ThreadSettings};
@@ -35,6 +36,9 @@ pub struct Thread {
     pub(crate) facts: Option<OpeningFacts>,
     pub(crate) phase: Phase,
     pub(crate) history: History,
+    pub(crate) counted: Counted,
+    /// What the history was before the last batch, if that has replaced it.
+    pub(crate) replaced: Option<Replaced>,
     pub(crate) prompts: VecDeque<Vec<Part>>,
     pub(crate) turn: Option<Turn>,
     pub(crate) turns_count: u32,
@@ -179,6 +183,8 @@ impl Thread {
                 let from = self.keep_past(from);
                 self.history.cut(from);
             }
+            _ if lost.compacted => self.take_back_summary(),
+            Some(from) => self.history.cut(from),
             None => self.history.settle(),
         }
         let how = Ended::Failed { kind: Failed::Record, message };

@@ -9,11 +9,15 @@
 //!  any --interrupt, budget, failure--> Stop --all stopped, or grace spent--> no turn
 //! ```
 //!
+//! Before a request that would not fit, the model is asked for a summary instead, by the same two
+//! waits: what it is asked for is the turn's purpose, and `compact` knows the rest.
+//!
 //! A state is something we wait for. Calls are judged only when their response is whole: a stream
 //! that was cut off never runs half a call.
 
 use crate::core::Desk;
 use crate::core::call::Call;
+use crate::core::compact::{Purpose, Relief};
 use crate::core::effect::Effect;
 use crate::core::ops::Work;
 use crate::core::response::Awaited;
@@ -34,6 +38,9 @@ pub struct Turn {
     pub(crate) usage: Usage,
     /// Requests so far, each with all its tries.
     pub(crate) requests_count: u32,
+    /// What the requests are for.
+    pub(crate) purpose: Purpose,
+    pub(crate) relief: Relief,
     pub(crate) wait: Wait,
 }
 
@@ -61,12 +68,7 @@ impl Turn {
 
 impl Thread {
     pub(crate) fn start_turn(&mut self, desk: &mut Desk<'_>) {
-        self.turns_count += 1;
-        let id = TurnId(self.turns_count);
-        desk.out.tell(self.id, Event::TurnStarted { turn: id });
-        let tries = Tries::begin(desk.now.mono_ms);
-        let wait = Wait::Retry { at_ms: desk.now.mono_ms, tries };
-        self.turn = Some(Turn { id, usage: Usage::default(), requests_count: 0, wait });
+        self.begin_turn(desk);
         if self.facts.is_some() {
             self.request(desk);
             return;
@@ -78,6 +80,22 @@ impl Thread {
             }
             None => self.fail_bound("too much is running already", desk),
         }
+    }
+
+    /// Makes a turn that waits for nothing yet.
+    pub(crate) fn begin_turn(&mut self, desk: &mut Desk<'_>) {
+        self.turns_count += 1;
+        let id = TurnId(self.turns_count);
+        desk.out.tell(self.id, Event::TurnStarted { turn: id });
+        let tries = Tries::begin(desk.now.mono_ms);
+        self.turn = Some(Turn {
+            id,
+            usage: Usage::default(),
+            requests_count: 0,
+            purpose: Purpose::Answer,
+            relief: Relief::Stale,
+            wait: Wait::Retry { at_ms: desk.now.mono_ms, tries },
+        });
     }
 
     pub(crate) fn turn_mut(&mut self) -> &mut Turn {
@@ -102,7 +120,13 @@ impl Thread {
         if let Some(budget) = self.spent(desk.now.mono_ms) {
             return self.finish(self.over_budget(budget), desk);
         }
-        if self.history.bytes() + self.prompts_bytes() > HISTORY_BYTES_MAX {
+        if let Some(how) = self.in_vain() {
+            return self.finish(how, desk);
+        }
+        if self.is_overfull() && self.may_compact() {
+            return self.compact(desk);
+        }
+        if self.exceeds_bytes() {
             // There will never be room for what waits.
             self.prompts.clear();
             let mib = HISTORY_BYTES_MAX >> 20;
@@ -114,6 +138,14 @@ impl Thread {
         self.take_prompts(desk);
         if fresh {
             desk.out.append(self.id, Record::TurnContext);
+        }
+        self.ask_model(desk);
+    }
+
+    /// Asks the model for what the turn's purpose is, if nothing is used up.
+    pub(crate) fn ask_model(&mut self, desk: &mut Desk<'_>) {
+        if let Some(budget) = self.spent(desk.now.mono_ms) {
+            return self.finish(self.over_budget(budget), desk);
         }
         self.requests_count += 1;
         self.turn_mut().requests_count += 1;
@@ -162,14 +194,14 @@ impl Thread {
     pub(crate) fn finish(&mut self, how: Ended, desk: &mut Desk<'_>) {
         match &how {
             Ended::Interrupted => {
-                self.take_prompts(desk);
+                self.keep_prompts(desk);
                 desk.out.append(self.id, Record::TurnAborted);
             }
             Ended::Failed { kind: Failed::Model(_) | Failed::Bound, .. } => {
-                self.take_prompts(desk);
+                self.keep_prompts(desk);
             }
             Ended::Failed { kind: Failed::Spent(_), message } => {
-                self.take_prompts(desk);
+                self.keep_prompts(desk);
                 desk.out.append(self.id, Record::TurnFailed { message: message.clone() });
             }
             // Recording is not tried again before somebody says more; then what waits is said too.
@@ -183,6 +215,13 @@ impl Thread {
         desk.out.tell(self.id, Event::TurnEnded { turn, how, usage });
         if self.phase == Phase::Closing {
             self.prompts.clear();
+        }
+    }
+
+    /// Takes the prompts that wait, although nobody answers them; without room they wait on.
+    fn keep_prompts(&mut self, desk: &mut Desk<'_>) {
+        if !self.exceeds_bytes() {
+            self.take_prompts(desk);
         }
     }
 }

@@ -129,7 +129,7 @@ impl Seam {
         gathered: &mut Option<Gathered>,
     ) {
         let Some(view) = self.agent.record_view(thread) else { return };
-        let nothing = Lost { meta: false, items_from: None };
+        let nothing = Lost { meta: false, compacted: false, items_from: None };
         note(&mut gathered.get_or_insert(Gathered { thread, lost: nothing }).lost, record);
         self.rollouts.gather(thread, record, view, now.wall_ms);
     }
@@ -166,6 +166,7 @@ impl Seam {
 fn note(lost: &mut Lost, record: &Record) {
     match record {
         Record::Meta => lost.meta = true,
+        Record::Compacted { .. } => lost.compacted = true,
         Record::Item(item) => {
             let first = lost.items_from.get_or_insert(*item);
             *first = (*first).min(*item);

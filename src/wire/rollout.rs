@@ -33,6 +33,7 @@ pub fn encode(record: &Record, view: RecordView<'_>, timestamp: &str, out: &mut 
         Record::Meta => "session_meta",
         Record::Item(_) => "response_item",
         Record::TurnContext => "turn_context",
+        Record::Compacted { .. } => "compacted",
         Record::UserMessage(_)
         | Record::AgentMessage(_)
         | Record::AgentReasoning(_)
@@ -51,6 +52,9 @@ pub fn encode(record: &Record, view: RecordView<'_>, timestamp: &str, out: &mut 
             items::encode(&view.items[index.0 as usize], form, payload);
         }
         Record::TurnContext => encode_turn(view, payload),
+        Record::Compacted { items_count } => {
+            encode_compacted(&view.items[..*items_count as usize], payload);
+        }
         Record::UserMessage(index) => {
             encode_user_message(&view.items[index.0 as usize], payload);
         }
@@ -178,6 +182,19 @@ fn encode_user_message(item: &Item, out: &mut Vec<u8>) {
     event.close();
 }
 
+/// The history that replaces all lines before; its last item is the summary.
+fn encode_compacted(items: &[Item], out: &mut Vec<u8>) {
+    let mut fields = Fields::open(out);
+    fields.text("message", &items.last().map(texts).unwrap_or_default());
+    let mut history = Elements::open(fields.key("replacement_history"));
+    for item in items {
+        let form = Form { layout: Layout::Record, ids: Ids::Dropped };
+        items::encode(item, form, history.element());
+    }
+    history.close();
+    fields.close();
+}
+
 fn encode_text_event(kind: &str, name: &str, text: &str, out: &mut Vec<u8>) {
     let mut event = Fields::open(out);
     event.text("type", kind);
@@ -287,8 +304,10 @@ fn decode_event(payload: &str) -> Option<Remembered> {
     if &*json::text(kind?)? != "token_count" {
         return None;
     }
-    let total = decode_usage(json::field(told?, "total_token_usage")?)?;
-    Some(Remembered::TokenCount { total, limits: limits.and_then(decode_limits) })
+    let [total, last] = json::pick(told?, ["total_token_usage", "last_token_usage"]).ok()?;
+    let total = decode_usage(total?)?;
+    let last = last.and_then(decode_usage).unwrap_or_default();
+    Some(Remembered::TokenCount { total, last, limits: limits.and_then(decode_limits) })
 }
 
 fn decode_usage(json: &str) -> Option<Usage> {

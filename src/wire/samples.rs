@@ -35,6 +35,8 @@ pub(crate) fn settings() -> ThreadSettings {
         verbosity: None,
         output_schema: None,
         context_window: None,
+        compact_at_tokens: None,
+        compact_prompt: "sum it up".into(),
         parallel_tool_calls: false,
         tools: ToolSettings {
             shell: ShellForm::Argv,
@@ -65,6 +67,7 @@ pub(crate) fn view<'a>(
         request_ordinal: 0,
         items,
         tools,
+        output_schema: settings.output_schema.as_deref(),
         sub_agent: None,
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::words::ids::{CallId, ConversationId, ThreadId};
 use crate::words::item::{Item, Part};
-use crate::words::model::{RateLimits, Usage};
+use crate::words::model::{Counted, RateLimits, Usage};
 use crate::words::policy::Decision;
 use crate::words::settings::ThreadSettings;
 
@@ -30,6 +30,10 @@ pub enum Command {
         thread: ThreadId,
         call: CallId,
         decision: Decision,
+    },
+    /// Replace the history by a summary of it, in a turn of its own.
+    Compact {
+        thread: ThreadId,
     },
     /// The first stops the turn, the second skips its grace.
     Interrupt {
@@ -68,6 +72,8 @@ pub struct Restored {
     pub items: Vec<Item>,
     /// Token totals as last recorded.
     pub usage: Usage,
+    /// What the last response's tokens say of the items.
+    pub counted: Counted,
     /// Limits of the account as last recorded.
     pub limits: Option<RateLimits>,
     /// Lines that could not be read and were left out.
@@ -84,6 +90,10 @@ pub enum Refusal {
     TooManyPrompts,
     /// The prompt says nothing.
     EmptyPrompt,
+    /// A turn runs; this needs one of its own.
+    TurnRuns,
+    /// The model has said nothing that could be summed up.
+    NothingToCompact,
     /// Nothing runs that could be interrupted.
     NothingRuns,
     /// No question is open for this call: answered already, or never asked.

@@ -101,6 +101,12 @@ pub enum Event {
     Warning {
         message: Box<str>,
     },
+    /// The history no longer fits, or a person asked: the model is asked to sum it up.
+    CompactionStarted,
+    /// A summary has taken the history's place, all of it: items told before are no longer there.
+    Compacted {
+        summary: ItemIndex,
+    },
     Limits {
         limits: RateLimits,
     },

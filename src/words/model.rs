@@ -64,6 +64,14 @@ impl Usage {
     }
 }
 
+/// What a provider counted: so many tokens for so many items, the last ones its own.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Counted {
+    /// 0 while nothing was counted.
+    pub tokens: u64,
+    pub items: usize,
+}
+
 /// How much of its limits the account has used.
 #[derive(Clone, Copy, PartialEq, Default, Debug)]
 pub struct RateLimits {

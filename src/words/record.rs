@@ -28,6 +28,11 @@ pub enum Record {
         last: Usage,
         limits: Option<RateLimits>,
     },
+    /// All items before are replaced by the first ones of the history, the last of which is the
+    /// summary.
+    Compacted {
+        items_count: u32,
+    },
     TurnAborted,
     /// A budget ended the turn.
     TurnFailed {
@@ -54,13 +59,15 @@ pub enum Remembered {
         cwd: Box<str>,
     },
     Item(Item),
-    /// Everything before is replaced by the opening, the user's messages so far and this summary.
+    /// Everything before is replaced by the user's messages so far and this summary, or by what is
+    /// named instead.
     Compacted {
         summary: Box<str>,
         replacement: Option<Vec<Item>>,
     },
     TokenCount {
         total: Usage,
+        last: Usage,
         limits: Option<RateLimits>,
     },
     /// A well-formed line that history does not need.

@@ -19,6 +19,8 @@ pub struct RequestView<'a> {
     /// Every call in it has exactly one output, after it.
     pub items: &'a [Item],
     pub tools: &'a [ToolSpec],
+    /// A JSON Schema for the answer, as JSON text.
+    pub output_schema: Option<&'a str>,
     /// What kind of sub-agent asks, if one does.
     pub sub_agent: Option<&'a str>,
 }

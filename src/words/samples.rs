@@ -23,6 +23,8 @@ pub(crate) fn settings() -> ThreadSettings {
         verbosity: None,
         output_schema: None,
         context_window: None,
+        compact_at_tokens: None,
+        compact_prompt: Cow::Borrowed("sum it up"),
         parallel_tool_calls: true,
         tools: ToolSettings {
             shell: ShellForm::Argv,

@@ -28,6 +28,10 @@ pub struct ThreadSettings {
     pub output_schema: Option<Box<str>>,
     /// Tokens the model's window holds; `None` if unknown.
     pub context_window: Option<u64>,
+    /// Tokens from which on a history is summed up before the next request.
+    pub compact_at_tokens: Option<u64>,
+    /// What the model is asked for a summary.
+    pub compact_prompt: Cow<'static, str>,
     pub parallel_tool_calls: bool,
     pub tools: ToolSettings,
     /// Attempts beyond the first, for a request that was not answered.

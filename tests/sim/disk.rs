@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use windlass::core::restore::Fold;
 use windlass::words::command::Restored;
 use windlass::words::ids::ConversationId;
-use windlass::words::item::Item;
+use windlass::words::item::{Item, Message, Part, Role};
 use windlass::words::record::{Record, RecordView, Remembered};
+
+use crate::watch::prompt_of;
 
 #[derive(Default)]
 pub(crate) struct Disk {
@@ -26,9 +28,10 @@ impl Disk {
                 Remembered::Meta { conversation: view.conversation, cwd: view.settings.cwd.clone() }
             }
             Record::Item(index) => Remembered::Item(view.items[index.0 as usize].clone()),
-            Record::TokenCount { total, last: _, limits } => {
-                Remembered::TokenCount { total: *total, limits: *limits }
+            Record::TokenCount { total, last, limits } => {
+                Remembered::TokenCount { total: *total, last: *last, limits: *limits }
             }
+            Record::Compacted { items_count } => compacted(&view.items[..*items_count as usize]),
             Record::UserMessage(index) | Record::AgentMessage(index) => {
                 let item = &view.items[index.0 as usize];
                 assert!(matches!(item, Item::Message(_)), "a message's record is of a message");
@@ -64,6 +67,11 @@ impl Disk {
             .collect()
     }
 
+    /// What the user said, as it was written.
+    pub(crate) fn prompts(&self, conversation: ConversationId) -> Vec<&str> {
+        self.items(conversation).into_iter().filter_map(prompt_of).collect()
+    }
+
     /// What a resume would give.
     pub(crate) fn fold(&self, conversation: ConversationId) -> Option<Restored> {
         let mut fold = Fold::default();
@@ -72,4 +80,19 @@ impl Disk {
         }
         fold.finish()
     }
+}
+
+/// What is written of a history that has replaced another: its last item is the summary.
+fn compacted(items: &[Item]) -> Remembered {
+    let Some(Item::Message(Message { role: Role::User, parts, .. })) = items.last() else {
+        panic!("a summary is told as by the user: {:?}", items.last())
+    };
+    let [Part::Text(summary)] = parts.as_slice() else { panic!("not a summary: {parts:?}") };
+    assert!(!summary.is_empty());
+    let of_model = |item: &Item| match item {
+        Item::Message(message) => message.role == Role::Assistant,
+        _ => true,
+    };
+    assert!(!items.iter().any(of_model), "nothing the model said survives a summary");
+    Remembered::Compacted { summary: summary.clone(), replacement: Some(items.to_vec()) }
 }

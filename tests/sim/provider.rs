@@ -7,6 +7,8 @@ use windlass::words::model::{FailureKind, ItemStart, ModelEvent, ModelFailure, R
 use windlass::words::request::RequestView;
 
 use crate::chance::Chance;
+use crate::settings::SUM_UP;
+use crate::watch::prompt_of;
 
 /// What a response says, each thing with how long it lets us wait for it.
 pub(crate) type Script = Vec<(u64, ModelEvent<'static>)>;
@@ -50,11 +52,25 @@ pub(crate) fn validate(view: &RequestView<'_>) {
         }
     }
     assert!(open.is_empty(), "every call in a request has its output: {open:?} have none");
-    let said = view.items.iter().any(|item| match item {
-        Item::Message(message) => message.texts().any(|text| text.starts_with("prompt ")),
-        _ => false,
-    });
+    if sums_up(view) {
+        assert!(view.tools.is_empty() && view.output_schema.is_none(), "a summary is but text");
+        let asked = Item::Message(Message::text(Role::User, SUM_UP));
+        assert_eq!(view.items.last(), Some(&asked), "what is asked for is asked last");
+        return;
+    }
+    let said = view.items.iter().any(|item| prompt_of(item).is_some());
     assert!(said, "a request holds what the user said");
+}
+
+/// Whether the request asks for a summary.
+pub(crate) fn sums_up(view: &RequestView<'_>) -> bool {
+    view.sub_agent == Some("compact")
+}
+
+/// A provider says that the request is too large.
+pub(crate) fn too_large(chance: &mut Chance) -> Script {
+    let failure = ModelFailure::new(FailureKind::ContextFull, "too large");
+    vec![(chance.delay_ms(), ModelEvent::Failed(failure))]
 }
 
 /// A response of a provider that works as it should.

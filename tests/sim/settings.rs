@@ -42,6 +42,8 @@ pub(crate) fn settings(chance: &mut Chance, now_ms: u64) -> ThreadSettings {
         verbosity: None,
         output_schema: None,
         context_window: chance.one_in(2).then_some(100_000),
+        compact_at_tokens: compact_at_tokens(chance),
+        compact_prompt: Cow::Borrowed(SUM_UP),
         parallel_tool_calls: !chance.one_in(3),
         tools: ToolSettings {
             shell: chance.pick(&[
@@ -63,6 +65,14 @@ pub(crate) fn settings(chance: &mut Chance, now_ms: u64) -> ThreadSettings {
         source: "exec",
         originator: "sim".into(),
     }
+}
+
+/// What asks for a summary.
+pub(crate) const SUM_UP: &str = "sum it up";
+
+/// Mostly none, so that conversations get long; some that every response exceeds.
+fn compact_at_tokens(chance: &mut Chance) -> Option<u64> {
+    chance.one_in(2).then(|| chance.pick(&[1, 500, 2_000, 4_000, 4_000, u64::MAX]))
 }
 
 fn budgets(chance: &mut Chance, now_ms: u64) -> Budgets {

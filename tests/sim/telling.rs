@@ -52,6 +52,7 @@ impl Watch {
                 let told = self.told(thread);
                 told.requests = 0;
                 told.tokens = 0;
+                told.summaries = 0;
             }
             Event::TurnStopping { turn } => {
                 let told = self.told(thread);
@@ -173,6 +174,14 @@ impl Watch {
                 self.batch.settled.push(*call);
                 let open = self.told(thread).questions.remove(call);
                 assert!(open.is_some(), "a question is settled once");
+            }
+            Event::CompactionStarted => {
+                assert!(self.batch.summary_asked || self.batch.ended.is_none());
+            }
+            Event::Compacted { summary } => {
+                assert!(self.batch.compacted, "told before it was recorded");
+                let said = matches!(&items[summary.0 as usize], Item::Message(_));
+                assert!(said, "a summary is told as if it had been said");
             }
             Event::Tokens { turn, .. } => self.told(thread).tokens = turn.used(),
             Event::ServedStarted

@@ -25,7 +25,7 @@ impl World {
         } else {
             self.chance.pick(&threads)
         };
-        match self.chance.below(40) {
+        match self.chance.below(43) {
             0..20 => self.prompt(thread),
             20..23 => {
                 let parts = vec![Part::Text(self.chance.pick(&["", " \n"]).into())];
@@ -44,6 +44,8 @@ impl World {
             }
             32..35 => self.resume_any(),
             35 => self.fork_any(),
+            32..36 => self.resume_any(),
+            40..43 => self.command(Command::Compact { thread }),
             _ => {
                 let call = CallId(self.chance.below(5) as u32);
                 let decision = self.chance.pick(&[

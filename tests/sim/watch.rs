@@ -6,7 +6,9 @@ use windlass::core::Agent;
 use windlass::core::effect::Effect;
 use windlass::core::history::settle;
 use windlass::core::input::Input;
-use windlass::limits::{HISTORY_BYTES_MAX, PARTIAL_BYTES_MAX, PROMPTS_WAITING_MAX};
+use windlass::limits::{
+    DRAFT_CUTS_MAX, HISTORY_BYTES_MAX, PARTIAL_BYTES_MAX, PROMPTS_WAITING_MAX, SAID_BYTES_KEPT_MIN,
+};
 use windlass::tools;
 use windlass::words::call::{CallAsked, Change, CommandPlan, PatchPlan, Plan};
 use windlass::words::command::{Command, Course, Refusal, Which};
@@ -21,6 +23,7 @@ use windlass::words::settings::{Budgets, ThreadSettings, TimeBudget};
 use crate::children::IMAGE;
 use crate::disk::Disk;
 use crate::policy::{self, Allowed};
+use crate::provider;
 
 /// What the fronts of one process know.
 #[derive(Default)]
@@ -53,6 +56,8 @@ pub(crate) struct Told {
     /// Requests of the turn, tries aside, and its tokens.
     pub(crate) requests: u32,
     pub(crate) tokens: u64,
+    /// Requests for a summary since the last response that was whole.
+    pub(crate) summaries: u32,
     pub(crate) released: bool,
     /// Something of the turn could not be recorded; its questions end with it, unsaid.
     pub(crate) unrecorded: bool,
@@ -84,6 +89,13 @@ pub(crate) struct Batch {
     pub(crate) answered: Option<(ThreadId, CallId)>,
     pub(crate) interrupted: Option<ThreadId>,
     pub(crate) must_fail: Option<FailureKind>,
+    /// The provider said that the request was too large.
+    pub(crate) exceeded: bool,
+    /// The input was the end of a whole response that was no summary.
+    pub(crate) answered_whole: bool,
+    pub(crate) requested: bool,
+    pub(crate) summary_asked: bool,
+    pub(crate) compacted: bool,
     pub(crate) taken: Vec<Box<str>>,
 }
 
@@ -111,6 +123,7 @@ impl Told {
             attempts: 0,
             requests: 0,
             tokens: 0,
+            summaries: 0,
             released: false,
             unrecorded: false,
         }
@@ -205,17 +218,32 @@ impl Watch {
     }
 
     /// The input was the end of a response that is whole.
-    pub(crate) fn completed(&mut self, thread: ThreadId) {
+    pub(crate) fn completed(&mut self, thread: ThreadId, answer: bool) {
+        self.batch.answered_whole = answer;
         if let Some(told) = self.threads.get_mut(&thread) {
             told.attempts = 0;
+            told.summaries = 0;
+        }
+    }
+
+    /// The input was a provider's word that the request was too large: it is not made again.
+    pub(crate) fn exceeded(&mut self, thread: ThreadId) {
+        if let Some(told) = self.threads.get_mut(&thread) {
+            told.attempts = 0;
+            self.batch.exceeded = told.stopping == Stopping::No;
         }
     }
 
     /// A record has been written.
     pub(crate) fn recorded(&mut self, thread: ThreadId, record: &Record) {
         self.go_on(thread, Lane::Record);
-        if let Record::Item(index) = record {
-            self.batch.recorded.push(*index);
+        match record {
+            Record::Item(index) => self.batch.recorded.push(*index),
+            Record::Compacted { .. } => {
+                assert!(self.batch.recorded.is_empty(), "a summary replaces what is recorded");
+                self.batch.compacted = true;
+            }
+            _ => {}
         }
     }
 
@@ -241,9 +269,11 @@ impl Watch {
             Effect::Open { thread, .. } => self.go_on(*thread, Lane::Act),
             Effect::Request { op, thread } => {
                 self.go_on(*thread, Lane::Act);
-                if let Some(view) = agent.request_view(*op) {
-                    assert_images_follow_outputs(view.items);
-                }
+                let Some(view) = agent.request_view(*op) else { panic!("nothing to send: {op:?}") };
+                assert_images_follow_outputs(view.items);
+                let sums_up = provider::sums_up(&view);
+                self.batch.requested = true;
+                self.batch.summary_asked = sums_up;
                 let settings = agent.settings(*thread).unwrap();
                 let attempts_max =
                     (settings.request_retries_max + 1) * (settings.stream_retries_max + 1);
@@ -251,6 +281,8 @@ impl Watch {
                 told.attempts += 1;
                 assert!(told.attempts <= attempts_max, "more attempts than are allowed");
                 told.requests += u32::from(told.attempts == 1);
+                told.summaries += u32::from(sums_up && told.attempts == 1);
+                assert!(told.summaries <= DRAFT_CUTS_MAX + 2, "a draft shrinks so many times");
                 let (requests, tokens) = (told.requests, told.tokens);
                 self.assert_within(&settings.budgets, requests, tokens);
             }
@@ -394,6 +426,20 @@ impl Watch {
             );
             assert!(failed, "{kind:?} is not tried again");
         }
+        if batch.exceeded {
+            let failed = matches!(batch.ended, Some(Ended::Failed { .. }));
+            assert!(failed || batch.summary_asked, "too large, and nothing is done about it");
+        }
+        if let Some(thread) = batch.thread.filter(|_| batch.requested) {
+            assert!(self.told(thread).turn.is_some(), "a request belongs to a turn");
+            let goes_on = |index: &ItemIndex| match &agent.items(thread)[index.0 as usize] {
+                Item::Message(message) => message.role == Role::User,
+                Item::Output(_) => true,
+                _ => false,
+            };
+            let more = batch.recorded.iter().any(goes_on) || batch.summary_asked;
+            assert!(!batch.answered_whole || more, "an answer to a turn that was finished");
+        }
         if let (Some(thread), None) = (batch.interrupted, batch.refused)
             && let Some(told) = self.threads.get_mut(&thread)
             && told.turn.is_some()
@@ -410,13 +456,14 @@ impl Watch {
             if told.turn.is_none() {
                 assert!(told.questions.is_empty(), "a question is open after its turn");
             }
-            let changed = !batch.recorded.is_empty() || batch.started || told.unrecorded;
+            let written = !batch.recorded.is_empty() || batch.compacted;
+            let changed = written || batch.started || told.unrecorded || batch.ended.is_some();
             if changed && batch.thread == Some(*thread) {
                 assert_folds(agent, disk, *thread, told.conversation);
             }
         }
         for waiting in self.waiting.values() {
-            assert!(waiting.len() <= PROMPTS_WAITING_MAX, "waiting prompts are bounded");
+            assert!(waiting.len() <= PROMPTS_WAITING_MAX + 1, "waiting prompts are bounded");
         }
     }
 
@@ -507,12 +554,25 @@ fn assert_folds(agent: &Agent, disk: &Disk, thread: ThreadId, conversation: Conv
         assert_eq!(held, items[..items.len() - missing], "{thread:?}: a fork holds what it copied");
         return;
     }
+    assert_said(items, &disk.prompts(conversation));
     let folded = disk.fold(conversation).map_or(Vec::new(), |restored| restored.items);
     let whole = settle(items.to_vec());
     for (index, pair) in folded.iter().zip(&whole).enumerate() {
         assert_eq!(pair.0, pair.1, "{thread:?}: item {index} is not as it was recorded");
     }
     assert_eq!(folded.len(), whole.len(), "{thread:?}: as many items are recorded as remembered");
+}
+
+/// What the user said is remembered, except that the oldest of it gives way to what is new.
+fn assert_said(items: &[Item], recorded: &[&str]) {
+    let known: Vec<&str> = items.iter().filter_map(prompt_of).collect();
+    let bytes: usize = recorded.iter().map(|text| text.len()).sum();
+    if bytes <= SAID_BYTES_KEPT_MIN {
+        assert_eq!(known, recorded, "what the user said is never lost");
+    } else {
+        let newest = |texts: &[&str]| texts.last().map(|text| text.to_string());
+        assert_eq!(newest(&known), newest(recorded), "the newest is never lost");
+    }
 }
 
 pub(crate) fn prompt_of(item: &Item) -> Option<&str> {

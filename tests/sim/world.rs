@@ -12,7 +12,7 @@ use windlass::words::call::{Life, Unread};
 use windlass::words::command::{Command, Which};
 use windlass::words::event::Event;
 use windlass::words::ids::{FrontId, ItemIndex, OpId, ThreadId};
-use windlass::words::model::ModelEvent;
+use windlass::words::model::{FailureKind, ModelEvent};
 use windlass::words::policy::Decision;
 use windlass::words::record::Record;
 
@@ -204,6 +204,8 @@ impl World {
         }
         let fatal = fatal_failure(&input);
         let whole = matches!(input, Input::Model { event: ModelEvent::Completed { .. }, .. });
+        let answer = op.and_then(|op| self.agent.request_view(op));
+        let answer = answer.is_some_and(|view| !provider::sums_up(&view));
         let late_count = self.agent.late_count();
         self.watch.now_ms = self.now.mono_ms;
         self.watch.begin(&self.agent, &self.disk, &input);
@@ -221,8 +223,9 @@ impl World {
             let thread = self.works.get(&op).map(|work| work.thread);
             if let Some(thread) = thread.filter(|_| !late) {
                 match fatal {
+                    Some(FailureKind::ContextFull) => self.watch.exceeded(thread),
                     Some(kind) => self.watch.expect_failure(thread, kind),
-                    None if whole => self.watch.completed(thread),
+                    None if whole => self.watch.completed(thread, answer),
                     None => {}
                 }
             }
@@ -251,7 +254,7 @@ impl World {
                 if self.append(*thread, record) {
                     continue;
                 }
-                let mut lost = Lost { meta: false, items_from: None };
+                let mut lost = Lost { meta: false, compacted: false, items_from: None };
                 lose(&mut lost, record);
                 while let Some(effect) = effects.pull() {
                     if let Effect::Append { record, .. } = effect {
@@ -378,7 +381,11 @@ impl World {
         let Some(view) = view else { panic!("a request without a view: {op:?}") };
         provider::validate(&view);
         let items = view.items.to_vec();
+        let too_large_in = if provider::sums_up(&view) { 3 } else { 12 };
         let script = match self.mood {
+            Mood::Faulty if self.chance.one_in(too_large_in) => {
+                provider::too_large(&mut self.chance)
+            }
             Mood::Faulty => provider::hostile(&mut self.chance),
             Mood::Quiet => {
                 let may_call = self.chance.one_in(2);
@@ -470,6 +477,7 @@ impl World {
 fn lose(lost: &mut Lost, record: &Record) {
     match record {
         Record::Meta => lost.meta = true,
+        Record::Compacted { .. } => lost.compacted = true,
         Record::Item(index) => {
             let first = lost.items_from.map_or(*index, |from: ItemIndex| from.min(*index));
             lost.items_from = Some(first);
@@ -505,9 +513,9 @@ fn is_end(input: &Input<'_>) -> bool {
     }
 }
 
-/// The kind of a failure after which nothing is tried again.
-fn fatal_failure(input: &Input<'_>) -> Option<windlass::words::model::FailureKind> {
-    use windlass::words::model::FailureKind as Kind;
+/// The kind of a failure after which the same is not tried again.
+fn fatal_failure(input: &Input<'_>) -> Option<FailureKind> {
+    use FailureKind as Kind;
     let Input::Model { event: ModelEvent::Failed(failure), .. } = input else { return None };
     match failure.kind {
         Kind::ContextFull

@@ -20,6 +20,7 @@ fn attempt(line: &[&str], config: &str, env: &[(&str, &str)]) -> Result<Resolved
         cwd: "/work",
         project_notes: None,
         instructions: None,
+        compact_prompt: None,
         output_schema: None,
     };
     resolve(&invocation, &layers, lent)
@@ -44,7 +45,14 @@ fn with_texts(
     let config = Named { name: "config.toml", text: config };
     let layers = Layers::new(&invocation, Some(config))?;
     let project_notes = Some("notes");
-    let lent = Lent { env: &|_| None, cwd: "/work", project_notes, instructions, output_schema };
+    let lent = Lent {
+        env: &|_| None,
+        cwd: "/work",
+        project_notes,
+        instructions,
+        compact_prompt: None,
+        output_schema,
+    };
     resolve(&invocation, &layers, lent).map(|resolved| resolved.settings)
 }
 

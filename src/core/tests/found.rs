@@ -155,13 +155,21 @@ fn a_history_takes_no_more_than_it_may_hold() {
     assert!(story.effects.is_empty(), "what comes after a cut is left out without a word");
     story.say(op, completed());
     let held = story.items().len();
+    story.prompt(&large);
+    story.fail(story.request_op(), FailureKind::Limit);
+    assert!(story.failure().starts_with("the conversation could not be summed up"));
+    assert_eq!(story.items().len(), held, "what does not fit goes on waiting");
+    story.prompt("this would fit");
+    story.say(story.request_op(), completed());
+    let [.., first, second] = story.items() else { panic!("both were taken") };
+    assert_eq!((first.bytes(), second.bytes()), (large.len() as u64, 14));
+    story.say(story.request_op(), completed());
+    let held = story.items().len();
     for _ in 0..3 {
-        story.prompt(&large);
+        story.prompt(&"x".repeat(HISTORY_BYTES_MAX as usize));
         assert_eq!(story.failed(), Some(Failed::Bound));
         assert_eq!(story.items().len(), held);
     }
-    story.prompt("this still fits");
-    assert_eq!(story.items().len(), held + 1);
 }
 
 #[test]

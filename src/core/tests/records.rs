@@ -85,7 +85,7 @@ fn a_session_goes_on_where_its_records_end() {
     fold.push(Remembered::Item(Item::Call(shell("1", r#"["make"]"#))));
     let window = RateWindow { used_percent: 5.0, window_minutes: None, resets_at: Some(9) };
     let limits = Some(RateLimits { primary: None, secondary: Some(window) });
-    fold.push(Remembered::TokenCount { total: usage, limits });
+    fold.push(Remembered::TokenCount { total: usage, last: usage, limits });
     fold.skip(1);
     let restored = fold.finish().unwrap();
 

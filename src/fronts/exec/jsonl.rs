@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::fronts::exec::shell_words::shell_join;
-use crate::fronts::exec::{assistant_text, item};
+use crate::fronts::exec::{COMPACTED, assistant_text, item};
 use crate::words::call::{Answer, Change, ChangeKind, Task, TaskStatus};
 use crate::words::event::{Budget, CommandEnd, Ended, Event, Failed};
 use crate::words::ids::{CallId, ItemIndex};
@@ -115,6 +115,12 @@ impl Jsonl {
                 field(out, "message", message);
                 item_tail(out);
             }
+            Event::Compacted { .. } => {
+                let number = self.number();
+                item_head(out, Phase::Completed, number, "error");
+                field(out, "message", COMPACTED);
+                item_tail(out);
+            }
             Event::Tokens { total, .. } => self.total = Some(*total),
             Event::TurnEnded { how, usage, .. } => self.turn_ended(how, usage, out),
             Event::ThreadFailed { .. }
@@ -125,6 +131,7 @@ impl Jsonl {
             | Event::ApprovalAsked { .. }
             | Event::ApprovalSettled { .. }
             | Event::Limits { .. }
+            | Event::CompactionStarted
             | Event::TurnStopping { .. }
             | Event::ThreadClosed
             | Event::Refused { .. } => {}

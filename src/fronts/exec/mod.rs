@@ -34,6 +34,10 @@ pub const EXIT_TIMED_OUT: u8 = 124;
 /// The turn was interrupted; what a shell reports of SIGINT.
 pub const EXIT_INTERRUPTED: u8 = 130;
 
+/// What people and programs are told when a summary has replaced the conversation.
+const COMPACTED: &str = "the conversation was summed up to make room; the model may have lost \
+    details of it";
+
 /// The front of `exec`.
 #[derive(Debug)]
 pub struct Exec {
@@ -152,7 +156,10 @@ fn fatal(refusal: Refusal) -> Option<&'static str> {
         Refusal::EmptyPrompt => Some("the prompt was not taken: it is empty"),
         Refusal::NotReady => Some("the prompt was not taken: its thread is not ready"),
         Refusal::TooManyOps => Some("the prompt was not taken: too much is in progress"),
-        Refusal::NothingRuns | Refusal::NoQuestion => None,
+        Refusal::TurnRuns
+        | Refusal::NothingToCompact
+        | Refusal::NothingRuns
+        | Refusal::NoQuestion => None,
     }
 }
 

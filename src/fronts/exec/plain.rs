@@ -6,7 +6,7 @@
 use crate::fronts::exec::plain_text::{clipped, thousands};
 use crate::fronts::exec::shell_words::shell_join;
 use crate::fronts::exec::style::{Ink, Paint};
-use crate::fronts::exec::{assistant_text, item};
+use crate::fronts::exec::{COMPACTED, assistant_text, item};
 use crate::fronts::{Output, visible};
 use crate::limits::{PREVIEW_LINE_BYTES_MAX, PREVIEW_LINES_MAX};
 use crate::words::call::{Answer, Change, ChangeKind, Task, TaskStatus};
@@ -85,13 +85,8 @@ impl Plain {
             }
             Event::PromptTaken { item: index } => {
                 if let Some(Item::Message(message)) = item(items, *index) {
-                    self.block(
-                        "user",
-                        Ink::Place,
-                        &message.texts().collect::<String>(),
-                        Ink::Plain,
-                        err,
-                    );
+                    let text: String = message.texts().collect();
+                    self.block("user", Ink::Place, &text, Ink::Plain, err);
                 }
             }
             Event::ItemCompleted { item } => self.item_completed(items, *item, err),
@@ -124,6 +119,12 @@ impl Plain {
             }
             Event::Warning { message } => {
                 self.piece(Ink::Caution, &format!("warning: {}\n", visible::block(message)), err);
+            }
+            Event::CompactionStarted => {
+                self.piece(Ink::Faint, "summing up the conversation...\n", err);
+            }
+            Event::Compacted { .. } => {
+                self.piece(Ink::Caution, &format!("warning: {COMPACTED}\n"), err);
             }
             Event::Tokens { total, .. } => self.total = Some(*total),
             Event::TurnStopping { .. } => self.piece(Ink::Caution, "interrupting...\n", err),

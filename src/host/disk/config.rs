@@ -91,6 +91,13 @@ pub fn load_on(
         }
         None => None,
     };
+    let compact_prompt = match &wanted.compact_prompt_file {
+        Some(path) => {
+            let path = cwd.join(path);
+            Some(required_text("the prompt for summaries", &path, INSTRUCTIONS_BYTES_MAX)?)
+        }
+        None => None,
+    };
     let output_schema = match &invocation.output_schema {
         Some(path) => Some(schema_text(path, invocation.timeout_ms)?),
         None => None,
@@ -102,6 +109,7 @@ pub fn load_on(
         cwd: cwd_text,
         project_notes: notes.text.as_deref(),
         instructions: instructions.as_deref(),
+        compact_prompt: compact_prompt.as_deref(),
         output_schema: output_schema.as_deref(),
     };
     let mut resolved = settings::resolve(invocation, &layers, lent)?;

@@ -170,7 +170,7 @@ fn tail(view: &RequestView<'_>, usage: UsageReport, out: &mut Vec<u8>) {
         tools.close();
     }
     fields.text_if("reasoning_effort", settings.reasoning.effort.as_deref());
-    if let Some(schema) = &settings.output_schema {
+    if let Some(schema) = view.output_schema {
         let mut format = Fields::open(fields.key("response_format"));
         format.text("type", "json_schema");
         let mut described = Fields::open(format.key("json_schema"));

@@ -141,17 +141,17 @@ fn tail(view: &RequestView<'_>, out: &mut Vec<u8>) {
         if settings.reasoning.supported { r#"["reasoning.encrypted_content"]"# } else { "[]" };
     fields.raw("include", include);
     fields.text("prompt_cache_key", &view.conversation.to_string());
-    if settings.verbosity.is_some() || settings.output_schema.is_some() {
-        encode_text(settings, fields.key("text"));
+    if settings.verbosity.is_some() || view.output_schema.is_some() {
+        encode_text(view, fields.key("text"));
     }
     fields.close();
 }
 
 /// What is asked of the answer's text.
-fn encode_text(settings: &ThreadSettings, out: &mut Vec<u8>) {
+fn encode_text(view: &RequestView<'_>, out: &mut Vec<u8>) {
     let mut text = Fields::open(out);
-    text.text_if("verbosity", settings.verbosity.map(verbosity_name));
-    if let Some(schema) = &settings.output_schema {
+    text.text_if("verbosity", view.settings.verbosity.map(verbosity_name));
+    if let Some(schema) = view.output_schema {
         let mut format = Fields::open(text.key("format"));
         format.text("type", "json_schema");
         format.text("name", "codex_output_schema");

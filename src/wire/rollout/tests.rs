@@ -77,6 +77,17 @@ fn items_read_back_as_they_were_written() {
 }
 
 #[test]
+fn what_replaces_a_history_reads_back_as_it_was_written() {
+    let said = |text| Item::Message(Message::text(Role::User, text));
+    let items = [said("said"), said("summary"), said("later")];
+    let line = line(&Record::Compacted { items_count: 2 }, &settings(), &items);
+    assert!(line.contains(r#""type":"compacted","payload":{"message":"summary","#), "{line}");
+    let replacement = Some(items[..2].to_vec());
+    let remembered = Remembered::Compacted { summary: "summary".into(), replacement };
+    assert_eq!(decode(line.as_bytes()), Ok(remembered));
+}
+
+#[test]
 fn ids_are_not_recorded() {
     let mut message = Message::text(Role::Assistant, "hi");
     message.id = Some("m1".into());
@@ -196,7 +207,8 @@ fn tokens_read_back_as_they_were_written() {
     let line = line(&record, &settings, &[]);
     let sample = SAMPLE.lines().find(|line| line.contains("token_count")).unwrap();
     assert_eq!(json::field(&line, "payload"), json::field(sample, "payload"));
-    assert_eq!(decode(line.as_bytes()), Ok(Remembered::TokenCount { total, limits }));
+    let remembered = Remembered::TokenCount { total, last: total, limits };
+    assert_eq!(decode(line.as_bytes()), Ok(remembered));
     let bare = Record::TokenCount { total, last: total, limits: None };
     let bare = payload(&bare, &ThreadSettings { context_window: None, ..settings }, &[]);
     assert!(bare.ends_with(r#""model_context_window":null},"rate_limits":null}"#), "{bare}");
