@@ -82,24 +82,27 @@ impl Draft {
     }
 
     /// Leaves out the oldest quarter, up to where somebody begins to speak: what a model said in
-    /// one go stays together.
+    /// one go stays together, and the last of it stays at all.
     fn leave_out_oldest(&mut self, cuts: u32) -> bool {
-        let Some(last) = self.items.len().checked_sub(2) else { return false };
-        if last == 0 || cuts == DRAFT_CUTS_MAX {
+        if cuts == DRAFT_CUTS_MAX {
             return false;
         }
-        self.stage = Stage::Slim { cuts: cuts + 1 };
-        let bytes = |items: &[Item]| items.iter().map(Item::bytes).sum::<u64>();
-        let quarter = bytes(&self.items[..=last]) / 4;
-        let mut from = 1;
-        let mut left_out = self.items[0].bytes();
-        while from < last && (left_out < quarter || !self.begins(from)) {
-            left_out += self.items[from].bytes();
-            from += 1;
+        let history = &self.items[..self.items.len() - 1];
+        let quarter = history.iter().map(Item::bytes).sum::<u64>() / 4;
+        let (mut from, mut before_bytes) = (0, 0);
+        for (index, item) in history.iter().enumerate() {
+            if index > 0 && self.begins(index) {
+                from = index;
+                if before_bytes >= quarter {
+                    break;
+                }
+            }
+            before_bytes += item.bytes();
         }
+        self.stage = Stage::Slim { cuts: cuts + 1 };
         self.items.drain(..from);
         self.items = settle(std::mem::take(&mut self.items));
-        self.items.len() > 1
+        from > 0
     }
 
     /// Whether somebody begins to speak with this item.

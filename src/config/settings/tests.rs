@@ -169,6 +169,36 @@ fn models_that_nobody_knows_are_served_plainly() {
 }
 
 #[test]
+fn a_conversation_is_summed_up_at_nine_tenths_of_the_window_or_where_somebody_says() {
+    let limit = |model: &str, config: &str| {
+        resolved(&["exec", "-m", model, "x"], config).settings.compact_at_tokens
+    };
+    assert_eq!(limit("gpt-5", ""), Some(244_800));
+    assert_eq!(limit("made-up", ""), None);
+    assert_eq!(limit("made-up", "model_context_window = 1"), Some(0));
+    assert_eq!(limit("made-up", "model_context_window = 8193"), Some(7373));
+    assert_eq!(limit("gpt-5", "model_auto_compact_token_limit = 9"), Some(9));
+    assert_eq!(limit("gpt-5", "model_auto_compact_token_limit = 0"), Some(244_800));
+}
+
+#[test]
+fn a_summary_is_asked_for_in_our_words_or_the_users() {
+    let prompt = |config: &str| resolved(&["exec", "x"], config).settings.compact_prompt;
+    assert_eq!(prompt(""), instructions::COMPACT);
+    assert_eq!(prompt("compact_prompt = 'briefly'"), "briefly");
+    let message = refused(&["exec", "x"], "compact_prompt = ' '");
+    assert_eq!(message, "config.toml line 1: compact_prompt: it is empty");
+    let file = |config: &str| {
+        let config = Named { name: "config.toml", text: config };
+        let layers = Layers::new(&Invocation::default(), Some(config)).expect("sound");
+        wanted(&layers).compact_prompt_file
+    };
+    let named = "experimental_compact_prompt_file = 'c.md'";
+    assert_eq!(file(named), Some("c.md".into()));
+    assert_eq!(file(&format!("compact_prompt = 'briefly'\n{named}")), None, "it is not needed");
+}
+
+#[test]
 fn features_choose_the_form_of_tools() {
     let tools = |line: &[&str], config: &str| resolved(line, config).settings.tools;
     let line = ["exec", "-m", "o3", "x"];

@@ -204,6 +204,8 @@ fn reasoning(summary: &[&str]) -> Item {
 fn long_story() -> Story {
     let mut story = Story::begun();
     story.tell(Event::Warning { message: "unknown model".into() });
+    story.tell(Event::CompactionStarted);
+    story.tell(Event::Compacted { summary: ItemIndex(0) });
     story.completed(reasoning(&["Look at\nthe file", "Then fix"]));
     story.completed(reasoning(&[]));
     story.tell(Event::TextDelta { from_bytes: 0 });
