@@ -238,3 +238,36 @@ fn a_foreign_summary_is_gone_on_from() {
     assert!(!input.to_string().contains("forgotten") && input.to_string().contains("remembered"));
     assert!(fs::read_to_string(path).unwrap().contains("gone on"));
 }
+
+#[test]
+fn a_server_of_chat_completions_that_says_so_in_words_is_understood() {
+    let mut world = World::new();
+    let chunk = |delta: Value, finish: Value| {
+        let chunk = json!({"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]});
+        format!("data: {chunk}\n\n")
+    };
+    let says = |text: &str| {
+        let said = chunk(json!({"content": text}), Value::Null) + &chunk(json!({}), json!("stop"));
+        Reply::raw(said + "data: [DONE]\n\n")
+    };
+    let arguments = json!({"command": ["echo", "hi"]}).to_string();
+    let function = json!({"name": "shell", "arguments": arguments});
+    let calls = json!({"tool_calls": [{"index": 0, "id": "c1", "function": function}]});
+    let asks = chunk(calls, Value::Null) + &chunk(json!({}), json!("tool_calls"));
+    world.reply(Reply::raw(asks + "data: [DONE]\n\n"));
+    let message = "the request exceeds the available context size, try increasing it";
+    let refusal = json!({"error": {"code": 400, "message": message}});
+    world.reply(Reply::status(400, &refusal.to_string()));
+    world.reply(says("the notes")).reply(says("done"));
+    let call = world.call(&["--json", "go"]).retrying(2, 2);
+    let call = call.set("model_providers.mock.wire_api=chat").set("model=mistral");
+    let ended = world.run(call);
+    ended.exits(0);
+    let asked = &world.requests()[2];
+    assert_eq!(asked.headers.get("x-openai-subagent").map(String::as_str), Some("compact"));
+    assert_eq!(asked.body["tools"], Value::Null);
+    let messages = world.requests()[3].body["messages"].as_array().unwrap();
+    assert_eq!(messages.len(), 4, "{messages:?}");
+    assert!(messages[3]["content"].as_str().unwrap().ends_with("the notes"));
+    assert_eq!(ended.items("agent_message")[0]["text"], "done");
+}

@@ -46,7 +46,11 @@ impl LocalTime {
 
 /// What a `response.failed` means.
 pub fn failed(code: Option<&str>, message: Option<&str>) -> ModelFailure {
-    let kind = code.and_then(kind_of_code).unwrap_or(FailureKind::Stream);
+    let kind = match code.and_then(kind_of_code) {
+        Some(kind) => kind,
+        None if message.is_some_and(says_context_full) => FailureKind::ContextFull,
+        None => FailureKind::Stream,
+    };
     let message = message.map(legible).filter(|message| !message.is_empty());
     let retry_after_ms = match (kind, &message) {
         (FailureKind::RateLimited, Some(message)) => delay_named(message),
@@ -87,7 +91,14 @@ pub fn refused(
     let body = String::from_utf8_lossy(body);
     let reply = ErrorBody::read(&body);
     let code = reply.code.as_deref().or(reply.kind.as_deref());
-    let kind = kind_of_reply(status, code);
+    let kind = match kind_of_reply(status, code) {
+        FailureKind::Refused | FailureKind::Server
+            if says_context_full(reply.message.as_deref().unwrap_or(&body)) =>
+        {
+            FailureKind::ContextFull
+        }
+        kind => kind,
+    };
     let mut message = match (status, code) {
         (429, Some("usage_limit_reached")) => limit_text(&reply, calendar),
         (429, Some("usage_not_included")) => {
@@ -163,9 +174,25 @@ impl ErrorBody {
     }
 }
 
+/// Whether a provider without codes says that a request is more than the model's window holds.
+fn says_context_full(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    CONTEXT_FULL.iter().any(|words| message.contains(words))
+}
+
+/// Words of OpenAI, vLLM and gateways; llama.cpp; LM Studio; others.
+const CONTEXT_FULL: [&str; 6] = [
+    "maximum context length",
+    "exceeds the context window",
+    "exceeds the available context size",
+    "context length of only",
+    "prompt is too long",
+    "maximum number of tokens allowed",
+];
+
 fn kind_of_code(code: &str) -> Option<FailureKind> {
     match code {
-        "context_length_exceeded" => Some(FailureKind::ContextFull),
+        "context_length_exceeded" | "exceed_context_size_error" => Some(FailureKind::ContextFull),
         "insufficient_quota" | "usage_not_included" | "usage_limit_reached" => {
             Some(FailureKind::Limit)
         }
@@ -183,7 +210,7 @@ fn kind_of_reply(status: u16, code: Option<&str>) -> FailureKind {
         (401, _) => FailureKind::Credentials,
         (429, Some(FailureKind::Limit)) => FailureKind::Limit,
         (429, _) => FailureKind::RateLimited,
-        (400..500, Some(FailureKind::ContextFull)) => FailureKind::ContextFull,
+        (413, _) | (400..500, Some(FailureKind::ContextFull)) => FailureKind::ContextFull,
         (500..600, _) => FailureKind::Server,
         _ => FailureKind::Refused,
     }

@@ -41,6 +41,29 @@ fn codes_of_failed_responses_mean_kinds() {
 }
 
 #[test]
+fn servers_without_codes_say_in_words_that_a_window_is_full() {
+    for message in [
+        "This model's maximum context length is 4096 tokens. However, you requested 5000.",
+        "Your input exceeds the context window of this model.",
+        "the request exceeds the available context size, try increasing it",
+        "the model is loaded with context length of only 4096 tokens",
+        "prompt is too long: 210000 tokens > 200000 maximum",
+        "The input token count (9) exceeds the maximum number of tokens allowed (8).",
+    ] {
+        let body = format!(r#"{{"error":{{"code":400,"message":"{message}"}}}}"#);
+        for (status, body) in [(400, &*body), (500, &*body), (400, message)] {
+            assert_eq!(refusal(status, body).kind, FailureKind::ContextFull, "{status} {body}");
+        }
+        assert_eq!(refusal(401, &body).kind, FailureKind::Credentials);
+        assert_eq!(failed(None, Some(message)).kind, FailureKind::ContextFull);
+        assert_eq!(failed(Some("slow_down"), Some(message)).kind, FailureKind::Overloaded);
+    }
+    let named = r#"{"error":{"code":400,"type":"exceed_context_size_error","message":"m"}}"#;
+    assert_eq!(refusal(400, named).kind, FailureKind::ContextFull);
+    assert_eq!(refusal(413, "").kind, FailureKind::ContextFull);
+}
+
+#[test]
 fn a_rate_limit_names_its_delay() {
     for (message, delay) in [
         ("Rate limit reached. Please try again in 1.898s. Visit", Some(1898)),
