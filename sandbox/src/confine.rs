@@ -121,10 +121,6 @@ struct Held {
 
 impl Filters {
     fn of(policy: &Policy, abi: u32) -> io::Result<Filters> {
-        let supervised = seccomp::wants_supervisor(policy.access)
-            .then(|| seccomp::program(policy, abi, Supervised::Yes))
-            .transpose()?;
-        Ok(Filters { supervised, alone: seccomp::program(policy, abi, Supervised::No)? })
         let sockets = if abi >= ABI_PATH_SOCKETS {
             PathSockets::Ruled
         } else if policy.network && !mediation::can_take_descriptors() {
@@ -133,9 +129,9 @@ impl Filters {
             PathSockets::Guarded
         };
         let supervised = seccomp::wants_supervisor(policy.access, sockets)
-            .then(|| seccomp::program(policy, Supervised::Yes, sockets))
+            .then(|| seccomp::program(policy, abi, Supervised::Yes, sockets))
             .transpose()?;
-        let alone = seccomp::program(policy, Supervised::No, sockets)?;
+        let alone = seccomp::program(policy, abi, Supervised::No, sockets)?;
         let is_guarded = sockets == PathSockets::Guarded;
         let held = Held {
             supervised: is_guarded && mediation::can_tell_peers(),

@@ -74,10 +74,8 @@ impl Missing {
     /// Files cannot be moved between directories, not even where they may be written.
     pub const MOVES: Missing = Missing(1 << 9);
     /// Nobody answers supervised calls. They are refused: metadata stays as it is even below the
-    /// writable roots.
-    pub const SUPERVISOR: Missing = Missing(1 << 10);
     /// writable roots, and without network no unix socket can be connected to.
-    pub const SUPERVISOR: Missing = Missing(1 << 9);
+    pub const SUPERVISOR: Missing = Missing(1 << 10);
 
     const NAMES: [(Missing, &'static str); 11] = [
         (Missing::SIGNAL_SCOPE, "signals"),

@@ -182,27 +182,20 @@ const IOPRIO_WHO_USER: u64 = 3;
 /// `NETLINK_SOCK_DIAG` of linux/netlink.h.
 const NETLINK_SOCK_DIAG: u64 = 4;
 
-/// `SOCK_TYPE_MASK` of linux/net.h; flags stand above it.
-const SOCKET_TYPES: u64 = 0xf;
-
 /// Builds the program for a policy beside a rule set of this ABI, with or without a supervisor that
 /// answers what only it can judge. Allocates; do it before the process is confined.
-pub(crate) fn program(policy: &Policy, abi: u32, supervised: Supervised) -> io::Result<BpfProgram> {
-    let mut program = head(abi)?;
-/// Builds the program for a policy, with or without a supervisor that answers what only it can
-/// judge. Allocates; do it before the process is confined.
 pub(crate) fn program(
     policy: &Policy,
+    abi: u32,
     supervised: Supervised,
     sockets: PathSockets,
 ) -> io::Result<BpfProgram> {
-    let mut program = head()?;
+    let mut program = head(abi)?;
     if supervised == Supervised::Yes {
         program.extend(notified(policy.access, sockets)?);
     }
     let refuse = SeccompAction::Errno(libc::EPERM.cast_unsigned());
-    let rules = rules(policy, abi)?;
-    let mut rules = rules(policy)?;
+    let mut rules = rules(policy, abi)?;
     if sockets == PathSockets::Guarded {
         guard_sockets(&mut rules, policy.network)?;
     }
@@ -443,7 +436,7 @@ fn refuse_odd_internet(rules: &mut Rules) -> io::Result<()> {
     let family = |family: i32| u64::from(family.cast_unsigned());
     let internet = [(0, Ne, family(libc::AF_UNIX)), (0, Ne, family(libc::AF_NETLINK))];
     // All types but 1 (stream) and 2 (datagram), by their bits.
-    for (mask, bits) in [(8, 8), (4, 4), (3, 3), (SOCKET_TYPES, 0)] {
+    for (mask, bits) in [(8, 8), (4, 4), (3, 3), (SOCKET_KIND_MASK, 0)] {
         let odd = [internet.as_slice(), &[(1, MaskedEq(mask), bits)]].concat();
         refuse_if(rules, libc::SYS_socket, &odd)?;
     }
@@ -453,9 +446,13 @@ fn refuse_odd_internet(rules: &mut Rules) -> io::Result<()> {
     ];
     for (kind, known) in protocols {
         let mut odd = internet.to_vec();
-        odd.push((1, MaskedEq(SOCKET_TYPES), u64::from(kind.cast_unsigned())));
+        odd.push((1, MaskedEq(SOCKET_KIND_MASK), u64::from(kind.cast_unsigned())));
         odd.extend(known.iter().map(|protocol| (2, Ne, u64::from(protocol.cast_unsigned()))));
         refuse_if(rules, libc::SYS_socket, &odd)?;
+    }
+    Ok(())
+}
+
 /// What must not be where the supervisor makes the connections to path sockets: sockets that send
 /// to an address without one (`SOCK_RAW` means the same), and connections when nobody makes them.
 fn guard_sockets(rules: &mut Rules, network: bool) -> io::Result<()> {
@@ -521,10 +518,9 @@ mod tests {
                 for (abi, supervised) in
                     [(1, Supervised::Yes), (1, Supervised::No), (9, Supervised::Yes)]
                 {
-                    let program = program(&policy(access, network), abi, supervised).unwrap();
-                for supervised in [Supervised::Yes, Supervised::No] {
+                    let policy = policy(access, network);
                     let sockets = PathSockets::Guarded;
-                    let program = program(&policy(access, network), supervised, sockets).unwrap();
+                    let program = program(&policy, abi, supervised, sockets).unwrap();
                     assert!(program.len() < INSTRUCTIONS_MAX, "{}", program.len());
                 }
             }

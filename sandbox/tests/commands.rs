@@ -53,14 +53,9 @@ fn main() {
     println!("{} {:?}", if is_repeat { "as an ordinary user," } else { "with" }, probe());
     let mut outcome = Outcome::default();
     let cases = running::CASES.iter().chain(confined::CASES);
-    let cases = cases.chain(mediated::CASES).chain(lifetime::CASES).chain(filtered::CASES);
-    for (name, case) in cases.chain(aged::CASES).chain(attacks::CASES) {
-    for (name, case) in cases
-        .chain(mediated::CASES)
-        .chain(connected::CASES)
-        .chain(lifetime::CASES)
-        .chain(filtered::CASES)
-    {
+    let cases = cases.chain(mediated::CASES).chain(connected::CASES).chain(lifetime::CASES);
+    let cases = cases.chain(filtered::CASES).chain(aged::CASES).chain(attacks::CASES);
+    for (name, case) in cases {
         if filter.is_none_or(|filter| name.contains(filter)) {
             outcome.run(name, *case);
         }

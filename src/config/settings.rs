@@ -564,8 +564,14 @@ fn resolve_texts(
     }
     layers.add_project(Named { name: "project.toml", text: project })?;
     let env: Env<'_> = &|_| None;
-    let lent =
-        Lent { env, cwd: "/work", project_notes: None, instructions: None, output_schema: None };
+    let lent = Lent {
+        env,
+        cwd: "/work",
+        project_notes: None,
+        instructions: None,
+        compact_prompt: None,
+        output_schema: None,
+    };
     resolve(invocation, &layers, lent)
 }
 

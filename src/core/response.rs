@@ -18,8 +18,7 @@ use crate::words::call::CallAsked;
 use crate::words::event::{Ended, Event, Failed};
 use crate::words::ids::{CallId, OpId};
 use crate::words::item::{Item, Message, Role};
-use crate::words::model::{Counted, FailureKind, ModelEvent, ModelFailure, Usage};
-use crate::words::model::{FailureKind, ItemStart, ModelEvent, ModelFailure, Usage};
+use crate::words::model::{Counted, FailureKind, ItemStart, ModelEvent, ModelFailure, Usage};
 use crate::words::record::Record;
 
 /// A response that is coming in.
@@ -87,7 +86,6 @@ impl Thread {
             ModelEvent::Created
             | ModelEvent::ItemStarted(ItemStart::Message | ItemStart::Reasoning)
             | ModelEvent::ReasoningBreak => {}
-            ModelEvent::Created | ModelEvent::ItemStarted(_) | ModelEvent::ReasoningBreak => {}
             ModelEvent::TextDelta(_)
             | ModelEvent::ReasoningDelta(_)
             | ModelEvent::ReasoningRawDelta(_)

@@ -39,7 +39,7 @@ fn texts_tokens(instructions: &str, tools: &[ToolSpec]) -> u64 {
         ToolForm::Function { parameters: text } | ToolForm::Freeform { grammar: text } => {
             text.len()
         }
-        ToolForm::LocalShell => 0,
+        ToolForm::LocalShell | ToolForm::WebSearch(_) => 0,
     };
     let tools = tools.iter().map(|tool| tool.name.len() + tool.description.len() + form(tool));
     text_tokens((instructions.len() + tools.sum::<usize>()) as u64)

@@ -179,12 +179,11 @@ impl Thread {
     pub(crate) fn on_append_failed(&mut self, lost: Lost, message: Box<str>, desk: &mut Desk<'_>) {
         self.meta_recorded &= !lost.meta;
         match lost.items_from {
+            _ if lost.compacted => self.take_back_summary(),
             Some(from) => {
                 let from = self.keep_past(from);
                 self.history.cut(from);
             }
-            _ if lost.compacted => self.take_back_summary(),
-            Some(from) => self.history.cut(from),
             None => self.history.settle(),
         }
         let how = Ended::Failed { kind: Failed::Record, message };

@@ -44,7 +44,6 @@ impl World {
             }
             32..35 => self.resume_any(),
             35 => self.fork_any(),
-            32..36 => self.resume_any(),
             40..43 => self.command(Command::Compact { thread }),
             _ => {
                 let call = CallId(self.chance.below(5) as u32);

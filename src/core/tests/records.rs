@@ -147,7 +147,7 @@ fn forked() -> (Story, ConversationId) {
         fold.push(Remembered::Item(Item::Message(Message::text(role, text))));
     }
     let total = Usage { total: 7, ..Usage::default() };
-    fold.push(Remembered::TokenCount { total, limits: None });
+    fold.push(Remembered::TokenCount { total, last: total, limits: None });
     let restored = Box::new(fold.finish().unwrap());
     let mut story = Story::new(settings());
     let which = Which::Id(conversation);

@@ -45,6 +45,7 @@ enum Doing {
     Thinking,
     Answering,
     Searching,
+    Compacting,
     /// The model's calls are carried out.
     Calls,
     Patching,
@@ -110,6 +111,8 @@ impl Status {
             }
             Event::TextDelta { .. } => self.does(Doing::Answering),
             Event::ServedStarted => self.does(Doing::Searching),
+            Event::CompactionStarted => self.does(Doing::Compacting),
+            Event::Compacted { .. } => self.does(Doing::Waiting),
             Event::Tokens { total, .. } => {
                 self.tokens = total.used();
                 self.does(Doing::Calls);
@@ -223,6 +226,7 @@ impl Status {
             }
             (Doing::Waiting, None) => text.push_str("waiting for the model"),
             (Doing::Thinking, None) => text.push_str("thinking"),
+            (Doing::Compacting, None) => text.push_str("summing up the conversation"),
             (Doing::Searching, None) => text.push_str("searching the web"),
             (Doing::Answering, None) => text.push_str("answering"),
             (Doing::Calls, None) => text.push_str("working"),
@@ -360,6 +364,8 @@ mod tests {
             .reads("[0s] answering")
             .told(Event::ServedStarted)
             .reads("[0s] searching the web")
+            .told(Event::CompactionStarted)
+            .reads("[0s] summing up the conversation")
             .used(12_345)
             .reads("[0s, 12.3K tokens] working")
             .started(0, &["bash", "-lc", "cargo test\n"])
