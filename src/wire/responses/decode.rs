@@ -61,7 +61,11 @@ impl Decoder {
         let names = ["type", "delta", "item", "response", "error", "code", "message"];
         let [kind, delta, item, response, error, code, message] =
             json::pick(payload, names).ok()?;
-        let kind = json::text(kind?)?;
+        // Some servers send an error as it stands, without a type around it.
+        let kind = match kind {
+            Some(kind) => json::text(kind)?,
+            None => error.filter(|error| error.starts_with('{')).map(|_| "error".into())?,
+        };
         let Some(name) = kind.strip_prefix("response.") else {
             // A provider may fail outside any response.
             if &*kind != "error" {
@@ -163,10 +167,12 @@ fn start(item: &str) -> Option<ItemStart> {
     }
 }
 
-/// The code and the message of an error object.
+/// The code, or else the type, and the message of an error object.
 fn error_fields(error: Option<&str>) -> [Option<Cow<'_, str>>; 2] {
-    let found = error.and_then(|error| json::pick(error, ["code", "message"]).ok());
-    found.unwrap_or_default().map(|field| field.and_then(json::text))
+    let found = error.and_then(|error| json::pick(error, ["code", "type", "message"]).ok());
+    let found = found.unwrap_or_default().map(|field| field.and_then(json::text));
+    let [code, kind, message] = found;
+    [code.or(kind), message]
 }
 
 /// The fuzz body: any lines are taken for payloads, and a response ends at most once.

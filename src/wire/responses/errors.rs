@@ -192,6 +192,7 @@ const CONTEXT_FULL: [&str; 6] = [
 
 fn kind_of_code(code: &str) -> Option<FailureKind> {
     match code {
+        // The second is how the server of llama.cpp says it.
         "context_length_exceeded" | "exceed_context_size_error" => Some(FailureKind::ContextFull),
         "insufficient_quota" | "usage_not_included" | "usage_limit_reached" => {
             Some(FailureKind::Limit)

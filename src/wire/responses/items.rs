@@ -54,7 +54,10 @@ pub fn encode(item: &Item, form: Form, out: &mut Vec<u8>) {
         Item::Reasoning(reasoning) => {
             let mut fields = head("reasoning", form.shown(&reasoning.id), out);
             texts("summary_text", &reasoning.summary, fields.key("summary"));
-            if form.layout == Layout::Record && !reasoning.content.is_empty() {
+            // A server that encrypts nothing has no other way to know what it thought, and some
+            // refuse an item without it.
+            let is_needed = form.layout == Layout::Record || reasoning.encrypted.is_none();
+            if is_needed && !reasoning.content.is_empty() {
                 texts("reasoning_text", &reasoning.content, fields.key("content"));
             } else {
                 fields.raw("content", "null");
@@ -123,7 +126,7 @@ pub fn decode(json: &str) -> Option<Item> {
             return Some(Item::Reasoning(Reasoning {
                 summary: decode_texts(summary)?,
                 content: decode_texts(content)?,
-                encrypted: encrypted.and_then(json::boxed),
+                encrypted: encrypted.and_then(json::boxed).filter(|text| !text.is_empty()),
                 id,
             }));
         }

@@ -165,6 +165,7 @@ fn a_failed_response_tells_why() {
     for payload in [
         r#"{"type":"error","code":"slow_down","message":"m"}"#,
         r#"{"type":"error","error":{"code":"slow_down","message":"m"}}"#,
+        r#"{"error":{"code":503,"type":"slow_down","message":"m"}}"#,
     ] {
         check(payload, ModelEvent::Failed(ModelFailure::new(FailureKind::Overloaded, "m")));
     }
@@ -182,6 +183,7 @@ fn what_means_nothing_is_counted() {
         "{",
         r#"{"type":7}"#,
         r#"{"delta":"x"}"#,
+        r#"{"error":null}"#,
         r#"{"type":"response.in_progress"}"#,
         r#"{"type":"response.function_call_arguments.delta","delta":"x"}"#,
         r#"{"type":"response.output_text.delta"}"#,

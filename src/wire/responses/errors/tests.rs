@@ -26,6 +26,7 @@ fn limit(plan: &str, resets_at: &str) -> String {
 fn codes_of_failed_responses_mean_kinds() {
     for (code, kind) in [
         ("context_length_exceeded", FailureKind::ContextFull),
+        ("exceed_context_size_error", FailureKind::ContextFull),
         ("insufficient_quota", FailureKind::Limit),
         ("usage_not_included", FailureKind::Limit),
         ("rate_limit_exceeded", FailureKind::RateLimited),

@@ -62,7 +62,7 @@ fn items_are_written_as_they_were_read() {
 }
 
 #[test]
-fn a_provider_gets_no_raw_reasoning_and_no_unasked_ids() {
+fn a_provider_that_encrypts_gets_no_raw_reasoning_and_no_unasked_ids() {
     let item = decode(concat!(
         r#"{"type":"reasoning","id":"r1","summary":[],"#,
         r#""content":[{"type":"reasoning_text","text":"raw"}],"encrypted_content":"E"}"#,
@@ -73,6 +73,19 @@ fn a_provider_gets_no_raw_reasoning_and_no_unasked_ids() {
         encoded(&item, form),
         r#"{"type":"reasoning","summary":[],"content":null,"encrypted_content":"E"}"#,
     );
+}
+
+#[test]
+fn a_provider_that_encrypts_nothing_gets_its_raw_reasoning_back() {
+    for encrypted in ["", r#","encrypted_content":null"#, r#","encrypted_content":"""#] {
+        let content = r#""content":[{"type":"reasoning_text","text":"raw"}]"#;
+        let json = format!(r#"{{"type":"reasoning","summary":[],{content}{encrypted}}}"#);
+        let form = Form { layout: Layout::Json, ids: Ids::Dropped };
+        assert_eq!(
+            encoded(&decode(&json).unwrap(), form),
+            format!(r#"{{"type":"reasoning","summary":[],{content},"encrypted_content":null}}"#),
+        );
+    }
 }
 
 #[test]
