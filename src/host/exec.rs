@@ -93,6 +93,8 @@ pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Resu
         status = status::on_stderr(looks.paint);
         Exec::plain(Plain::new(&settings, looks))
     };
+    let last_message = options.output_last_message.clone();
+    let front = if last_message.is_some() { front.keeping_last_message() } else { front };
     let seed = u64::from_le_bytes(clock::random().map_err(|error| error.to_string())?);
     let nofile = environment::raise_open_files();
     let links = home.path.as_deref().and_then(|home| environment::command_links(home, &exe));
@@ -108,7 +110,6 @@ pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Resu
     let notify = notify::Program::new(&notify, nofile);
     let notifier = notify.is_some().then(|| Notifier::new(&settings.cwd));
     let prompting = prompting(&options, settings);
-    let last_message = options.output_last_message.clone();
     let mut host = Host::new(Parts {
         seam: Seam::new(seed, Rollouts::new(keeping), front).showing(status),
         net: Net::new(trust(), environment::spawn_resolver).behind(Proxies::of_environment(&env)),

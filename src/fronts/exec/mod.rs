@@ -44,7 +44,11 @@ pub struct Exec {
     manner: Manner,
     /// The exit code, once nothing more will be told.
     ended: Option<u8>,
+    /// What the model said last.
+    last_item: Option<ItemIndex>,
+    /// A copy of its text, if it is wanted after the end.
     last_message: Option<Box<str>>,
+    is_last_message_wanted: bool,
     /// Whether anything was written to stdout that a program reads.
     started: bool,
 }
@@ -67,7 +71,20 @@ impl Exec {
     }
 
     fn new(manner: Manner) -> Exec {
-        Exec { manner, ended: None, last_message: None, started: false }
+        Exec {
+            manner,
+            ended: None,
+            last_item: None,
+            last_message: None,
+            is_last_message_wanted: false,
+            started: false,
+        }
+    }
+
+    /// Keeps the last message for when the run is over. It may be long, so not unasked.
+    pub fn keeping_last_message(mut self) -> Exec {
+        self.is_last_message_wanted = true;
+        self
     }
 
     /// Whether the run is over; what is told after it is not shown.
@@ -80,7 +97,8 @@ impl Exec {
         self.ended.unwrap_or(EXIT_FAILED)
     }
 
-    /// The text of the model's last message, for `--output-last-message`.
+    /// The text of the model's last message, for `--output-last-message`; `None` unless it was to
+    /// be kept.
     pub fn last_message(&self) -> Option<&str> {
         self.last_message.as_deref()
     }
@@ -101,7 +119,8 @@ impl Exec {
             }
             Event::ItemCompleted { item } => {
                 if let Some(text) = assistant_text(items, *item) {
-                    self.last_message = Some(text.into());
+                    self.last_item = Some(*item);
+                    self.last_message = self.is_last_message_wanted.then(|| text.into());
                 }
             }
             Event::TurnEnded { how, .. } => self.ended = Some(code(how)),
@@ -109,7 +128,7 @@ impl Exec {
             _ => {}
         }
         match &mut self.manner {
-            Manner::Plain(plain) => plain.told(event, items, self.last_message.as_deref(), out),
+            Manner::Plain(plain) => plain.told(event, items, self.last_item, out),
             Manner::Jsonl(jsonl) => jsonl.told(event, items, &mut out.stdout),
         }
     }

@@ -70,12 +70,12 @@ impl Plain {
         self.block("ERROR", Ink::Bad, message, Ink::Bad, err);
     }
 
-    /// Appends what an event looks like; `last_message` is what the model said last.
+    /// Appends what an event looks like; `last` is what the model said last.
     pub fn told(
         &mut self,
         event: &Event,
         items: &[Item],
-        last_message: Option<&str>,
+        last: Option<ItemIndex>,
         out: &mut Output,
     ) {
         let err = &mut out.stderr;
@@ -128,7 +128,10 @@ impl Plain {
             }
             Event::Tokens { total, .. } => self.total = Some(*total),
             Event::TurnStopping { .. } => self.piece(Ink::Caution, "interrupting...\n", err),
-            Event::TurnEnded { how, usage, .. } => self.turn_ended(how, usage, last_message, out),
+            Event::TurnEnded { how, usage, .. } => {
+                let last = last.and_then(|item| assistant_text(items, item));
+                self.turn_ended(how, usage, last.as_deref(), out);
+            }
             Event::ThreadFailed { .. }
             | Event::TurnStarted { .. }
             | Event::ServedStarted
@@ -367,8 +370,9 @@ impl Plain {
     }
 }
 
-/// Colours and newlines around a heading and its text, roughly.
-const BLOCK_MARKS_BYTES: usize = 32;
+/// Colours and newlines around a heading and its text, and a short block after it: the count of
+/// tokens often follows a long last message, which would be copied to make room for it.
+const BLOCK_MARKS_BYTES: usize = 256;
 
 /// A few lines of text from outside, safe to show; ends with a newline.
 fn shown(text: &str) -> String {

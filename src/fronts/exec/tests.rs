@@ -299,6 +299,13 @@ fn programs_read_one_exact_line_for_each_event() {
     assert_eq!(stdout, LONG_STORY_LINES);
     assert_eq!(stderr, "");
     assert_eq!((exec.is_finished(), exec.exit_code()), (true, EXIT_COMPLETED));
+    assert_eq!(exec.last_message(), None);
+}
+
+#[test]
+fn the_last_message_is_kept_where_it_is_wanted() {
+    let front = Exec::jsonl(Jsonl::new(ReasoningShown::Summary)).keeping_last_message();
+    let (exec, ..) = long_story().told(front);
     assert_eq!(exec.last_message(), Some("Done \"now\"\u{7}"));
 }
 
