@@ -153,9 +153,9 @@ pub const CHAT_RESPONSE_BYTES_MAX: usize = SSE_EVENT_BYTES_MAX;
 /// Calls of one such response; each piece of a call looks for its own among them.
 pub const CHAT_CALLS_MAX: usize = 512;
 
-/// Capacity that a line buffer keeps once it is empty. Ordinary events stay below it and cost no
-/// allocation; one large event does not leave its memory with an idle stream.
-pub const LINES_CAPACITY_KEPT_BYTES: usize = 64 << 10;
+/// Capacity that a line buffer keeps while its stream is silent. Ordinary events stay below it and
+/// cost no allocation; a large event, or many in one read, leave no memory with an idle stream.
+pub const LINES_CAPACITY_KEPT_BYTES: usize = 4 << 10;
 
 /// Longest URL, before and after percent-encoding; servers refuse longer request lines anyway.
 pub const URL_BYTES_MAX: usize = 8 << 10;

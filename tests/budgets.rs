@@ -12,16 +12,22 @@ mod support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::time::Duration;
 
 use windlass::core::Agent;
 use windlass::core::effect::{Effect, Effects};
 use windlass::core::input::{Input, Now};
+use windlass::host::net::{self, Caller, Net, NetEvent, Trust};
+use windlass::host::poller::Poller;
+use windlass::wire::http::Method;
 use windlass::wire::responses::decode::Decoder;
 use windlass::wire::sse::Events;
+use windlass::wire::url::Url;
 use windlass::words::command::Command;
 use windlass::words::event::Event;
 use windlass::words::ids::{FrontId, OpId, ThreadId};
 use windlass::words::item::Part;
+use windlass::words::model::ModelEvent;
 use windlass::words::policy::{ApprovalPolicy, SandboxMode, SandboxPolicy};
 use windlass::words::settings::{
     Budgets, OpeningFacts, PatchForm, ReasoningSettings, ShellForm, ThreadSettings, ToolSettings,
@@ -29,7 +35,8 @@ use windlass::words::settings::{
 
 use measure::{count, has, run};
 use support::World;
-use support::reply::{Reply, completed, created, delta, done, message, sse};
+use support::provider::{Provider, fixture};
+use support::reply::{End, Reply, completed, created, delta, done, message, sse};
 use support::run::Call;
 
 /// Counts what the lane that asks has allocated.
@@ -37,27 +44,32 @@ struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    /// Bytes allocated and not yet given back.
+    static HELD_BYTES: Cell<i64> = const { Cell::new(0) };
 }
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-// SAFETY: everything is left to the system's allocator, which keeps the contract; the counter is a
-// plain integer that needs neither memory nor a destructor.
+// SAFETY: everything is left to the system's allocator, which keeps the contract; the counters are
+// plain integers that need neither memory nor a destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        HELD_BYTES.set(HELD_BYTES.get() + layout.size() as i64);
         // SAFETY: the caller keeps the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        HELD_BYTES.set(HELD_BYTES.get() - layout.size() as i64);
         // SAFETY: the caller keeps the contract of `dealloc`.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        HELD_BYTES.set(HELD_BYTES.get() + bytes as i64 - layout.size() as i64);
         // SAFETY: the caller keeps the contract of `realloc`.
         unsafe { System.realloc(pointer, layout, bytes) }
     }
@@ -168,6 +180,110 @@ fn deltas_are_decoded_and_told_without_allocating() {
     assert_eq!(streaming.told, 101);
     // The text itself grows.
     assert!(allocations <= 4, "{allocations} allocations for 100 deltas");
+}
+
+#[test]
+fn a_silent_stream_holds_little() {
+    for (provider, bytes_max) in [(Provider::plain(), 24 << 10), (Provider::tls(), 80 << 10)] {
+        let mut streams = Streams::new(provider);
+        // What all share is there with the first.
+        streams.begin(1);
+        let before = streams.held_bytes;
+        streams.begin(16);
+        let each = (streams.held_bytes - before) / 16;
+        assert!(each <= bytes_max, "{each} bytes");
+    }
+}
+
+/// Streams of one provider, and the memory that our side of them holds.
+struct Streams {
+    poller: Poller,
+    net: Net,
+    provider: Provider,
+    held_bytes: i64,
+    listeners: Listeners,
+}
+
+/// What reads each stream, and the deltas it has read.
+#[derive(Default)]
+struct Listeners(Vec<(Events, Decoder, u32)>);
+
+impl Caller for Listeners {
+    fn body(&mut self, _owner: u64, offset_bytes: u64, out: &mut Vec<u8>) {
+        let mut body = vec![b' '; REQUEST_BYTES];
+        body[0] = b'{';
+        body[REQUEST_BYTES - 1] = b'}';
+        out.extend_from_slice(&body[offset_bytes as usize..]);
+    }
+
+    fn told(&mut self, owner: u64, event: NetEvent<'_>) {
+        let (events, decoder, deltas_count) = &mut self.0[owner as usize];
+        match event {
+            NetEvent::Head(_) => {}
+            NetEvent::Body(bytes) => {
+                events.push(bytes);
+                while let Some(event) = events.pull() {
+                    decoder.push_event(event.unwrap().data.as_bytes(), &mut |event| {
+                        *deltas_count += u32::from(matches!(event, ModelEvent::TextDelta(_)));
+                    });
+                }
+            }
+            NetEvent::End | NetEvent::Failed(_) => panic!("{event:?}"),
+        }
+    }
+}
+
+const REQUEST_BYTES: usize = 20_000;
+const BURST: usize = 1000;
+
+impl Streams {
+    fn new(provider: Provider) -> Streams {
+        let ca_file = Some(fixture("ca.pem"));
+        let resolve = |_: &str| Err(std::io::Error::other("nothing is looked up"));
+        Streams {
+            poller: Poller::new().unwrap(),
+            net: Net::new(Trust { ca_file, ..Trust::default() }, resolve),
+            provider,
+            held_bytes: 0,
+            listeners: Listeners::default(),
+        }
+    }
+
+    /// Begins so many streams, and lets each bring a burst before it falls silent.
+    fn begin(&mut self, count: usize) {
+        let mut events = vec![created()];
+        events.extend((0..BURST).map(|number| delta(&format!("word {number} "))));
+        for _ in 0..count {
+            self.provider.script(Reply::events(&events).ending(End::Hung));
+            let call = net::Call {
+                method: Method::Post,
+                url: Url::parse(&format!("{}/responses", self.provider.url())).unwrap(),
+                headers: (0..12).map(|n| (format!("x-header-{n}"), "a value".into())).collect(),
+                body_bytes: REQUEST_BYTES as u64,
+                connect_ms: 10_000,
+                idle_ms: 300_000,
+            };
+            let owner = self.listeners.0.len() as u64;
+            let before = HELD_BYTES.get();
+            self.listeners.0.push((Events::default(), Decoder::new(0), 0));
+            self.net.start(&mut self.poller, 1, call, owner).unwrap();
+            self.held_bytes += HELD_BYTES.get() - before;
+        }
+        let is_silent = |listener: &(Events, Decoder, u32)| listener.2 == BURST as u32;
+        for _ in 0..10_000 {
+            if self.listeners.0.iter().all(is_silent) {
+                return;
+            }
+            self.provider.serve();
+            let before = HELD_BYTES.get();
+            self.poller.sleep(Some(Duration::from_millis(1))).unwrap();
+            while let Some((key, readiness)) = self.poller.pop_ready() {
+                self.net.on_ready(&mut self.poller, 1, key, readiness, &mut self.listeners);
+            }
+            self.held_bytes += HELD_BYTES.get() - before;
+        }
+        panic!("the streams did not come");
+    }
 }
 
 /// A machine whose first request is being answered.

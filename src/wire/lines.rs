@@ -38,13 +38,25 @@ impl Lines {
     ///
     /// Ranges from `pull_range` end here: the bytes they named are gone.
     pub fn push(&mut self, piece: &[u8]) {
+        self.forget();
+        self.buffer.extend_from_slice(piece);
+    }
+
+    /// Gives back memory that the lines so far needed, for a stream that may be silent for long. A
+    /// long line that has begun keeps its room. Ranges from `pull_range` end here too.
+    pub fn rest(&mut self) {
+        let is_large = self.buffer.capacity() > LINES_CAPACITY_KEPT_BYTES;
+        if is_large && self.unfinished().len() <= LINES_CAPACITY_KEPT_BYTES {
+            self.forget();
+            self.buffer.shrink_to(LINES_CAPACITY_KEPT_BYTES);
+        }
+    }
+
+    /// Drops the lines that were handed out.
+    fn forget(&mut self) {
         self.buffer.drain(..self.taken);
         self.scanned -= self.taken;
         self.taken = 0;
-        if self.buffer.is_empty() && self.buffer.capacity() > LINES_CAPACITY_KEPT_BYTES {
-            self.buffer = Vec::new();
-        }
-        self.buffer.extend_from_slice(piece);
     }
 
     /// The next whole line without its ending, or `None` until more bytes arrive.
@@ -196,8 +208,13 @@ mod tests {
         assert!(lines.pull().is_none());
         lines.push(b"\n");
         assert_eq!(lines.pull().unwrap().unwrap().len(), 1 << 19);
-        lines.push(b"next\n");
+        assert!(lines.pull().is_none());
+        lines.rest();
         assert!(lines.buffer.capacity() <= LINES_CAPACITY_KEPT_BYTES);
+        lines.push(b"next\nbegun");
+        lines.rest();
+        assert_eq!(lines.pull(), Some(Ok(&b"next"[..])));
+        assert_eq!(lines.unfinished(), b"begun");
     }
 
     #[test]

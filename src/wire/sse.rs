@@ -89,9 +89,14 @@ impl Events {
             self.begin();
         }
         loop {
-            let line = match self.lines.pull_range()? {
-                Ok(line) => self.skip_mark(line),
-                Err(LineError::TooLong) => return Some(Err(SseError::EventTooLong)),
+            let line = match self.lines.pull_range() {
+                Some(Ok(line)) => self.skip_mark(line),
+                Some(Err(LineError::TooLong)) => return Some(Err(SseError::EventTooLong)),
+                None => {
+                    self.spill();
+                    self.lines.rest();
+                    return None;
+                }
             };
             if !line.is_empty() {
                 if let Err(error) = self.take_field(line) {
