@@ -11,6 +11,7 @@ mod failure;
 mod live;
 mod resolver;
 mod route;
+mod table;
 mod tls;
 
 use std::fmt;
@@ -18,7 +19,6 @@ use std::fmt;
 use mio::net::TcpStream;
 
 use crate::host::poller::{Key, Kind, Poller, Readiness};
-use crate::limits::{EXCHANGES_MAX, IDLE_CONNECTION_MS, IDLE_CONNECTIONS_MAX};
 use crate::wire::http::{Head, Method};
 use crate::wire::proxy::Proxies;
 use crate::wire::url::{Scheme, Url};
@@ -29,6 +29,7 @@ use live::{Live, Outcome, Phase};
 use resolver::{Answer, Resolver};
 pub use resolver::{RESOLVER_NAME, SpawnResolver, resolver_main};
 use route::{Route, Tunnelling};
+use table::{Slot, Stage};
 pub use tls::{Tls, Trust, provider};
 
 /// All exchanges and kept connections.
@@ -81,27 +82,6 @@ pub trait Caller {
     /// one byte. An offset of zero may come a second time.
     fn body(&mut self, owner: u64, offset_bytes: u64, out: &mut Vec<u8>);
     fn told(&mut self, owner: u64, event: NetEvent<'_>);
-}
-
-#[derive(Debug)]
-struct Slot {
-    /// Goes with the key of the connection; a connection that is kept stays in its slot.
-    generation: u32,
-    stage: Stage,
-}
-
-#[derive(Debug)]
-enum Stage {
-    Free,
-    Idle(Idle),
-    Live(Box<Live>),
-}
-
-#[derive(Debug)]
-struct Idle {
-    connection: Connection,
-    origin: String,
-    until_ms: u64,
 }
 
 impl Net {
@@ -268,57 +248,6 @@ impl Net {
         (self.slots.len() - self.free.len() - self.idle_count, self.idle_count)
     }
 
-    fn live(&mut self, id: ExchangeId) -> Option<&mut Live> {
-        match &mut self.slots.get_mut(usize::from(id.slot))?.stage {
-            Stage::Live(live) if live.serial == id.serial => Some(live),
-            Stage::Live(_) | Stage::Idle(_) | Stage::Free => None,
-        }
-    }
-
-    fn key(&self, slot: u16) -> Key {
-        Key::new(Kind::Exchange, slot, self.slots[usize::from(slot)].generation)
-    }
-
-    /// A slot for an exchange with `origin`, with a connection if one is kept.
-    fn take_slot(&mut self, origin: &str) -> Result<(u16, Option<Connection>), NetFailure> {
-        let mut oldest: Option<(usize, u64)> = None;
-        if self.idle_count > 0 {
-            for (index, slot) in self.slots.iter_mut().enumerate() {
-                let Stage::Idle(idle) = &slot.stage else { continue };
-                if idle.origin == origin
-                    && let Stage::Idle(idle) = std::mem::replace(&mut slot.stage, Stage::Free)
-                {
-                    self.idle_count -= 1;
-                    return Ok((index as u16, Some(idle.connection)));
-                }
-                if let Stage::Idle(idle) = &slot.stage
-                    && oldest.is_none_or(|(_, until_ms)| idle.until_ms < until_ms)
-                {
-                    oldest = Some((index, idle.until_ms));
-                }
-            }
-        }
-        if self.free.is_empty() {
-            if self.slots.len() < EXCHANGES_MAX {
-                self.slots.push(Slot { generation: 0, stage: Stage::Free });
-                self.free.push((self.slots.len() - 1) as u16);
-            } else if let Some((index, _)) = oldest {
-                self.release(index as u16);
-            }
-        }
-        self.free.pop().map(|slot| (slot, None)).ok_or(NetFailure::Full)
-    }
-
-    /// Empties a slot; its connection closes, and events that are still on their way are of nobody.
-    fn release(&mut self, slot: u16) {
-        let found = &mut self.slots[usize::from(slot)];
-        found.generation = found.generation.wrapping_add(1);
-        if let Stage::Idle(_) = std::mem::replace(&mut found.stage, Stage::Free) {
-            self.idle_count -= 1;
-        }
-        self.free.push(slot);
-    }
-
     /// Begins anew what waits for addresses: one lookup is over.
     fn begin_all(&mut self, poller: &mut Poller, now_ms: u64, caller: &mut dyn Caller) {
         for slot in 0..self.slots.len() {
@@ -477,30 +406,6 @@ impl Net {
         caller.told(owner, NetEvent::Failed(failure));
     }
 
-    /// Keeps the connection of an exchange that is over, if it is good for another.
-    fn keep(&mut self, poller: &mut Poller, now_ms: u64, slot: u16) {
-        let stage = &mut self.slots[usize::from(slot)].stage;
-        let Stage::Live(live) = std::mem::replace(stage, Stage::Free) else { return };
-        let Live { phase, origin, .. } = *live;
-        let kept = match phase {
-            Phase::Talking { transfer, .. } if self.idle_count < IDLE_CONNECTIONS_MAX => {
-                transfer.into_reusable()
-            }
-            Phase::Talking { .. }
-            | Phase::Tunnelling(_)
-            | Phase::Connecting(_)
-            | Phase::Resolving => None,
-        };
-        let Some(connection) = kept else { return self.release(slot) };
-        if connection.has_news() {
-            poller.mark_ready(self.key(slot));
-        }
-        let until_ms = now_ms + IDLE_CONNECTION_MS;
-        self.earliest_ms = self.earliest_ms.min(until_ms);
-        self.idle_count += 1;
-        self.slots[usize::from(slot)].stage = Stage::Idle(Idle { connection, origin, until_ms });
-    }
-
     fn on_slot_deadline(
         &mut self,
         poller: &mut Poller,
@@ -526,24 +431,6 @@ impl Net {
         }
         let failure = live.time_out();
         self.fail(slot, failure, caller);
-    }
-}
-
-impl Slot {
-    fn due_ms(&self) -> Option<u64> {
-        match &self.stage {
-            Stage::Free => None,
-            Stage::Idle(idle) => Some(idle.until_ms),
-            Stage::Live(live) => match &live.phase {
-                Phase::Connecting(connecting) => {
-                    let next_ms = connecting.next_at_ms().unwrap_or(u64::MAX);
-                    Some(live.deadline_ms.min(next_ms))
-                }
-                Phase::Resolving | Phase::Tunnelling(_) | Phase::Talking { .. } => {
-                    Some(live.deadline_ms)
-                }
-            },
-        }
     }
 }
 

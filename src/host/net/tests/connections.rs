@@ -1,6 +1,7 @@
 //! Connections: made, looked up, kept, replaced and given up.
 
 use super::*;
+use crate::limits::{EXCHANGES_MAX, IDLE_CONNECTION_MS, IDLE_CONNECTIONS_MAX};
 
 #[test]
 fn a_connection_is_kept_and_used_again() {
