@@ -267,6 +267,9 @@ pub const DRAFT_OUTPUT_BYTES_MAX: usize = 2 << 10;
 /// How many times the oldest quarter is left out of what is to be summed up: a thirtieth remains.
 pub const DRAFT_CUTS_MAX: u32 = 12;
 
+/// Tokens of one conversation that a provider's count is believed to; no model's window is near.
+pub const CREDIBLE_TOKENS_MAX: u64 = 100_000_000;
+
 /// Tokens that an image counts as where nobody has counted it; providers scale images down to about
 /// that.
 pub const IMAGE_TOKENS: u64 = 1500;

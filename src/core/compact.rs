@@ -19,6 +19,7 @@ use crate::core::bridge::{self, bridge};
 use crate::core::draft::Draft;
 use crate::core::history::History;
 use crate::core::opening;
+use crate::core::room::is_credible;
 use crate::core::thread::{Phase, Thread};
 use crate::limits::{SAID_BYTES_KEPT_MAX, SAID_BYTES_KEPT_MIN, SUMMARY_BYTES_MAX};
 use crate::words::command::Refusal;
@@ -171,7 +172,9 @@ impl Thread {
         let limit = self.settings.compact_at_tokens;
         let turn = self.turn_mut();
         turn.relief = match (turn.relief, usage, limit) {
-            (Relief::Fresh, Some(last), Some(limit)) if last.total >= limit => {
+            (Relief::Fresh, Some(last), Some(limit))
+                if is_credible(last.total) && last.total >= limit =>
+            {
                 Relief::Vain { tokens: last.total }
             }
             (Relief::Fresh | Relief::Stale | Relief::Vain { .. }, _, _) => Relief::Stale,

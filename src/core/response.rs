@@ -184,6 +184,10 @@ impl Thread {
         }
         self.note_relief(usage);
         let calls = self.remember_held(held, desk);
+        if usage.is_some() {
+            // What was held was counted with the rest.
+            self.counted.items = self.history.items().len();
+        }
         if calls.is_empty() {
             if self.prompts.is_empty() {
                 self.finish(Ended::Completed, desk);

@@ -8,7 +8,7 @@ use crate::core::history::settle;
 use crate::limits::SAID_BYTES_KEPT_MAX;
 use crate::words::command::Restored;
 use crate::words::ids::ConversationId;
-use crate::words::item::Item;
+use crate::words::item::{Item, Role};
 use crate::words::model::{Counted, RateLimits, Usage};
 use crate::words::record::Remembered;
 
@@ -31,7 +31,12 @@ impl Fold {
             Remembered::Meta { conversation, .. } => {
                 self.conversation.get_or_insert(conversation);
             }
-            Remembered::Item(item) => self.items.push(item),
+            Remembered::Item(item) => {
+                // What the model said is counted, though some write it down after the count.
+                let in_count = self.counted.items == self.items.len() && is_said(&item);
+                self.counted.items += usize::from(in_count);
+                self.items.push(item);
+            }
             Remembered::Compacted { summary, replacement } => {
                 // What opens a conversation is said anew when it goes on.
                 self.items = replacement.unwrap_or_else(|| {
@@ -68,10 +73,19 @@ impl Fold {
     }
 }
 
+/// Whether a model said it.
+fn is_said(item: &Item) -> bool {
+    match item {
+        Item::Message(message) => message.role == Role::Assistant,
+        Item::Reasoning(_) | Item::Call(_) | Item::Served { .. } => true,
+        Item::Output(_) => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::item::{Message, Role};
+    use crate::words::item::Message;
     use crate::words::model::RateWindow;
 
     fn said(role: Role, text: &str) -> Item {
@@ -127,6 +141,9 @@ mod tests {
         fold.push(Remembered::Item(said(Role::User, "b")));
         assert_eq!(fold.counted, Counted::default());
         fold.push(counted);
-        assert_eq!(fold.finish().unwrap().counted, Counted { tokens: 9, items: 1 });
+        for role in [Role::Assistant, Role::Assistant, Role::User, Role::Assistant] {
+            fold.push(Remembered::Item(said(role, "c")));
+        }
+        assert_eq!(fold.finish().unwrap().counted, Counted { tokens: 9, items: 3 });
     }
 }

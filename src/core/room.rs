@@ -4,7 +4,7 @@
 //! nothing was counted, all of it is.
 
 use crate::core::thread::Thread;
-use crate::limits::{HISTORY_BYTES_MAX, IMAGE_TOKENS, TOKEN_BYTES};
+use crate::limits::{CREDIBLE_TOKENS_MAX, HISTORY_BYTES_MAX, IMAGE_TOKENS, TOKEN_BYTES};
 use crate::words::item::{Item, Part};
 use crate::words::request::{ToolForm, ToolSpec};
 
@@ -22,15 +22,20 @@ impl Thread {
     }
 
     fn tokens_estimated(&self) -> u64 {
-        let known = match self.counted.tokens {
-            0 => texts_tokens(&self.settings.instructions, &self.tools),
-            tokens => tokens,
+        let (known, from) = match self.counted.tokens {
+            tokens if is_credible(tokens) => (tokens, self.counted.items),
+            _ => (texts_tokens(&self.settings.instructions, &self.tools), 0),
         };
-        let fresh = self.history.items().get(self.counted.items..).unwrap_or_default();
+        let fresh = self.history.items().get(from..).unwrap_or_default();
         let fresh: u64 = fresh.iter().map(item_tokens).sum();
         let waiting: u64 = self.prompts.iter().flatten().map(part_tokens).sum();
         known.saturating_add(fresh).saturating_add(waiting)
     }
+}
+
+/// Whether somebody has counted, and can have.
+pub(crate) fn is_credible(tokens: u64) -> bool {
+    (1..=CREDIBLE_TOKENS_MAX).contains(&tokens)
 }
 
 /// What every request says besides the history.

@@ -95,7 +95,9 @@ pub(crate) struct Batch {
     pub(crate) answered_whole: bool,
     pub(crate) requested: bool,
     pub(crate) summary_asked: bool,
+    pub(crate) summary_announced: bool,
     pub(crate) compacted: bool,
+    pub(crate) summary_told: bool,
     pub(crate) taken: Vec<Box<str>>,
 }
 
@@ -426,6 +428,9 @@ impl Watch {
             );
             assert!(failed, "{kind:?} is not tried again");
         }
+        let asked = batch.summary_asked || batch.ended.is_some();
+        assert!(asked || !batch.summary_announced, "a summary was announced and not asked for");
+        assert_eq!(batch.compacted, batch.summary_told, "a history was replaced in silence");
         if batch.exceeded {
             let failed = matches!(batch.ended, Some(Ended::Failed { .. }));
             assert!(failed || batch.summary_asked, "too large, and nothing is done about it");

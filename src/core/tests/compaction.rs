@@ -106,14 +106,31 @@ fn below_the_limit_nothing_is_summed_up() {
     let mut story = ended_at(limited(), LIMIT - 100);
     story.prompt(&"x".repeat(100 * TOKEN_BYTES));
     summary_op(&story);
-    // Where nobody counts, all is estimated.
-    let mut story =
-        ended_at(ThreadSettings { compact_at_tokens: Some(1_000_000), ..settings() }, 0);
-    story.prompt("and now");
+}
+
+#[test]
+fn where_nobody_counts_all_is_estimated() {
+    for total in [0, u64::MAX] {
+        let (mut story, op) = Story::asked(limited());
+        story.say(op, said(&"x".repeat(LIMIT as usize)));
+        story.say(op, used(total));
+        story.prompt("a quarter, so far");
+        let op = story.request_op();
+        assert!(!is_summary(&story, op));
+        story.say(op, said(&"x".repeat(LIMIT as usize * TOKEN_BYTES)));
+        story.say(op, used(total));
+        story.prompt("and now");
+        summary_op(&story);
+    }
+}
+
+#[test]
+fn what_a_response_asked_for_is_counted_with_it() {
+    let (mut story, op) = Story::asked(limited());
+    let large = "x".repeat(LIMIT as usize * TOKEN_BYTES);
+    story.say(op, ModelEvent::ItemDone(Item::Call(call("1", "no_such_tool", &large))));
+    story.say(op, used(100));
     assert!(!is_summary(&story, story.request_op()));
-    let mut story = ended_at(ThreadSettings { compact_at_tokens: Some(100), ..settings() }, 0);
-    story.prompt("and now");
-    summary_op(&story);
 }
 
 #[test]
