@@ -73,6 +73,12 @@ fn signal_one(
     sys::pidfd_signal(pidfd.as_fd(), signal, 0)
 }
 
+/// The numbers of all descendants that `/proc` knows of.
+pub(crate) fn descendants_of(pid: pid_t) -> Vec<pid_t> {
+    let found = descendants(pid).unwrap_or_default();
+    found.into_iter().map(|descendant| descendant.pid).collect()
+}
+
 /// All descendants that `/proc` knows of, parents first; `None` without `/proc`.
 fn descendants(us: pid_t) -> Option<Vec<Descendant>> {
     let mut found: Vec<Descendant> = Vec::new();

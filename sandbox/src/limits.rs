@@ -42,6 +42,9 @@ pub const HELPERS_COUNT_MAX: usize = 64;
 /// Steps from a process up to its supervisor. A chain of parents any longer is a stranger's.
 pub const ANCESTORS_COUNT_MAX: usize = 1024;
 
+/// What is read of the table of unix sockets: some fifty thousand of them.
+pub const SOCKET_TABLE_BYTES_MAX: u64 = 4 << 20;
+
 /// Symbolic links followed in one path, as the kernel does (`MAXSYMLINKS`).
 pub const LINKS_COUNT_MAX: usize = 40;
 

@@ -172,15 +172,15 @@ const NAMESPACE_FLAGS: [i32; 7] = [
 /// Where `struct seccomp_data` has the low half of its second argument, on little-endian machines.
 const ARGUMENT_1_LOW_AT: u32 = 24;
 
-/// `SOCK_TYPE_MASK` of linux/net.h; flags lie above it.
-const SOCKET_KIND_MASK: u64 = 0xf;
-
 /// `PRIO_USER` of linux/resource.h.
 const PRIO_USER: u64 = 2;
 /// `IOPRIO_WHO_USER` of linux/ioprio.h.
 const IOPRIO_WHO_USER: u64 = 3;
 /// `NETLINK_SOCK_DIAG` of linux/netlink.h.
 const NETLINK_SOCK_DIAG: u64 = 4;
+
+/// `SOCK_TYPE_MASK` of linux/net.h; flags stand above it.
+const SOCKET_TYPES: u64 = 0xf;
 
 /// Builds the program for a policy beside a rule set of this ABI, with or without a supervisor that
 /// answers what only it can judge. Allocates; do it before the process is confined.
@@ -436,7 +436,7 @@ fn refuse_odd_internet(rules: &mut Rules) -> io::Result<()> {
     let family = |family: i32| u64::from(family.cast_unsigned());
     let internet = [(0, Ne, family(libc::AF_UNIX)), (0, Ne, family(libc::AF_NETLINK))];
     // All types but 1 (stream) and 2 (datagram), by their bits.
-    for (mask, bits) in [(8, 8), (4, 4), (3, 3), (SOCKET_KIND_MASK, 0)] {
+    for (mask, bits) in [(8, 8), (4, 4), (3, 3), (SOCKET_TYPES, 0)] {
         let odd = [internet.as_slice(), &[(1, MaskedEq(mask), bits)]].concat();
         refuse_if(rules, libc::SYS_socket, &odd)?;
     }
@@ -446,7 +446,7 @@ fn refuse_odd_internet(rules: &mut Rules) -> io::Result<()> {
     ];
     for (kind, known) in protocols {
         let mut odd = internet.to_vec();
-        odd.push((1, MaskedEq(SOCKET_KIND_MASK), u64::from(kind.cast_unsigned())));
+        odd.push((1, MaskedEq(SOCKET_TYPES), u64::from(kind.cast_unsigned())));
         odd.extend(known.iter().map(|protocol| (2, Ne, u64::from(protocol.cast_unsigned()))));
         refuse_if(rules, libc::SYS_socket, &odd)?;
     }
@@ -459,7 +459,7 @@ fn guard_sockets(rules: &mut Rules, network: bool) -> io::Result<()> {
     use SeccompCmpOp::{Eq, MaskedEq};
     let unix = u64::from(libc::AF_UNIX.cast_unsigned());
     for kind in [libc::SOCK_DGRAM, libc::SOCK_RAW] {
-        let kind = (1, MaskedEq(SOCKET_KIND_MASK), u64::from(kind.cast_unsigned()));
+        let kind = (1, MaskedEq(SOCKET_TYPES), u64::from(kind.cast_unsigned()));
         for number in [libc::SYS_socket, libc::SYS_socketpair] {
             refuse_if(rules, number, &[(0, Eq, unix), kind.clone()])?;
         }
@@ -518,8 +518,8 @@ mod tests {
                 for (abi, supervised) in
                     [(1, Supervised::Yes), (1, Supervised::No), (9, Supervised::Yes)]
                 {
-                    let policy = policy(access, network);
                     let sockets = PathSockets::Guarded;
+                    let policy = policy(access, network);
                     let program = program(&policy, abi, supervised, sockets).unwrap();
                     assert!(program.len() < INSTRUCTIONS_MAX, "{}", program.len());
                 }

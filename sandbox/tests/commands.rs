@@ -54,8 +54,7 @@ fn main() {
     let mut outcome = Outcome::default();
     let cases = running::CASES.iter().chain(confined::CASES);
     let cases = cases.chain(mediated::CASES).chain(connected::CASES).chain(lifetime::CASES);
-    let cases = cases.chain(filtered::CASES).chain(aged::CASES).chain(attacks::CASES);
-    for (name, case) in cases {
+    for (name, case) in cases.chain(filtered::CASES).chain(aged::CASES).chain(attacks::CASES) {
         if filter.is_none_or(|filter| name.contains(filter)) {
             outcome.run(name, *case);
         }

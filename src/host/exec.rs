@@ -14,6 +14,7 @@ use crate::config::settings::{ExecOptions, Resolved};
 use crate::fronts::exec::Exec;
 use crate::fronts::exec::jsonl::{Jsonl, ReasoningShown};
 use crate::fronts::exec::plain::{Looks, Plain, Stdout, Thinking};
+use crate::fronts::exec::status::Status;
 use crate::fronts::exec::style::{Colour, Place};
 use crate::fronts::notify::Notifier;
 use crate::fronts::visible;
@@ -79,22 +80,10 @@ pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Resu
     let credentials = credentials::resolve(&provider, &env, KeyFromEnv::Honoured, stored.as_ref());
     let recorded = recorded(&provider, embedded)?;
     let recording = recording(&options, &provider, credentials.as_ref().ok())?;
-    let mut status = None;
     let kept = home.path.clone().filter(|_| !options.ephemeral);
     let keeping = kept.map_or(Keeping::Nothing, Keeping::Home);
-    let front = if options.json {
-        Exec::jsonl(Jsonl::new(if options.hide_reasoning {
-            ReasoningShown::Hidden
-        } else {
-            ReasoningShown::Summary
-        }))
-    } else {
-        let looks = looks(&options);
-        status = status::on_stderr(looks.paint);
-        Exec::plain(Plain::new(&settings, looks))
-    };
+    let (front, status) = front(&options, &settings);
     let last_message = options.output_last_message.clone();
-    let front = if last_message.is_some() { front.keeping_last_message() } else { front };
     let seed = u64::from_le_bytes(clock::random().map_err(|error| error.to_string())?);
     let nofile = environment::raise_open_files();
     let links = home.path.as_deref().and_then(|home| environment::command_links(home, &exe));
@@ -135,6 +124,22 @@ pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Resu
     }
     let mismatched = host.recorded.is_some_and(|recorded| recorded.is_mismatched);
     Ok(if mismatched { EXIT_MISMATCH } else { code })
+}
+
+/// What shows the run, and the line that a terminal has besides.
+fn front(options: &ExecOptions, settings: &ThreadSettings) -> (Exec, Option<Status>) {
+    let (front, status) = if options.json {
+        let reasoning =
+            if options.hide_reasoning { ReasoningShown::Hidden } else { ReasoningShown::Summary };
+        (Exec::jsonl(Jsonl::new(reasoning)), None)
+    } else {
+        let looks = looks(options);
+        (Exec::plain(Plain::new(settings, looks)), status::on_stderr(looks.paint))
+    };
+    match options.output_last_message {
+        Some(_) => (front.keeping_last_message(), status),
+        None => (front, status),
+    }
 }
 
 fn prompting(options: &ExecOptions, settings: ThreadSettings) -> Prompting {

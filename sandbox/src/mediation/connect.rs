@@ -1,9 +1,10 @@
 //! Connections to unix sockets, made for the command if its own tree serves them.
 //!
 //! The command's socket is never connected while its address is only looked at. A fresh socket of
-//! ours is, and only if the other side is the command's own (or its path lies beneath a root that
-//! is not everybody's) does it take the place of the command's. To a server outside this looks like
-//! a connection that ends without a word.
+//! ours is, to a path beneath a root or a name that the command's tree holds, since it can serve
+//! nothing else. Only if the other side is really the command's own, or the root is not that of
+//! everybody, does it take the place of the command's. A server of another program in `/tmp` thus
+//! sees a connection that ends without a word.
 //!
 //! Other sockets connect by a copy of their descriptor, in a process of its own since that may
 //! wait. Where a container refuses such copies the filter does not ask about networks: see
@@ -21,7 +22,9 @@ use super::listener::{Listener, Notification};
 use super::roots::{Roots, link_of};
 use super::target::{Last, Named, Target};
 use crate::end;
-use crate::limits::{ANCESTORS_COUNT_MAX, HELPERS_COUNT_MAX, PROC_LINE_BYTES_MAX};
+use crate::limits::{
+    ANCESTORS_COUNT_MAX, HELPERS_COUNT_MAX, PROC_LINE_BYTES_MAX, SOCKET_TABLE_BYTES_MAX,
+};
 use crate::sys;
 
 /// Bytes of the longest address, `struct sockaddr_storage`.
@@ -30,6 +33,11 @@ const ADDRESS_BYTES_MAX: usize = 128;
 /// Bytes of `struct sockaddr_un`, of which the first two are the family.
 const UNIX_ADDRESS_BYTES_MAX: usize = 110;
 const FAMILY_BYTES: usize = 2;
+
+/// Columns of the table of unix sockets, and the flags of one that listens (`__SO_ACCEPTCON`).
+const FLAGS_COLUMN: usize = 3;
+const INODE_COLUMN: usize = 6;
+const ACCEPTS: &[u8] = b"00010000";
 
 /// The attribute of a socket's descriptor that names its protocol.
 const PROTOCOL: &std::ffi::CStr = c"system.sockprotoname";
@@ -161,6 +169,12 @@ impl<'a> Attempt<'a> {
         }
         let path = &address[FAMILY_BYTES..];
         let pin = if path[0] == 0 { None } else { Some(self.pin_path(path)?) };
+        match &pin {
+            // The command can serve a path only where it may write.
+            Some(pin) => roots.judge(pin.as_fd()).map_err(|_| closed())?,
+            None if is_named_below(supervisor, self.call.thread(), path)? => {}
+            None => return Err(closed()),
+        }
         if !self.listener.is_valid(self.call) {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }
@@ -175,7 +189,7 @@ impl<'a> Attempt<'a> {
         }
         let is_near = pin.as_ref().is_some_and(|pin| roots.judge_private(pin.as_fd()).is_ok());
         if !is_near && !is_served_below(supervisor, socket.as_fd()) {
-            return Err(io::Error::from_raw_os_error(libc::EACCES));
+            return Err(closed());
         }
         kernel::set_waiting(socket.as_fd(), self.flags & libc::O_NONBLOCK == 0)?;
         let is_closed_by_execve = self.flags & libc::O_CLOEXEC != 0;
@@ -204,7 +218,7 @@ impl<'a> Attempt<'a> {
         // The number may have come to mean another socket since we asked for its protocol.
         let is_unix = kernel::socket_family(socket.as_fd())? == libc::AF_UNIX;
         if is_unix || !self.listener.is_valid(self.call) {
-            return Err(io::Error::from_raw_os_error(libc::EACCES));
+            return Err(closed());
         }
         kernel::connect(socket.as_fd(), &self.address)
     }
@@ -241,6 +255,41 @@ fn is_served_below(supervisor: pid_t, socket: BorrowedFd<'_>) -> bool {
         // An old kernel; the number may have been another's before.
         Err(_) => kernel::peer_number(socket).is_ok_and(|pid| descends(pid, supervisor)),
     }
+}
+
+/// Whether a process that descends from us holds the socket that listens under an abstract name.
+fn is_named_below(supervisor: pid_t, thread: pid_t, name: &[u8]) -> io::Result<bool> {
+    let mut table = Vec::new();
+    let file = File::open(format!("/proc/{thread}/net/unix"))?;
+    file.take(SOCKET_TABLE_BYTES_MAX).read_to_end(&mut table)?;
+    // The table has no other sign for the zeros in a name.
+    let shown: Vec<u8> = name.iter().map(|&byte| if byte == 0 { b'@' } else { byte }).collect();
+    let lines = table.split(|&byte| byte == b'\n').filter_map(listening);
+    let mut inodes = lines.filter(|(_, name)| *name == shown).map(|(inode, _)| inode);
+    let Some(inode) = inodes.next() else {
+        return Err(io::Error::from_raw_os_error(libc::ECONNREFUSED));
+    };
+    let link = format!("socket:[{}]", String::from_utf8_lossy(inode));
+    Ok(end::descendants_of(supervisor).into_iter().any(|pid| holds(pid, &link)))
+}
+
+/// Inode and name of a socket that listens, by its line in the table.
+fn listening(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut rest = line;
+    let mut words: [&[u8]; INODE_COLUMN + 1] = [b""; INODE_COLUMN + 1];
+    for word in &mut words {
+        // Numbers are padded; whatever follows them is the name, spaces included.
+        rest = rest.trim_ascii_start();
+        let end = rest.iter().position(|&byte| byte == b' ')?;
+        (*word, rest) = rest.split_at(end);
+    }
+    (words[FLAGS_COLUMN] == ACCEPTS).then_some((words[INODE_COLUMN], &rest[1..]))
+}
+
+fn holds(pid: pid_t, link: &str) -> bool {
+    let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+    let links = entries.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    links.into_iter().any(|found| found.as_os_str() == link)
 }
 
 fn descends(pid: pid_t, from: pid_t) -> bool {
@@ -293,6 +342,27 @@ fn unix_address(path: &[u8]) -> Vec<u8> {
     [family.to_ne_bytes().as_slice(), path, b"\0"].concat()
 }
 
+/// The answer for what others serve.
+fn closed() -> io::Error {
+    io::Error::from_raw_os_error(libc::EACCES)
+}
+
 fn invalid() -> io::Error {
     io::Error::from_raw_os_error(libc::EINVAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listening_sockets_are_told_from_others() {
+        let line = b"00000000c88ff495: 00000002 00000000 00010000 0001 01  1449 @a name";
+        assert_eq!(listening(line), Some((b"1449".as_slice(), b"@a name".as_slice())));
+        let line = b"00000000c88ff495: 00000003 00000000 00000000 0001 03  1449 @name";
+        assert_eq!(listening(line), None);
+        assert_eq!(listening(b"00000000c88ff495: 00000003 00000000 00010000 0001 03  1449"), None);
+        assert_eq!(listening(b"Num       RefCount Protocol Flags    Type St Inode Path"), None);
+        assert_eq!(listening(b""), None);
+    }
 }

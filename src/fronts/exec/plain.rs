@@ -91,11 +91,7 @@ impl Plain {
             }
             Event::ItemCompleted { item } => self.item_completed(items, *item, err),
             Event::CommandStarted { call, argv, cwd, .. } => {
-                let cwd = visible::line(cwd);
-                let command = shown(&shell_join(argv));
-                let heading = format!("{} in {cwd}", command.trim_end_matches('\n'));
-                self.command_heading(*call, &heading, err);
-                self.open.push((*call, heading.into()));
+                self.command_started(*call, argv, cwd, err);
             }
             Event::CommandEnded { call, item, ended } => {
                 self.command_ended(*call, answer(items, *item), *ended, err);
@@ -143,6 +139,13 @@ impl Plain {
             | Event::ThreadClosed
             | Event::Refused { .. } => {}
         }
+    }
+
+    fn command_started(&mut self, call: CallId, argv: &[String], cwd: &str, err: &mut Vec<u8>) {
+        let command = shown(&shell_join(argv));
+        let heading = format!("{} in {}", command.trim_end_matches('\n'), visible::line(cwd));
+        self.command_heading(call, &heading, err);
+        self.open.push((call, heading.into()));
     }
 
     fn item_completed(&mut self, items: &[Item], index: ItemIndex, err: &mut Vec<u8>) {

@@ -59,7 +59,7 @@ pub fn load_on(
         let message = format!("the working directory {} is not UTF-8", cwd.display());
         return Err(ConfigError::new(message));
     };
-    let (mut requirements, mut notices) = (Vec::new(), Vec::new());
+    let mut notices = Vec::new();
     // The demo is the same for everybody, but for what the machine requires.
     if invocation.verb != Verb::Demo {
         let root = git::repository_root(&cwd);
@@ -76,13 +76,8 @@ pub fn load_on(
         let top = root.as_deref().unwrap_or(&cwd);
         notices.extend(read_projects(&mut layers, trust, top, &cwd, own)?);
     }
-    for etc in machine.etc {
-        let path = etc.join("requirements.toml");
-        let Some(text) = optional_text(&path)? else { continue };
-        let read = Requirements::from_text(&path.display().to_string(), &text)?;
-        notices.extend(read.notices.iter().cloned());
-        requirements.push(read);
-    }
+    let requirements = read_requirements(machine)?;
+    notices.extend(requirements.iter().flat_map(|required| required.notices.iter().cloned()));
     let wanted = settings::wanted(&layers);
     let instructions = match &wanted.instructions_file {
         Some(path) => {
@@ -163,6 +158,18 @@ fn read_layers(
         layers.choose_profile(&profile, file)?;
     }
     Ok(layers)
+}
+
+/// What the machine requires, whatever anybody sets.
+fn read_requirements(machine: Machine<'_>) -> Result<Vec<Requirements>, ConfigError> {
+    let mut requirements = Vec::new();
+    for etc in machine.etc {
+        with_text(&etc.join("requirements.toml"), &mut |file| {
+            requirements.push(Requirements::from_text(file.name, file.text)?);
+            Ok(())
+        })?;
+    }
+    Ok(requirements)
 }
 
 /// Gives a file of settings to whoever wants it, if there is one.

@@ -22,16 +22,8 @@ pub(crate) const CASES: &[Case] = &[("attacks_have_no_effect", attacks_have_no_e
 
 /// What is known to have an effect.
 const OPEN: &[&str] = &[
-    "a datagram",
-    "a datagram as a message",
-    "a datagram, connected",
     "a hook",
     "a hook's permissions",
-    "a path socket",
-    "a path socket by a descriptor",
-    "a path socket by a link",
-    "a path socket by its name alone",
-    "a path socket, raced",
     "agent settings",
     "agent settings anew",
     "agent settings as a file",
@@ -39,7 +31,6 @@ const OPEN: &[&str] = &[
     "agent settings by a rename",
     "agent settings replaced",
     "an existing hook",
-    "datagrams at once",
     "hooks become a link",
     "hooks moved out",
     "repository settings",
