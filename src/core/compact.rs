@@ -20,7 +20,7 @@ use crate::core::draft::Draft;
 use crate::core::history::History;
 use crate::core::opening;
 use crate::core::room::is_credible;
-use crate::core::thread::{Phase, Thread};
+use crate::core::thread::{Fork, Phase, Thread};
 use crate::limits::{SAID_BYTES_KEPT_MAX, SAID_BYTES_KEPT_MIN, SUMMARY_BYTES_MAX};
 use crate::words::command::Refusal;
 use crate::words::event::{Ended, Event, Failed};
@@ -72,6 +72,7 @@ pub enum Relief {
 pub struct Replaced {
     history: History,
     counted: Counted,
+    fork: Option<Fork>,
 }
 
 impl Thread {
@@ -149,7 +150,10 @@ impl Thread {
         let items_count = items.len() as u32;
         let history = std::mem::replace(&mut self.history, History::settled(items));
         let counted = std::mem::take(&mut self.counted);
-        self.replaced = Some(Replaced { history, counted });
+        // The past of a fork is among what was summed up.
+        let fork = self.fork.map(|fork| Fork { items_count: 0, recorded_count: 0, ..fork });
+        let fork = std::mem::replace(&mut self.fork, fork);
+        self.replaced = Some(Replaced { history, counted, fork });
         self.turn_mut().relief = Relief::Fresh;
         desk.out.append(self.id, Record::Compacted { items_count });
         desk.out.tell(self.id, Event::Compacted { summary: ItemIndex(items_count - 1) });
@@ -161,9 +165,10 @@ impl Thread {
 
     /// The successor could not be recorded.
     pub(crate) fn take_back_summary(&mut self) {
-        if let Some(Replaced { history, counted }) = self.replaced.take() {
+        if let Some(Replaced { history, counted, fork }) = self.replaced.take() {
             self.history = history;
             self.counted = counted;
+            self.fork = fork;
         }
     }
 
@@ -194,6 +199,8 @@ impl Thread {
     }
 
     fn sum_up(&mut self, draft: Draft, then: Then, desk: &mut Desk<'_>) {
+        // Items are recorded out of the history, so all of the old one before its successor.
+        self.begin_rollout(desk);
         self.turn_mut().purpose = Purpose::Summary(Summing { draft, summary: None, then });
         desk.out.tell(self.id, Event::CompactionStarted);
         self.ask_model(desk);

@@ -139,11 +139,7 @@ impl Thread {
         if self.prompts.is_empty() {
             return;
         }
-        if !self.meta_recorded {
-            desk.out.append(self.id, Record::Meta);
-            self.meta_recorded = true;
-        }
-        self.record_past(desk);
+        self.begin_rollout(desk);
         for item in opening::changed(&self.settings, self.history.items()) {
             self.remember(item, desk);
         }
@@ -153,6 +149,15 @@ impl Thread {
             desk.out.append(self.id, Record::UserMessage(item));
             desk.out.tell(self.id, Event::PromptTaken { item });
         }
+    }
+
+    /// Puts into the rollout what comes before anything else, unless it is there.
+    pub(crate) fn begin_rollout(&mut self, desk: &mut Desk<'_>) {
+        if !self.meta_recorded {
+            desk.out.append(self.id, Record::Meta);
+            self.meta_recorded = true;
+        }
+        self.record_past(desk);
     }
 
     /// Adds an item to the history and to the rollout.
