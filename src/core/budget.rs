@@ -9,9 +9,10 @@ use crate::words::event::{Budget, Ended, Failed};
 use crate::words::settings::TimeBudget;
 
 impl Thread {
-    /// When something is to be done about the running turn, if nothing happens before.
+    /// When something is to be done about the running turn or for want of one, if nothing happens
+    /// before.
     pub(crate) fn deadline(&self) -> Option<u64> {
-        let turn = self.turn.as_ref()?;
+        let Some(turn) = &self.turn else { return self.prompts_due_ms };
         let time = self.settings.budgets.time.map(end_ms);
         // A turn that is stopping has its own.
         let time = time.filter(|_| !matches!(turn.wait, Wait::Stop(_)));

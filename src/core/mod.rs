@@ -314,6 +314,7 @@ impl Agent {
             sessions: Sessions::default(),
             meta_recorded: false,
             fork: None,
+            prompts_due_ms: None,
         });
         let (slot, generation) = put.ok_or(Refusal::TooManyThreads)?;
         self.threads_count += 1;

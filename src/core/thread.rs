@@ -40,6 +40,8 @@ pub struct Thread {
     /// What the history was before the last batch, if that has replaced it.
     pub(crate) replaced: Option<Replaced>,
     pub(crate) prompts: VecDeque<Vec<Part>>,
+    /// When a turn takes what waits, if no prompt begins one.
+    pub(crate) prompts_due_ms: Option<u64>,
     pub(crate) turn: Option<Turn>,
     pub(crate) turns_count: u32,
     /// Turns whose start was told: the last one's may be in a batch that cannot be recorded.
@@ -102,8 +104,13 @@ impl Thread {
         if !says_something {
             return Err(Refusal::EmptyPrompt);
         }
-        // What waits behind a turn that could not be recorded is taken with this prompt.
-        if self.turn.is_some() && self.prompts.len() >= PROMPTS_WAITING_MAX {
+        // What waits behind a turn that could not be recorded, or did not fit, is taken with this
+        // prompt. When that has failed too often, what waits is tried without it.
+        let is_idle = self.turn.is_none();
+        if self.prompts.len() >= PROMPTS_WAITING_MAX + usize::from(is_idle) {
+            if is_idle {
+                self.prompts_due_ms = Some(desk.now.mono_ms);
+            }
             return Err(Refusal::TooManyPrompts);
         }
         self.prompts.push_back(parts);

@@ -85,6 +85,7 @@ impl Thread {
     /// Makes a turn that waits for nothing yet.
     pub(crate) fn begin_turn(&mut self, desk: &mut Desk<'_>) {
         self.turns_count += 1;
+        self.prompts_due_ms = None;
         let id = TurnId(self.turns_count);
         desk.out.tell(self.id, Event::TurnStarted { turn: id });
         let tries = Tries::begin(desk.now.mono_ms);
@@ -172,7 +173,12 @@ impl Thread {
     /// The turn's deadline has come.
     pub(crate) fn on_deadline(&mut self, desk: &mut Desk<'_>) {
         let now_ms = desk.now.mono_ms;
-        let Some(turn) = &self.turn else { return };
+        let Some(turn) = &self.turn else {
+            if self.prompts_due_ms.take().is_some() && self.phase == Phase::Ready {
+                self.start_turn(desk);
+            }
+            return;
+        };
         if self.deadline().is_none_or(|at_ms| at_ms > now_ms) {
             return;
         }
