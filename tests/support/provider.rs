@@ -121,6 +121,13 @@ impl Provider {
         self.script.push_back(reply);
     }
 
+    /// Forgets what was scripted and whoever was connected, also those it has yet to hear of.
+    pub fn forget(&mut self) {
+        self.script.clear();
+        self.connections.clear();
+        while let Some(Ok(_)) = self.listener.as_ref().map(TcpListener::accept) {}
+    }
+
     /// Answers that nobody has asked for yet.
     pub fn unasked(&self) -> usize {
         self.script.len()
