@@ -588,4 +588,18 @@ fn a_session_in_use_is_refused() {
     assert_eq!(ended.stdout, "");
     world.provider.is_released = true;
     world.finish(first).exits(0);
+    world.provider.is_released = false;
+    world.reply(Reply::message("once more").held());
+    let mut resumed = world.start(world.call(&["--json", "resume", &thread, "third"]));
+    world.until(&mut resumed, "a request", |world, _| world.requests().len() == 2);
+    world.exec(&["resume", &thread, "fourth"]).exits(1);
+    // Nobody who only reads is held up, and whoever was killed holds nothing.
+    world.reply(Reply::message("of the fork"));
+    world.exec(&["fork", &thread, "fourth"]).exits(0);
+    world.reply(Reply::message("not kept"));
+    world.exec(&["--ephemeral", "resume", &thread, "fourth"]).exits(0);
+    resumed.signal(libc::SIGKILL);
+    world.finish(resumed);
+    world.reply(Reply::message("free"));
+    world.exec(&["resume", &thread, "fourth"]).exits(0);
 }

@@ -1,11 +1,16 @@
 //! A rollout that is being read back, in slices, so that a long one does not hold up the loop.
+//!
+//! One that will grow again is locked before its first line is read: nobody can add what would be
+//! missed. Forks and conversations that are not kept only read.
 
 use std::path::{Path, PathBuf};
 
 use crate::core::input::Input;
 use crate::core::restore::Fold;
-use crate::host::disk::rollout::{Progress, Reader};
+use crate::host::disk::Failure;
+use crate::host::disk::rollout::{Progress, Reader, Rollout};
 use crate::host::disk::shelf;
+use crate::host::rollouts::Keeping;
 use crate::host::seam::Seam;
 use crate::limits::READ_BUDGET_BYTES;
 use crate::wire::rollout;
@@ -17,13 +22,18 @@ use crate::words::ids::{OpId, ThreadId};
 pub struct Loading {
     pub op: OpId,
     thread: ThreadId,
-    course: Course,
     stage: Stage,
 }
 
 #[derive(Debug)]
 enum Stage {
-    Reading { path: PathBuf, reader: Reader, fold: Box<Fold> },
+    Reading {
+        path: PathBuf,
+        /// What goes on afterwards.
+        rollout: Option<Rollout>,
+        reader: Reader,
+        fold: Box<Fold>,
+    },
     Failed(String),
 }
 
@@ -35,20 +45,25 @@ impl Loading {
         which: &Which,
         course: Course,
         home: Option<&Path>,
+        keeping: &Keeping,
     ) -> Loading {
-        let opened = found(which, home).and_then(|path| match Reader::open(&path) {
-            Ok(reader) => Ok(Stage::Reading { path, reader, fold: Box::default() }),
-            Err(failure) => Err(failure.to_string()),
-        });
+        let grows = course == Course::Resume && *keeping != Keeping::Nothing;
+        let open = |path: PathBuf| {
+            let rollout = grows.then(|| Rollout::reopen(&path)).transpose()?;
+            let reader = Reader::open(&path)?;
+            Ok::<_, Failure>(Stage::Reading { path, rollout, reader, fold: Box::default() })
+        };
+        let opened =
+            found(which, home).and_then(|path| open(path).map_err(|failure| failure.to_string()));
         let stage = opened.unwrap_or_else(Stage::Failed);
-        Loading { op, thread, course, stage }
+        Loading { op, thread, stage }
     }
 
     /// Reads on; `None` once the result was told.
     pub fn step(mut self, seam: &mut Seam) -> Option<Loading> {
         let result = match &mut self.stage {
             Stage::Failed(why) => Err(std::mem::take(why)),
-            Stage::Reading { path, reader, fold } => {
+            Stage::Reading { path, rollout, reader, fold } => {
                 let progress = reader.read_slice(READ_BUDGET_BYTES);
                 while let Some(line) = reader.pull() {
                     match rollout::decode(line.bytes) {
@@ -60,13 +75,11 @@ impl Loading {
                     Ok(Progress::More) => return Some(self),
                     Ok(Progress::End) => {
                         fold.skip(reader.lines_skipped());
-                        finish(path, std::mem::take(&mut **fold)).and_then(|restored| {
-                            if self.course == Course::Resume {
-                                let adopted = seam.rollouts.adopt(self.thread, path);
-                                adopted.map_err(|failure| failure.to_string())?;
-                            }
-                            Ok(restored)
-                        })
+                        let restored = finish(path, std::mem::take(&mut **fold));
+                        if let (Ok(_), Some(rollout)) = (&restored, rollout.take()) {
+                            seam.rollouts.adopt(self.thread, rollout);
+                        }
+                        restored
                     }
                     Err(failure) => Err(failure.to_string()),
                 }

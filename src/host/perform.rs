@@ -36,8 +36,9 @@ impl Host {
             }
             Effect::Open { op, thread } => self.open(op, thread),
             Effect::Restore { op, thread, which, course } => {
-                let home = self.home.as_deref();
-                self.loading.push(Loading::begin(op, thread, &which, course, home));
+                let (home, keeping) = (self.home.as_deref(), self.seam.rollouts.keeping());
+                let loading = Loading::begin(op, thread, &which, course, home, keeping);
+                self.loading.push(loading);
             }
             Effect::Request { op, thread } => self.request(op, thread),
             Effect::Spawn { op, thread, command, confinement } => {

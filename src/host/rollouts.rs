@@ -1,6 +1,6 @@
 //! The rollouts of the threads that are loaded.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::host::disk::Failure;
 use crate::host::disk::rollout::Rollout;
@@ -74,13 +74,12 @@ impl Rollouts {
     }
 
     /// Goes on with the rollout of a conversation that was resumed.
-    pub fn adopt(&mut self, thread: ThreadId, path: &Path) -> Result<(), Failure> {
-        if self.keeping == Keeping::Nothing {
-            return Ok(());
-        }
-        let rollout = Rollout::reopen(path)?;
+    pub fn adopt(&mut self, thread: ThreadId, rollout: Rollout) {
         self.open.push((thread, rollout));
-        Ok(())
+    }
+
+    pub fn keeping(&self) -> &Keeping {
+        &self.keeping
     }
 
     /// Closes the thread's rollout.

@@ -280,9 +280,9 @@ fn create(path: &Path) -> io::Result<File> {
 fn lock(file: &File) -> io::Result<()> {
     match file.try_lock() {
         Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => {
-            Err(io::Error::other("this session is in use by another process"))
-        }
+        Err(TryLockError::WouldBlock) => Err(io::Error::other(
+            "this session is in use by another process; wait for it to end, or fork the session",
+        )),
         // Some network file systems have no locks; a session there is as safe as the user is
         // careful.
         Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
