@@ -129,6 +129,12 @@ pub const ERROR_TEXT_BYTES_MAX: usize = 2048;
 /// Longest wait in milliseconds that a provider may ask for; beyond an hour nobody is waiting.
 pub const RETRY_AFTER_MS_MAX: u64 = 60 * 60 * 1000;
 
+/// Findings of one review; nobody works off more at once.
+pub const REVIEW_FINDINGS_MAX: usize = 500;
+
+/// Characters of a finding's title, as clients expect them.
+pub const REVIEW_TITLE_CHARS_MAX: usize = 80;
+
 /// Bytes of one line of a rollout: an image or two, inline.
 pub const ROLLOUT_LINE_BYTES_MAX: usize = 32 * 1024 * 1024;
 

@@ -11,6 +11,7 @@ pub mod lines;
 pub mod proxy;
 pub mod replay;
 pub mod responses;
+pub mod review;
 pub mod rollout;
 #[cfg(test)]
 pub(crate) mod samples;

@@ -15,6 +15,7 @@ pub mod model;
 pub mod policy;
 pub mod record;
 pub mod request;
+pub mod review;
 #[cfg(test)]
 pub(crate) mod samples;
 pub mod settings;
