@@ -26,6 +26,7 @@ pub mod prng;
 pub mod response;
 pub mod restore;
 pub mod retry;
+pub mod review;
 mod room;
 pub mod session;
 pub mod slots;
@@ -150,6 +151,7 @@ impl Agent {
     pub fn request_view(&self, op: OpId) -> Option<RequestView<'_>> {
         let thread = self.thread(self.ops.owner(op)?.thread)?;
         let awaited = thread.awaited().filter(|awaited| awaited.op == op)?;
+        let turn = thread.turn.as_ref()?;
         let view = RequestView {
             settings: &thread.settings,
             conversation: thread.conversation,
@@ -158,9 +160,9 @@ impl Agent {
             items: &thread.history.items()[..awaited.items_sent],
             tools: &thread.tools,
             output_schema: thread.settings.output_schema.as_deref(),
-            sub_agent: None,
+            sub_agent: turn.review.as_ref().map(|_| review::SUB_AGENT),
         };
-        Some(match &thread.turn.as_ref()?.purpose {
+        Some(match &turn.purpose {
             Purpose::Answer => view,
             Purpose::Summary(summing) => RequestView {
                 items: summing.draft.items(),
@@ -250,6 +252,11 @@ impl Agent {
             }
             Command::Prompt { thread, parts } => {
                 self.on_ready_thread(thread, now, out, |thread, desk| thread.on_prompt(parts, desk))
+            }
+            Command::Review { thread, parts, hint } => {
+                self.on_ready_thread(thread, now, out, |thread, desk| {
+                    thread.on_review(parts, hint, desk)
+                })
             }
             Command::Answer { thread, call, decision } => {
                 self.on_ready_thread(thread, now, out, |thread, desk| {

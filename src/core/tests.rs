@@ -39,6 +39,7 @@ mod compaction;
 mod found;
 mod images;
 mod records;
+mod review;
 mod sessions;
 mod turns;
 

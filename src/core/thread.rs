@@ -94,6 +94,20 @@ impl Thread {
         parts: Vec<Part>,
         desk: &mut Desk<'_>,
     ) -> Result<(), Refusal> {
+        self.may_take(&parts)?;
+        // What waits behind a turn that could not be recorded is taken with this prompt.
+        if self.turn.is_some() && self.prompts.len() >= PROMPTS_WAITING_MAX {
+            return Err(Refusal::TooManyPrompts);
+        }
+        self.prompts.push_back(parts);
+        if self.turn.is_none() {
+            self.start_turn(None, desk);
+        }
+        Ok(())
+    }
+
+    /// Whether the thread takes a prompt of these parts.
+    pub(crate) fn may_take(&self, parts: &[Part]) -> Result<(), Refusal> {
         if self.phase != Phase::Ready {
             return Err(Refusal::NotReady);
         }
@@ -118,6 +132,7 @@ impl Thread {
             self.start_turn(desk);
         }
         Ok(())
+        if says_something { Ok(()) } else { Err(Refusal::EmptyPrompt) }
     }
 
     /// What the waiting prompts will add to the history.
@@ -150,9 +165,12 @@ impl Thread {
         for item in opening::changed(&self.settings, self.history.items()) {
             self.remember(item, desk);
         }
+        let mut ahead = 0;
         while let Some(parts) = self.prompts.pop_front() {
             let message = Message { role: Role::User, parts, id: None };
             let item = self.remember(Item::Message(message), desk);
+            self.enter_review(ahead, item, desk);
+            ahead += 1;
             desk.out.append(self.id, Record::UserMessage(item));
             desk.out.tell(self.id, Event::PromptTaken { item });
         }

@@ -22,6 +22,7 @@ use crate::core::effect::Effect;
 use crate::core::ops::Work;
 use crate::core::response::Awaited;
 use crate::core::retry::Tries;
+use crate::core::review::Review;
 use crate::core::stop::Stopping;
 use crate::core::thread::{Phase, Thread};
 use crate::limits::HISTORY_BYTES_MAX;
@@ -41,6 +42,8 @@ pub struct Turn {
     /// What the requests are for.
     pub(crate) purpose: Purpose,
     pub(crate) relief: Relief,
+    /// If it is a review.
+    pub(crate) review: Option<Review>,
     pub(crate) wait: Wait,
 }
 
@@ -67,8 +70,9 @@ impl Turn {
 }
 
 impl Thread {
-    pub(crate) fn start_turn(&mut self, desk: &mut Desk<'_>) {
+    pub(crate) fn start_turn(&mut self, review: Option<Review>, desk: &mut Desk<'_>) {
         self.begin_turn(desk);
+        self.turn_mut().review = review;
         if self.facts.is_some() {
             self.request(desk);
             return;
@@ -95,6 +99,7 @@ impl Thread {
             requests_count: 0,
             purpose: Purpose::Answer,
             relief: Relief::Stale,
+            review: None,
             wait: Wait::Retry { at_ms: desk.now.mono_ms, tries },
         });
     }
@@ -199,20 +204,22 @@ impl Thread {
     /// Ends the turn. Prompts that waited for it are kept: the next turn will know them.
     pub(crate) fn finish(&mut self, how: Ended, desk: &mut Desk<'_>) {
         match &how {
-            Ended::Interrupted => {
+            Ended::Interrupted
+            | Ended::Failed { kind: Failed::Model(_) | Failed::Bound | Failed::Spent(_), .. } => {
                 self.keep_prompts(desk);
-                desk.out.append(self.id, Record::TurnAborted);
-            }
-            Ended::Failed { kind: Failed::Model(_) | Failed::Bound, .. } => {
-                self.keep_prompts(desk);
-            }
-            Ended::Failed { kind: Failed::Spent(_), message } => {
-                self.keep_prompts(desk);
-                desk.out.append(self.id, Record::TurnFailed { message: message.clone() });
             }
             // Recording is not tried again before somebody says more; then what waits is said too.
             Ended::Failed { kind: Failed::Record, .. } => {}
             Ended::Completed => {}
+        }
+        self.leave_review(&how, desk);
+        match &how {
+            Ended::Interrupted => desk.out.append(self.id, Record::TurnAborted),
+            Ended::Failed { kind: Failed::Spent(_), message } => {
+                desk.out.append(self.id, Record::TurnFailed { message: message.clone() });
+            }
+            Ended::Failed { kind: Failed::Model(_) | Failed::Bound | Failed::Record, .. }
+            | Ended::Completed => {}
         }
         let Turn { id: turn, usage, .. } = match self.turn.take() {
             Some(turn) => turn,

@@ -176,6 +176,8 @@ fn note(lost: &mut Lost, record: &Record) {
         | Record::AgentMessage(_)
         | Record::AgentReasoning(_)
         | Record::TokenCount { .. }
+        | Record::ReviewEntered { .. }
+        | Record::ReviewExited { .. }
         | Record::TurnAborted
         | Record::TurnFailed { .. } => {}
     }

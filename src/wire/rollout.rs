@@ -10,6 +10,7 @@ use crate::limits::ROLLOUT_LINE_BYTES_MAX;
 use crate::wire::json::{self, Elements, Fields};
 use crate::wire::layout::Layout;
 use crate::wire::responses::items::{self, Form, Ids};
+use crate::wire::review;
 use crate::words::item::{Item, Message, Part};
 use crate::words::model::{RateLimits, RateWindow, Usage};
 use crate::words::policy::{ApprovalPolicy, SandboxMode, SandboxPolicy};
@@ -38,6 +39,8 @@ pub fn encode(record: &Record, view: RecordView<'_>, timestamp: &str, out: &mut 
         | Record::AgentMessage(_)
         | Record::AgentReasoning(_)
         | Record::TokenCount { .. }
+        | Record::ReviewEntered { .. }
+        | Record::ReviewExited { .. }
         | Record::TurnAborted
         | Record::TurnFailed { .. } => "event_msg",
     };
@@ -68,6 +71,16 @@ pub fn encode(record: &Record, view: RecordView<'_>, timestamp: &str, out: &mut 
         }
         Record::TokenCount { total, last, limits } => {
             encode_tokens(total, last, limits.as_ref(), view, payload);
+        }
+        Record::ReviewEntered { item, hint } => {
+            let mut event = Fields::open(payload);
+            event.text("type", "entered_review_mode");
+            event.text("prompt", &texts(&view.items[item.0 as usize]));
+            event.text("user_facing_hint", hint);
+            event.close();
+        }
+        Record::ReviewExited { verdict } => {
+            encode_review_exited(verdict.map(|item| &view.items[item.0 as usize]), view, payload);
         }
         Record::TurnAborted => {
             encode_text_event("turn_aborted", "reason", "interrupted", payload);
@@ -179,6 +192,19 @@ fn encode_user_message(item: &Item, out: &mut Vec<u8>) {
         }
     }
     images.close();
+    event.close();
+}
+
+fn encode_review_exited(said: Option<&Item>, view: RecordView<'_>, out: &mut Vec<u8>) {
+    let mut event = Fields::open(out);
+    event.text("type", "exited_review_mode");
+    match said {
+        Some(said) => {
+            let verdict = review::decode(&texts(said), &view.settings.cwd);
+            review::encode(&verdict, event.key("review_output"));
+        }
+        None => event.raw("review_output", "null"),
+    }
     event.close();
 }
 

@@ -26,6 +26,13 @@ pub enum Command {
         thread: ThreadId,
         parts: Vec<Part>,
     },
+    /// Review something in a turn of its own; the thread's settings are those of reviews.
+    Review {
+        thread: ThreadId,
+        parts: Vec<Part>,
+        /// What is reviewed, in a few words for people.
+        hint: Box<str>,
+    },
     Answer {
         thread: ThreadId,
         call: CallId,

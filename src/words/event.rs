@@ -27,6 +27,16 @@ pub enum Event {
     PromptTaken {
         item: ItemIndex,
     },
+    /// A review begins, which the item asks for. What follows is part of it.
+    ReviewEntered {
+        item: ItemIndex,
+        /// What is reviewed, in a few words.
+        hint: Box<str>,
+    },
+    /// The review is over; the item is the message that holds its verdict, if there is one.
+    ReviewExited {
+        verdict: Option<ItemIndex>,
+    },
     /// The awaited message grew; the text is in the lent partial text, from this byte on.
     TextDelta {
         from_bytes: u32,

@@ -33,6 +33,15 @@ pub enum Record {
     Compacted {
         items_count: u32,
     },
+    /// A review begins, which the item asks for.
+    ReviewEntered {
+        item: ItemIndex,
+        hint: Box<str>,
+    },
+    /// A review is over; the item holds its verdict, if there is one.
+    ReviewExited {
+        verdict: Option<ItemIndex>,
+    },
     TurnAborted,
     /// A budget ended the turn.
     TurnFailed {

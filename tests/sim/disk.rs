@@ -42,6 +42,19 @@ impl Disk {
                 assert!(matches!(item, Item::Reasoning(_)), "reasoning's record is of reasoning");
                 Remembered::Nothing
             }
+            Record::ReviewEntered { item, .. } => {
+                let item = &view.items[item.0 as usize];
+                assert!(prompt_of(item).is_some(), "a review is what somebody asked for: {item:?}");
+                Remembered::Nothing
+            }
+            Record::ReviewExited { verdict } => {
+                let item = verdict.map(|item| &view.items[item.0 as usize]);
+                let said = item.is_none_or(|item| {
+                    matches!(item, Item::Message(message) if message.role == Role::Assistant)
+                });
+                assert!(said, "a verdict is what the model said: {item:?}");
+                Remembered::Nothing
+            }
             Record::TurnContext | Record::TurnAborted | Record::TurnFailed { .. } => {
                 Remembered::Nothing
             }

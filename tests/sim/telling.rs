@@ -6,7 +6,7 @@ use windlass::words::event::{Budget, Ended, Event, Failed, Question};
 use windlass::words::ids::{CallId, ItemIndex, ThreadId, TurnId};
 use windlass::words::item::{Item, Role};
 
-use crate::watch::{Lane, Stopping, Told, Watch, prompt_of};
+use crate::watch::{Lane, Reviewed, Stopping, Told, Watch, prompt_of};
 
 impl Watch {
     pub(crate) fn event(&mut self, agent: &Agent, to: Audience, event: &Event) {
@@ -92,6 +92,9 @@ impl Watch {
     fn turn_ended(&mut self, thread: ThreadId, turn: TurnId, how: &Ended) {
         let told = self.told(thread);
         assert_eq!(told.turn, Some(turn), "a turn ends that runs");
+        let lost = matches!(how, Ended::Failed { kind: Failed::Record, .. });
+        let review = told.review.take();
+        assert!(lost || review != Some(Reviewed::Begun), "a review ends before its turn");
         assert!(
             *how != Ended::Completed || told.stopping == Stopping::No,
             "a turn that was stopped has not completed"
@@ -174,6 +177,21 @@ impl Watch {
                 self.batch.settled.push(*call);
                 let open = self.told(thread).questions.remove(call);
                 assert!(open.is_some(), "a question is settled once");
+            }
+            Event::ReviewEntered { item, .. } => {
+                self.assert_fresh(*item);
+                assert!(prompt_of(&items[item.0 as usize]).is_some(), "somebody asked for it");
+                let before = self.told(thread).review.replace(Reviewed::Begun);
+                assert_eq!(before, None, "a turn is one review");
+            }
+            Event::ReviewExited { verdict } => {
+                let before = self.told(thread).review.replace(Reviewed::Over);
+                assert_eq!(before, Some(Reviewed::Begun), "a review ends once");
+                let item = verdict.map(|verdict| &items[verdict.0 as usize]);
+                let said = item.is_none_or(|item| {
+                    matches!(item, Item::Message(message) if message.role == Role::Assistant)
+                });
+                assert!(said, "a verdict is what the model said: {item:?}");
             }
             Event::CompactionStarted => self.batch.summary_announced = true,
             Event::Compacted { summary } => {

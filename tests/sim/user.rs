@@ -25,7 +25,7 @@ impl World {
         } else {
             self.chance.pick(&threads)
         };
-        match self.chance.below(43) {
+        match self.chance.below(47) {
             0..20 => self.prompt(thread),
             20..23 => {
                 let parts = vec![Part::Text(self.chance.pick(&["", " \n"]).into())];
@@ -44,6 +44,10 @@ impl World {
             }
             32..35 => self.resume_any(),
             35 => self.fork_any(),
+            43..47 => {
+                let parts = self.prompt_parts();
+                self.command(Command::Review { thread, parts, hint: "a hint".into() });
+            }
             40..43 => self.command(Command::Compact { thread }),
             _ => {
                 let call = CallId(self.chance.below(5) as u32);
@@ -107,8 +111,12 @@ impl World {
     }
 
     fn prompt(&mut self, thread: ThreadId) {
+        let parts = self.prompt_parts();
+        self.command(Command::Prompt { thread, parts });
+    }
+
+    fn prompt_parts(&mut self) -> Vec<Part> {
         self.prompts_count += 1;
-        let text = format!("prompt {}", self.prompts_count);
-        self.command(Command::Prompt { thread, parts: vec![Part::Text(text.into())] });
+        vec![Part::Text(format!("prompt {}", self.prompts_count).into())]
     }
 }

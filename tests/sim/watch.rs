@@ -58,9 +58,18 @@ pub(crate) struct Told {
     pub(crate) tokens: u64,
     /// Requests for a summary since the last response that was whole.
     pub(crate) summaries: u32,
+    /// The turn's review, once it has begun.
+    pub(crate) review: Option<Reviewed>,
     pub(crate) released: bool,
     /// Something of the turn could not be recorded; its questions end with it, unsaid.
     pub(crate) unrecorded: bool,
+}
+
+/// How far a review has got.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reviewed {
+    Begun,
+    Over,
 }
 
 /// How far stopping a turn has got.
@@ -126,6 +135,7 @@ impl Told {
             requests: 0,
             tokens: 0,
             summaries: 0,
+            review: None,
             released: false,
             unrecorded: false,
         }
@@ -155,7 +165,10 @@ impl Watch {
     pub(crate) fn begin(&mut self, agent: &Agent, disk: &Disk, input: &Input<'_>) {
         self.batch = Batch::default();
         match input {
-            Input::Command { command: Command::Prompt { thread, parts }, .. } => {
+            Input::Command {
+                command: Command::Prompt { thread, parts } | Command::Review { thread, parts, .. },
+                ..
+            } => {
                 if let [Part::Text(text)] = parts.as_slice() {
                     self.batch.prompt = Some((*thread, text.clone()));
                 }

@@ -125,6 +125,8 @@ impl Jsonl {
             Event::TurnEnded { how, usage, .. } => self.turn_ended(how, usage, out),
             Event::ThreadFailed { .. }
             | Event::PromptTaken { .. }
+            | Event::ReviewEntered { .. }
+            | Event::ReviewExited { .. }
             | Event::TextDelta { .. }
             | Event::ReasoningDelta { .. }
             | Event::CallAnswered { .. }

@@ -130,6 +130,8 @@ impl Plain {
             }
             Event::ThreadFailed { .. }
             | Event::TurnStarted { .. }
+            | Event::ReviewEntered { .. }
+            | Event::ReviewExited { .. }
             | Event::ServedStarted
             | Event::TextDelta { .. }
             | Event::ReasoningDelta { .. }

@@ -151,6 +151,8 @@ impl Status {
             }
             Event::ThreadStarted { .. }
             | Event::PromptTaken { .. }
+            | Event::ReviewEntered { .. }
+            | Event::ReviewExited { .. }
             | Event::ApprovalAsked { .. }
             | Event::ApprovalSettled { .. }
             | Event::Warning { .. }

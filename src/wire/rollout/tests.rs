@@ -176,6 +176,22 @@ fn events_are_what_people_saw() {
             "{\"type\":\"agent_message\",\"message\":\"Done \u{2028}\"}",
         ),
         (Record::AgentReasoning(ItemIndex(3)), r#"{"type":"agent_reasoning","text":"a\n\nb"}"#),
+        (
+            Record::ReviewEntered { item: ItemIndex(0), hint: "a \"b\"".into() },
+            r#"{"type":"entered_review_mode","prompt":"do\nit","user_facing_hint":"a \"b\""}"#,
+        ),
+        (
+            Record::ReviewExited { verdict: Some(ItemIndex(2)) },
+            concat!(
+                r#"{"type":"exited_review_mode","review_output":{"findings":[],"#,
+                r#""overall_correctness":"","overall_explanation":"Done","#,
+                r#""overall_confidence_score":0.0}}"#
+            ),
+        ),
+        (
+            Record::ReviewExited { verdict: None },
+            r#"{"type":"exited_review_mode","review_output":null}"#,
+        ),
         (Record::TurnAborted, r#"{"type":"turn_aborted","reason":"interrupted"}"#),
         (Record::TurnFailed { message: "spent".into() }, r#"{"type":"error","message":"spent"}"#),
     ] {
