@@ -95,8 +95,13 @@ impl Thread {
         desk: &mut Desk<'_>,
     ) -> Result<(), Refusal> {
         self.may_take(&parts)?;
-        // What waits behind a turn that could not be recorded is taken with this prompt.
-        if self.turn.is_some() && self.prompts.len() >= PROMPTS_WAITING_MAX {
+        // What waits behind a turn that could not be recorded, or did not fit, is taken with this
+        // prompt. When that has failed too often, what waits is tried without it.
+        let is_idle = self.turn.is_none();
+        if self.prompts.len() >= PROMPTS_WAITING_MAX + usize::from(is_idle) {
+            if is_idle {
+                self.prompts_due_ms = Some(desk.now.mono_ms);
+            }
             return Err(Refusal::TooManyPrompts);
         }
         self.prompts.push_back(parts);
@@ -115,23 +120,6 @@ impl Thread {
             Part::Text(text) => !text.trim().is_empty(),
             Part::Image(_) => true,
         });
-        if !says_something {
-            return Err(Refusal::EmptyPrompt);
-        }
-        // What waits behind a turn that could not be recorded, or did not fit, is taken with this
-        // prompt. When that has failed too often, what waits is tried without it.
-        let is_idle = self.turn.is_none();
-        if self.prompts.len() >= PROMPTS_WAITING_MAX + usize::from(is_idle) {
-            if is_idle {
-                self.prompts_due_ms = Some(desk.now.mono_ms);
-            }
-            return Err(Refusal::TooManyPrompts);
-        }
-        self.prompts.push_back(parts);
-        if self.turn.is_none() {
-            self.start_turn(desk);
-        }
-        Ok(())
         if says_something { Ok(()) } else { Err(Refusal::EmptyPrompt) }
     }
 

@@ -180,7 +180,7 @@ impl Thread {
         let now_ms = desk.now.mono_ms;
         let Some(turn) = &self.turn else {
             if self.prompts_due_ms.take().is_some() && self.phase == Phase::Ready {
-                self.start_turn(desk);
+                self.start_turn(None, desk);
             }
             return;
         };
