@@ -223,18 +223,17 @@ impl Call {
     pub(crate) fn abort(&mut self, by_whom: &str, now_ms: u64) {
         let report = match &self.state {
             State::Answered(..) | State::Settled => return,
-            State::Running { what: Running::Command, .. } => {
-                Report::Command(CommandEnd::Interrupted)
-            }
+            State::Running { what: Running::Command, .. }
+            | State::AwaitApproval(Asked::Command(_)) => Report::Command(CommandEnd::Interrupted),
             State::Starting { .. } => {
                 let ended = CommandEnd::Interrupted;
                 Report::Session { starter: self.id, ended, output: "".into() }
             }
-            State::Running { what: Running::Patch(changes), .. } => {
+            State::Running { what: Running::Patch(changes), .. }
+            | State::AwaitApproval(Asked::Patch(_, changes)) => {
                 Report::Patch { changes: changes.clone(), applied: false }
             }
             State::Queued(_)
-            | State::AwaitApproval(_)
             | State::Inspecting { .. }
             | State::Attending { .. }
             | State::Running { what: Running::Look, .. } => Report::Plain,

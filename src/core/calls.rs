@@ -2,6 +2,10 @@
 //!
 //! Calls are answered in the order in which they were asked, also when they ran side by side: an
 //! answer that comes early waits, unrecorded and untold, for those before it.
+//!
+//! A command or patch that is asked about has been told as started before its question, so that a
+//! front can show what it asks about; whatever the answer, its end is told too. One that the policy
+//! refuses never starts.
 
 use crate::core::Desk;
 use crate::core::approval::{self, Verdict};
@@ -84,13 +88,18 @@ impl Thread {
         }
     }
 
-    /// A fresh op for a call; the call is answered if there is none to be had.
-    pub(crate) fn fresh_op(&mut self, index: usize, desk: &mut Desk<'_>) -> Option<OpId> {
+    /// A fresh op for a call; if there is none to be had, the call is answered and so reported.
+    pub(crate) fn fresh_op(
+        &mut self,
+        index: usize,
+        report: Report,
+        desk: &mut Desk<'_>,
+    ) -> Option<OpId> {
         let id = self.id;
         let call = &mut self.calls_mut()[index];
         let op = desk.ops.start(id, Work::Call(call.id));
         if op.is_none() {
-            call.answer(Answer::failure("too much is running already; try again"), Report::Plain);
+            call.answer(Answer::failure("too much is running already; try again"), report);
         }
         op
     }
@@ -103,7 +112,12 @@ impl Thread {
         timeout_ms: u64,
         desk: &mut Desk<'_>,
     ) -> Option<OpId> {
-        let op = self.fresh_op(index, desk)?;
+        let report = match &what {
+            Running::Command => Report::Command(CommandEnd::NotStarted),
+            Running::Look => Report::Plain,
+            Running::Patch(changes) => Report::Patch { changes: changes.clone(), applied: false },
+        };
+        let op = self.fresh_op(index, report, desk)?;
         let call = &mut self.calls_mut()[index];
         let clock = Clock::start(desk.now.mono_ms, timeout_ms);
         call.since_ms = desk.now.mono_ms;
@@ -112,9 +126,16 @@ impl Thread {
     }
 
     fn judge_command(&mut self, index: usize, command: CommandPlan, desk: &mut Desk<'_>) {
+        let Call { id: call, item, .. } = self.calls_mut()[index];
+        let (argv, cwd) = (command.argv.clone(), command.workdir.clone());
+        let started = Event::CommandStarted { call, item, argv, cwd };
         match approval::judge_command(&self.settings, &command, &self.approvals) {
-            Verdict::Run(confinement) => self.spawn(index, command, confinement, desk),
+            Verdict::Run(confinement) => {
+                desk.out.tell(self.id, started);
+                self.spawn(index, command, confinement, desk);
+            }
             Verdict::Ask(reason) => {
+                desk.out.tell(self.id, started);
                 let question = Question::Command {
                     argv: command.argv.clone(),
                     cwd: command.workdir.clone(),
@@ -141,14 +162,11 @@ impl Thread {
         };
         let Some(op) = op else { return };
         let thread = self.id;
-        let Call { id: call, item, .. } = self.calls_mut()[index];
-        let (argv, cwd) = (command.argv.clone(), command.workdir.clone());
         desk.out.act(Effect::Spawn { op, thread, command: Box::new(command), confinement });
-        desk.out.tell(thread, Event::CommandStarted { call, item, argv, cwd });
     }
 
     fn inspect(&mut self, index: usize, patch: PatchPlan, desk: &mut Desk<'_>) {
-        let Some(op) = self.fresh_op(index, desk) else { return };
+        let Some(op) = self.fresh_op(index, Report::Plain, desk) else { return };
         let thread = self.id;
         let clock = Clock::start(desk.now.mono_ms, FILES_TIMEOUT_MS);
         self.calls_mut()[index].state = State::Inspecting { op, patch: patch.clone(), clock };
@@ -162,9 +180,15 @@ impl Thread {
         changes: Vec<Change>,
         desk: &mut Desk<'_>,
     ) {
+        let Call { id: call, item, .. } = self.calls_mut()[index];
+        let started = Event::PatchStarted { call, item, changes: changes.clone() };
         match approval::judge_patch(&self.settings, &changes) {
-            Verdict::Run(confinement) => self.apply(index, patch, changes, confinement, desk),
+            Verdict::Run(confinement) => {
+                desk.out.tell(self.id, started);
+                self.apply(index, patch, changes, confinement, desk);
+            }
             Verdict::Ask(reason) => {
+                desk.out.tell(self.id, started);
                 let question = Question::Patch { changes: changes.clone(), reason };
                 self.ask(index, Asked::Patch(patch, changes), question, desk);
             }
@@ -184,16 +208,8 @@ impl Thread {
     ) {
         let what = Running::Patch(changes.clone());
         let Some(op) = self.run(index, what, FILES_TIMEOUT_MS, desk) else { return };
-        let thread = self.id;
-        let Call { id: call, item, .. } = self.calls_mut()[index];
-        desk.out.act(Effect::Apply {
-            op,
-            thread,
-            patch: Box::new(patch),
-            expected: changes.clone(),
-            confinement,
-        });
-        desk.out.tell(thread, Event::PatchStarted { call, item, changes });
+        let (thread, patch) = (self.id, Box::new(patch));
+        desk.out.act(Effect::Apply { op, thread, patch, expected: changes, confinement });
     }
 
     fn ask(&mut self, index: usize, asked: Asked, question: Question, desk: &mut Desk<'_>) {

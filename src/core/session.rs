@@ -111,10 +111,11 @@ impl Thread {
     ) -> Option<OpId> {
         if !self.sessions.make_room() {
             let text = format!("{SESSIONS_MAX} sessions run already; end one of them first");
-            self.calls_mut()[index].answer(Answer::failure(text), Report::Plain);
+            let report = Report::Command(CommandEnd::NotStarted);
+            self.calls_mut()[index].answer(Answer::failure(text), report);
             return None;
         }
-        let op = self.fresh_op(index, desk)?;
+        let op = self.fresh_op(index, Report::Command(CommandEnd::NotStarted), desk)?;
         let call = &mut self.calls_mut()[index];
         call.since_ms = desk.now.mono_ms;
         let attention = Attention::start(desk.now.mono_ms, patience);

@@ -50,7 +50,8 @@ pub enum Event {
     ItemCompleted {
         item: ItemIndex,
     },
-    /// A command starts; the item is its call.
+    /// A command starts, or will if a person lets it: then `ApprovalAsked` comes next. The item is
+    /// its call.
     CommandStarted {
         call: CallId,
         item: ItemIndex,
@@ -71,6 +72,7 @@ pub enum Event {
         /// All that it printed, clipped.
         output: Box<str>,
     },
+    /// As `CommandStarted`.
     PatchStarted {
         call: CallId,
         item: ItemIndex,

@@ -64,7 +64,7 @@ impl Watch {
             }
             Event::SessionEnded { call, .. } => {
                 let open = self.told(thread).commands.remove(call);
-                assert!(open, "a session ends once, and was started: {call:?}");
+                assert!(open.is_some(), "a session ends once, and was started: {call:?}");
             }
             Event::Refused { .. } | Event::ThreadClosed => {
                 panic!("not for a thread: {event:?}")
@@ -147,17 +147,27 @@ impl Watch {
                 assert!(partial.is_char_boundary(*from_bytes as usize), "a delta is lent");
             }
             Event::CommandStarted { call, item, argv, cwd } => {
-                self.told(thread).commands.insert(*call);
-                let spawned = self.batch.spawned.pop_front();
-                assert_eq!(spawned, Some((argv.clone(), cwd.clone())), "told of what was done");
+                let command = (argv.clone(), cwd.clone());
+                let before = self.told(thread).commands.insert(*call, command);
+                assert_eq!(before, None, "a command starts once");
+                self.batch.begun.push(*call);
                 assert!(matches!(items[item.0 as usize], Item::Call(_)));
             }
-            Event::PatchStarted { item, changes, .. } => {
-                assert_eq!(self.batch.applied.pop_front().as_ref(), Some(changes));
+            Event::PatchStarted { call, item, changes } => {
+                let before = self.told(thread).patches.insert(*call, changes.clone());
+                assert_eq!(before, None, "a patch starts once");
+                self.batch.begun.push(*call);
                 assert!(matches!(items[item.0 as usize], Item::Call(_)));
             }
-            Event::CommandEnded { call, item, .. } | Event::PatchEnded { call, item, .. } => {
-                self.told(thread).commands.remove(call);
+            Event::CommandEnded { call, item, .. } => {
+                let open = self.told(thread).commands.remove(call);
+                assert!(open.is_some(), "a command ends once, and was started: {call:?}");
+                self.assert_fresh(*item);
+                assert!(matches!(items[item.0 as usize], Item::Output(_)));
+            }
+            Event::PatchEnded { call, item, .. } => {
+                let open = self.told(thread).patches.remove(call);
+                assert!(open.is_some(), "a patch ends once, and was started: {call:?}");
                 self.assert_fresh(*item);
                 assert!(matches!(items[item.0 as usize], Item::Output(_)));
             }
@@ -211,6 +221,17 @@ impl Watch {
 
     fn asked(&mut self, thread: ThreadId, call: CallId, question: &Question) {
         let told = self.told(thread);
+        match question {
+            Question::Command { argv, cwd, .. } => {
+                let shown =
+                    told.commands.get(&call).is_some_and(|own| (&own.0, &own.1) == (argv, cwd));
+                assert!(shown, "asked about what was not told: {question:?}");
+            }
+            Question::Patch { changes, .. } => {
+                let shown = told.patches.get(&call) == Some(changes);
+                assert!(shown, "asked about what was not told: {question:?}");
+            }
+        }
         let before = told.questions.insert(call, question.clone());
         assert!(before.is_none(), "a question is asked once");
         assert_eq!(told.questions.len(), 1, "one question at a time");

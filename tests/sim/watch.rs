@@ -47,7 +47,9 @@ pub(crate) struct Told {
     pub(crate) stopping: Stopping,
     pub(crate) questions: BTreeMap<CallId, Question>,
     /// Commands that were started and have not ended.
-    pub(crate) commands: BTreeSet<CallId>,
+    pub(crate) commands: BTreeMap<CallId, Line>,
+    /// Patches likewise.
+    pub(crate) patches: BTreeMap<CallId, Vec<Change>>,
     pub(crate) session: Vec<(Vec<String>, Box<str>, bool)>,
     /// Patches and what was found out about them.
     pub(crate) inspected: Vec<(PatchPlan, Vec<Change>)>,
@@ -80,6 +82,9 @@ pub(crate) enum Stopping {
     Yes(u32),
 }
 
+/// A command's words, and where they run.
+pub(crate) type Line = (Vec<String>, Box<str>);
+
 /// What one input led to.
 #[derive(Default)]
 pub(crate) struct Batch {
@@ -89,8 +94,10 @@ pub(crate) struct Batch {
     pub(crate) started: bool,
     /// What the input approved.
     pub(crate) grant: Option<Question>,
-    pub(crate) spawned: VecDeque<(Vec<String>, Box<str>)>,
-    pub(crate) applied: VecDeque<Vec<Change>>,
+    /// What was done, and what was told to begin.
+    pub(crate) spawned: Vec<Line>,
+    pub(crate) applied: Vec<Vec<Change>>,
+    pub(crate) begun: Vec<CallId>,
     pub(crate) refused: Option<Refusal>,
     pub(crate) settled: Vec<CallId>,
     pub(crate) ended: Option<Ended>,
@@ -128,7 +135,8 @@ impl Told {
             turns_count: 0,
             stopping: Stopping::No,
             questions: BTreeMap::new(),
-            commands: BTreeSet::new(),
+            commands: BTreeMap::new(),
+            patches: BTreeMap::new(),
             session: Vec::new(),
             inspected: Vec::new(),
             attempts: 0,
@@ -368,7 +376,7 @@ impl Watch {
         confinement: Confinement,
     ) {
         let (argv, cwd) = (command.argv.clone(), command.workdir.clone());
-        self.batch.spawned.push_back((argv.clone(), cwd.clone()));
+        self.batch.spawned.push((argv.clone(), cwd.clone()));
         let key = (argv, cwd, command.escalation.is_some());
         let granted = self.told(thread).session.contains(&key)
             || matches!(
@@ -386,7 +394,7 @@ impl Watch {
         expected: &[Change],
         confinement: Confinement,
     ) {
-        self.batch.applied.push_back(expected.to_vec());
+        self.batch.applied.push(expected.to_vec());
         let found = (patch.clone(), expected.to_vec());
         assert!(self.told(thread).inspected.contains(&found), "applied but not inspected");
         let granted = matches!(
@@ -420,6 +428,9 @@ impl Watch {
     /// A batch was done to its end.
     pub(crate) fn end(&mut self, agent: &Agent, disk: &Disk) {
         let batch = std::mem::take(&mut self.batch);
+        if let Some(told) = batch.thread.and_then(|thread| self.threads.get(&thread)) {
+            assert_done_is_told(told, &batch);
+        }
         if let Some((thread, text)) = batch.prompt
             && batch.refused.is_none()
         {
@@ -432,8 +443,6 @@ impl Watch {
         if let Some((_, call)) = batch.answered {
             assert!(batch.settled.contains(&call), "an answer to an open question settles it");
         }
-        assert!(batch.spawned.is_empty(), "a command that was started was not told of");
-        assert!(batch.applied.is_empty(), "a patch that was started was not told of");
         if let Some(kind) = batch.must_fail {
             let failed = matches!(
                 batch.ended,
@@ -545,6 +554,24 @@ fn assert_images_follow_outputs(items: &[Item]) {
             }
             Item::Reasoning(_) | Item::Served { .. } => {}
         }
+    }
+}
+
+/// What was done was told to begin, then or when it was asked about; what was told to begin was
+/// done, is asked about, or has ended already.
+fn assert_done_is_told(told: &Told, batch: &Batch) {
+    let (commands, patches) = (&told.commands, &told.patches);
+    for line in &batch.spawned {
+        assert!(commands.values().any(|own| own == line), "not told of: {line:?}");
+    }
+    for changes in &batch.applied {
+        assert!(patches.values().any(|own| own == changes), "not told of: {changes:?}");
+    }
+    for call in &batch.begun {
+        let spawned = commands.get(call).is_none_or(|line| batch.spawned.contains(line));
+        let applied = patches.get(call).is_none_or(|own| batch.applied.contains(own));
+        let done = spawned && applied || told.questions.contains_key(call);
+        assert!(done, "told to begin, and nothing was done: {call:?}");
     }
 }
 

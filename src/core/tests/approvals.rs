@@ -44,6 +44,38 @@ fn a_no_goes_back_to_the_model() {
 }
 
 #[test]
+fn what_is_asked_about_is_told_first_and_its_end_last() {
+    for decision in [Decision::Denied, Decision::Abort] {
+        let mut story = Story::calling(untrusted(), vec![shell("1", r#"["make"]"#)]);
+        let [.., started, asked] = story.events()[..] else { panic!("two things are told") };
+        assert!(matches!(started, Event::CommandStarted { call: CallId(0), .. }));
+        assert!(matches!(asked, Event::ApprovalAsked { call: CallId(0), .. }));
+        story.answer(0, decision);
+        let ended = CommandEnd::Declined;
+        let told = |event: &Event| matches!(event, Event::CommandEnded { ended: how, .. } if *how == ended);
+        assert!(story.tells(told));
+        assert!(!story.tells(|event| matches!(event, Event::CommandStarted { .. })));
+    }
+}
+
+#[test]
+fn an_interrupt_takes_a_question_back() {
+    let mut story = Story::calling(untrusted(), vec![shell("1", r#"["make"]"#)]);
+    story.interrupt();
+    assert_eq!(story.events()[0], &Event::ApprovalSettled { call: CallId(0) });
+    let ended = CommandEnd::Interrupted;
+    assert!(
+        story.tells(
+            |event| matches!(event, Event::CommandEnded { ended: how, .. } if *how == ended)
+        )
+    );
+    assert_eq!(story.outputs(), ["Wall time: 0.0 seconds\naborted by user"]);
+    assert_eq!(story.ended(), Some(&Ended::Interrupted));
+    story.answer(0, Decision::Approved);
+    assert_eq!(story.refused(), Some(Refusal::NoQuestion), "it comes too late");
+}
+
+#[test]
 fn an_abort_ends_the_turn() {
     let calls = vec![shell("1", r#"["make"]"#), shell("2", r#"["make"]"#)];
     let mut story = Story::calling(untrusted(), calls);
