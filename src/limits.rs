@@ -247,8 +247,15 @@ pub const OPS_MAX: usize = 4096;
 /// the rest is room for images and encrypted reasoning.
 pub const HISTORY_BYTES_MAX: u64 = 32 << 20;
 
+/// What an item takes besides its text: its fields, and what surrounds each of its allocations.
+pub const ITEM_BYTES: u64 = 256;
+
 /// What an image that is viewed leaves free in a history, so that the conversation can go on.
 pub const HISTORY_SPARE_BYTES: u64 = 8 << 20;
+
+/// What a history that is read back may hold in bytes; the outputs of the last calls may have
+/// taken it over `HISTORY_BYTES_MAX`, and then it is summed up before it goes on.
+pub const RESTORED_BYTES_MAX: u64 = HISTORY_BYTES_MAX + HISTORY_SPARE_BYTES;
 
 /// Items of one response; a response of more is cut, with a warning.
 pub const RESPONSE_ITEMS_MAX: usize = 512;

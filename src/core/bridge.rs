@@ -47,7 +47,7 @@ fn prefaced(summary: &str) -> String {
 }
 
 /// What the user said, the newest of it within the bound, in order.
-fn said(items: &[Item], bytes_max: usize) -> Vec<Item> {
+pub(crate) fn said(items: &[Item], bytes_max: usize) -> Vec<Item> {
     let mut room = bytes_max;
     let mut said: Vec<Item> = Vec::new();
     for text in items.iter().rev().filter_map(text_said) {

@@ -5,14 +5,13 @@ use std::collections::HashSet;
 
 use crate::core::Agent;
 use crate::core::call::Call;
-use crate::core::history::unpaired;
+use crate::core::history::{held_bytes, unpaired};
 use crate::core::thread::{Phase, Thread};
 use crate::core::turn::Wait;
 use crate::limits::{
     APPROVALS_REMEMBERED_MAX, CALLS_PARALLEL_MAX, PROMPTS_WAITING_MAX, SESSIONS_MAX,
 };
 use crate::words::ids::OpId;
-use crate::words::item::Item;
 
 impl Agent {
     /// Asserts the invariants of the machine.
@@ -54,8 +53,7 @@ fn check_thread(thread: &Thread) {
         assert!(fork.recorded_count <= fork.items_count, "a past is recorded once");
         assert!(fork.items_count as usize <= items.len(), "a past is not forgotten");
     }
-    let bytes: u64 = items.iter().map(Item::bytes).sum();
-    assert_eq!(thread.history.bytes(), bytes, "bytes are counted");
+    assert_eq!(thread.history.bytes(), held_bytes(items), "bytes are counted");
     let unpaired = unpaired(items);
     assert!(unpaired.outputs.is_empty(), "every output answers a call");
     let unsettled = match thread.turn.as_ref().map(|turn| &turn.wait) {

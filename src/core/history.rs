@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use crate::limits::ITEM_BYTES;
 use crate::words::call::Answer;
 use crate::words::ids::ItemIndex;
 use crate::words::item::{Item, Output};
@@ -17,7 +18,7 @@ pub const ABORTED: &str = "aborted";
 #[derive(Default, Debug)]
 pub struct History {
     items: Vec<Item>,
-    /// Sum over `items`.
+    /// What the items hold.
     bytes: u64,
 }
 
@@ -25,13 +26,13 @@ impl History {
     /// A history of items that came from outside.
     pub fn settled(items: Vec<Item>) -> History {
         let items = settle(items);
-        let bytes = items.iter().map(Item::bytes).sum();
+        let bytes = held_bytes(&items);
         History { items, bytes }
     }
 
     pub fn push(&mut self, item: Item) -> ItemIndex {
         let index = ItemIndex(self.items.len() as u32);
-        self.bytes += item.bytes();
+        self.bytes += item.bytes() + ITEM_BYTES;
         self.items.push(item);
         index
     }
@@ -54,6 +55,11 @@ impl History {
     pub fn settle(&mut self) {
         *self = History::settled(std::mem::take(&mut self.items));
     }
+}
+
+/// What these items hold in memory.
+pub(crate) fn held_bytes(items: &[Item]) -> u64 {
+    items.iter().map(|item| item.bytes() + ITEM_BYTES).sum()
 }
 
 /// Puts an output right after each call that has none, and drops outputs that answer no call.

@@ -1,11 +1,12 @@
 //! Folds what a rollout remembers back into a thread.
 //!
 //! The fold is a function of the records alone; whoever reads the file pushes them in order and
-//! takes the result at the end.
+//! takes the result at the end. What it holds is bounded: of a conversation that outgrew the bound only
+//! what the user said is kept, for a summary that may still come.
 
-use crate::core::bridge::bridge;
-use crate::core::history::settle;
-use crate::limits::SAID_BYTES_KEPT_MAX;
+use crate::core::bridge::{bridge, said};
+use crate::core::history::{held_bytes, settle};
+use crate::limits::{ITEM_BYTES, RESTORED_BYTES_MAX, SAID_BYTES_KEPT_MAX};
 use crate::words::command::Restored;
 use crate::words::ids::ConversationId;
 use crate::words::item::{Item, Role};
@@ -17,6 +18,10 @@ use crate::words::record::Remembered;
 pub struct Fold {
     conversation: Option<ConversationId>,
     items: Vec<Item>,
+    /// What `items` hold. Invariant: at most `RESTORED_BYTES_MAX`.
+    bytes: u64,
+    /// Whether there was more than that since the last summary.
+    is_outgrown: bool,
     usage: Usage,
     counted: Counted,
     limits: Option<RateLimits>,
@@ -37,12 +42,16 @@ impl Fold {
                 self.counted.items += usize::from(in_count);
                 self.items.push(item);
             }
+            Remembered::Item(item) => self.push_item(item),
             Remembered::Compacted { summary, replacement } => {
                 // What opens a conversation is said anew when it goes on.
                 self.items = replacement.unwrap_or_else(|| {
                     bridge(Vec::new(), &self.items, &summary, SAID_BYTES_KEPT_MAX)
                 });
                 self.counted = Counted::default();
+                self.is_outgrown = false;
+                self.bytes = held_bytes(&self.items);
+                self.hold_bound();
             }
             Remembered::TokenCount { total, last, limits } => {
                 self.usage = total;
@@ -60,10 +69,14 @@ impl Fold {
         self.lines_skipped += lines_count;
     }
 
-    /// What was remembered, or `None` if the rollout never said whose it is.
-    pub fn finish(self) -> Option<Restored> {
-        Some(Restored {
-            conversation: self.conversation?,
+    /// What was remembered.
+    pub fn finish(self) -> Result<Restored, Unfit> {
+        let conversation = self.conversation.ok_or(Unfit::Nobodys)?;
+        if self.is_outgrown {
+            return Err(Unfit::Outgrown);
+        }
+        Ok(Restored {
+            conversation,
             items: settle(self.items),
             usage: self.usage,
             counted: self.counted,
@@ -71,6 +84,29 @@ impl Fold {
             lines_skipped: self.lines_skipped,
         })
     }
+
+    fn push_item(&mut self, item: Item) {
+        self.bytes += item.bytes() + ITEM_BYTES;
+        self.items.push(item);
+        self.hold_bound();
+    }
+
+    fn hold_bound(&mut self) {
+        if self.bytes > RESTORED_BYTES_MAX {
+            self.is_outgrown = true;
+            self.items = said(&self.items, SAID_BYTES_KEPT_MAX);
+            self.bytes = held_bytes(&self.items);
+        }
+    }
+}
+
+/// Why a rollout gives no conversation to go on with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unfit {
+    /// It never said whose it is.
+    Nobodys,
+    /// What came after its last summary is more than a conversation may hold.
+    Outgrown,
 }
 
 /// Whether a model said it.
@@ -96,7 +132,7 @@ mod tests {
     fn a_rollout_without_a_first_line_is_nobodys() {
         let mut fold = Fold::default();
         fold.push(Remembered::Item(said(Role::User, "a")));
-        assert_eq!(fold.finish(), None);
+        assert_eq!(fold.finish(), Err(Unfit::Nobodys));
     }
 
     #[test]
@@ -145,5 +181,33 @@ mod tests {
             fold.push(Remembered::Item(said(role, "c")));
         }
         assert_eq!(fold.finish().unwrap().counted, Counted { tokens: 9, items: 3 });
+    }
+
+    #[test]
+    fn what_outgrows_the_bound_is_not_held_and_only_a_summary_helps() {
+        let mut fold = Fold::default();
+        let conversation = ConversationId([1; 16]);
+        fold.push(Remembered::Meta { conversation, cwd: "/w".into() });
+        fold.push(Remembered::Item(said(Role::User, "a")));
+        let large = "x".repeat(RESTORED_BYTES_MAX as usize / 4);
+        for _ in 0..9 {
+            fold.push(Remembered::Item(said(Role::Assistant, &large)));
+            assert!(fold.bytes <= RESTORED_BYTES_MAX);
+        }
+        assert!(fold.is_outgrown);
+        fold.push(Remembered::Compacted { summary: "s".into(), replacement: None });
+        let items = fold.finish().unwrap().items;
+        assert_eq!((items.len(), &items[0]), (2, &said(Role::User, "a")));
+    }
+
+    #[test]
+    fn many_small_items_outgrow_it_too() {
+        let mut fold = Fold::default();
+        let conversation = ConversationId([1; 16]);
+        fold.push(Remembered::Meta { conversation, cwd: "/w".into() });
+        for _ in 0..=RESTORED_BYTES_MAX / ITEM_BYTES {
+            fold.push(Remembered::Item(said(Role::Assistant, "")));
+        }
+        assert_eq!(fold.finish(), Err(Unfit::Outgrown));
     }
 }

@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 
 use crate::core::input::Input;
 use crate::core::restore::Fold;
+use crate::core::restore::{Fold, Unfit};
 use crate::host::disk::Failure;
+use crate::host::disk::rollout::{Progress, Reader};
 use crate::host::disk::rollout::{Progress, Reader, Rollout};
 use crate::host::disk::shelf;
 use crate::host::rollouts::Keeping;
 use crate::host::seam::Seam;
-use crate::limits::READ_BUDGET_BYTES;
+use crate::limits::{READ_BUDGET_BYTES, RESTORED_BYTES_MAX};
 use crate::wire::rollout;
 use crate::words::command::{Course, Restored, Which};
 use crate::words::ids::{OpId, ThreadId};
@@ -110,6 +112,13 @@ fn found(which: &Which, home: Option<&Path>) -> Result<PathBuf, String> {
 }
 
 fn finish(path: &Path, fold: Fold) -> Result<Restored, String> {
-    let no_session = || format!("{} holds no session", path.display());
-    fold.finish().ok_or_else(no_session)
+    let path = path.display();
+    let mib = RESTORED_BYTES_MAX >> 20;
+    fold.finish().map_err(|unfit| match unfit {
+        Unfit::Nobodys => format!("{path} holds no session"),
+        Unfit::Outgrown => format!(
+            "the conversation in {path} is too long: after its last summary it holds more than \
+             {mib} MiB; let the program that recorded it sum it up first, or start a new one"
+        ),
+    })
 }

@@ -91,7 +91,7 @@ impl Disk {
         for line in self.rollouts.get(&conversation)? {
             fold.push(line.clone());
         }
-        fold.finish()
+        fold.finish().ok()
     }
 }
 
