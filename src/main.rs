@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use windlass::config::args::{self, UsageError, Verb};
-use windlass::config::{completions, help};
+use windlass::config::{completions, help, limits};
 use windlass::host::net::RESOLVER_NAME;
 use windlass::host::proc::launch::FILES_NAME;
 use windlass::host::{demo, environment, exec, features, files, net, out, stdin};
@@ -49,6 +49,7 @@ fn agent(words: Vec<OsString>) -> u8 {
         Verb::Help(command) => out::print(&help::text(command)),
         Verb::Completions(shell) => out::print(&completions::script(*shell)),
         Verb::Features => features::list(&invocation),
+        Verb::Limits => out::print(&limits::list()),
         Verb::Version => out::print(concat!("windlass ", env!("CARGO_PKG_VERSION"), "\n")),
         Verb::Demo => demo::demo(&invocation, environment::own_executable()),
         Verb::Exec | Verb::Resume(_) | Verb::Fork(_) => {

@@ -71,6 +71,8 @@ pub enum Verb {
     Demo,
     /// List the features.
     Features,
+    /// List the bounds.
+    Limits,
     Completions(Shell),
     Help(&'static Command),
     Version,

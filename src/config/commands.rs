@@ -211,6 +211,19 @@ The record begins with a copy of the old one, which stays as it is. ID is what
         ..ROW
     },
     Command {
+        paths: &[&["debug"]],
+        usage: &["debug limits"],
+        about: "Shows how windlass is made.",
+        verb: |_, _| Err("say what to show, for example `windlass debug limits`".into()),
+        ..ROW
+    },
+    Command {
+        paths: &[&["debug", "limits"]],
+        help: "List the bounds: name, value, unit, reason; and the memory they add up to",
+        verb: |_, _| Ok(Verb::Limits),
+        ..ROW
+    },
+    Command {
         paths: &[&["completions"], &["completion"]],
         arguments: &[Argument::Choice("SHELL", SHELL_NAMES)],
         help: "Print a script that completes commands and flags",

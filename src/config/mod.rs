@@ -21,6 +21,7 @@ pub mod help;
 pub mod instructions;
 pub mod keys;
 pub mod layers;
+pub mod limits;
 pub mod models;
 pub mod projects;
 pub mod providers;

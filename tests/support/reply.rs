@@ -78,6 +78,13 @@ impl Reply {
         reply
     }
 
+    /// A stream of these pieces, each sent on its own.
+    pub fn pieces(pieces: Vec<Vec<u8>>) -> Reply {
+        let mut reply = Reply::events(&[]);
+        reply.parts = pieces.into_iter().map(Part::Body).collect();
+        reply.slowly(Duration::ZERO)
+    }
+
     /// A whole response of these items.
     pub fn items(items: &[Value]) -> Reply {
         let mut events = vec![created()];

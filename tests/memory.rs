@@ -1,0 +1,236 @@
+//! What a run holds in memory, however long it becomes: never more than `debug limits` says.
+//!
+//! Sizes are those of a quick look; with `WINDLASS_LONG` in the environment they are those of a
+//! very long day, best with an optimized binary in `WINDLASS_BIN`.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "bench/measure.rs"]
+mod measure;
+mod support;
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::process::Command;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use measure::{Seen, is_long};
+use support::World;
+use support::reply::{Reply, call, completed, created, delta, done, message, sse};
+
+/// A conversation that a model's window holds is resumed within this much.
+const RESUME_KIB_MAX: u64 = 16 << 10;
+
+const ID: &str = "0199a213-81c0-7800-8aa1-bbab2a035a53";
+
+/// How a rollout is filled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Filled {
+    /// With outputs of commands, summed up whenever a window is full.
+    Outputs,
+    /// The same, by a program that recorded a summary without what it replaced.
+    OldOutputs,
+    /// With images.
+    Images,
+    /// With outputs that nothing ever summed up.
+    Endless,
+}
+
+fn size(quick: usize, long: usize) -> usize {
+    if is_long() { long } else { quick }
+}
+
+/// What `debug limits` says that a run may hold.
+fn promised_kib() -> u64 {
+    let output = Command::new(measure::program()).args(["debug", "limits"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line = text.lines().find(|line| line.starts_with("memory\t")).unwrap();
+    line.split('\t').nth(1).unwrap().parse::<u64>().unwrap() >> 10
+}
+
+/// Runs to the end, says what that took, and holds it to a bound.
+#[track_caller]
+fn check(world: &mut World, name: &str, words: &[&str], kib_max: u64) -> Seen {
+    let call = world.call(words);
+    let began = Instant::now();
+    let seen = measure::run(world, &call);
+    let took = began.elapsed().as_secs_f64();
+    let own = seen.cpu_us / 1e6;
+    eprintln!("{name}: {} KiB, {took:.1} s, {own:.1} s of its own", seen.peak_kib);
+    assert!(seen.peak_kib <= kib_max, "{name}: {} KiB of {kib_max}", seen.peak_kib);
+    seen
+}
+
+const FREELY: [&str; 3] = ["--skip-git-repo-check", "-s", "danger-full-access"];
+
+#[test]
+fn a_turn_of_many_calls() {
+    let mut world = World::new();
+    let (responses, calls) = (size(4, 100), size(25, 100));
+    let arguments = json!({"command": ["echo", "hi"]}).to_string();
+    for response in 0..responses {
+        let id = |number: usize| format!("call_{response}_{number}");
+        let items: Vec<Value> =
+            (0..calls).map(|number| call(&id(number), "shell", &arguments)).collect();
+        world.reply(Reply::items(&items));
+    }
+    world.reply(Reply::message("done"));
+    let name = format!("{} calls", responses * calls);
+    check(&mut world, &name, &[&FREELY[..], &["go"]].concat(), promised_kib());
+}
+
+#[test]
+fn a_turn_that_looks_at_many_images() {
+    let mut world = World::new();
+    let (responses, calls) = (size(2, 25), 20);
+    world.file("a.png", png(60_000));
+    let arguments = json!({"path": "a.png"}).to_string();
+    for response in 0..responses {
+        let id = |number: usize| format!("call_{response}_{number}");
+        let items: Vec<Value> =
+            (0..calls).map(|number| call(&id(number), "view_image", &arguments)).collect();
+        world.reply(Reply::items(&items));
+    }
+    world.reply(Reply::message("done"));
+    let name = format!("{} images looked at", responses * calls);
+    check(&mut world, &name, &[&FREELY[..], &["go"]].concat(), promised_kib());
+}
+
+#[test]
+fn a_prompt_of_many_images() {
+    let mut world = World::new();
+    world.file("a.png", png(size(60_000, 40_000)));
+    world.reply(Reply::message("done"));
+    let count = size(50, 500);
+    let images = vec!["a.png"; count].join(",");
+    let name = format!("{count} images of a prompt");
+    let words = [&FREELY[..], &["-i", &images, "--", "go"]].concat();
+    check(&mut world, &name, &words, promised_kib());
+}
+
+#[test]
+fn a_model_that_streams_much() {
+    let mut world = World::new();
+    let (count, piece) = (size(10, 200), "many words ".repeat(100));
+    let mut megabyte = sse(&delta(&piece)).repeat(900);
+    megabyte.extend(sse(&done(&message(&piece.repeat(900)))));
+    let mut pieces = vec![sse(&created())];
+    pieces.extend(std::iter::repeat_n(megabyte, count));
+    pieces.push(sse(&completed()));
+    world.reply(Reply::pieces(pieces));
+    let name = format!("{count} MB of answers");
+    check(&mut world, &name, &[&FREELY[..], &["--json", "go"]].concat(), promised_kib());
+}
+
+#[test]
+fn a_long_session_is_resumed_in_one_pass() {
+    resume("outputs", Filled::Outputs, RESUME_KIB_MAX);
+}
+
+#[test]
+fn a_long_session_of_an_older_program_is_resumed_in_one_pass() {
+    resume("older outputs", Filled::OldOutputs, RESUME_KIB_MAX);
+}
+
+#[test]
+fn a_long_session_of_images_is_resumed() {
+    resume("images", Filled::Images, promised_kib());
+}
+
+#[test]
+fn a_session_without_end_is_not_held_whole() {
+    let mut world = World::new();
+    let path = rollout(&world, Filled::Endless);
+    let call = world.call(&[&["resume"][..], &FREELY, &[&path, "go on"]].concat());
+    let ended = world.run(call);
+    ended.exits(1);
+    assert!(ended.stderr.contains("is too long"), "{}", ended.stderr);
+    assert!(ended.memory_kib <= promised_kib(), "{}", ended.memory_kib);
+}
+
+#[track_caller]
+fn resume(name: &str, filled: Filled, kib_max: u64) {
+    let mut world = World::new();
+    world.reply(Reply::message("done"));
+    let path = rollout(&world, filled);
+    let name = format!("{} MB of {name}", size(48, 1000));
+    let words = [&["resume"][..], &FREELY, &[&path, "go on"]].concat();
+    check(&mut world, &name, &words, kib_max);
+}
+
+/// Writes a long rollout and gives its path.
+fn rollout(world: &World, filled: Filled) -> String {
+    let path = world.root.join(format!("rollout-2026-01-01T10-00-00-{ID}.jsonl"));
+    let mut file = BufWriter::new(File::create(&path).unwrap());
+    let mut written = 0;
+    let mut add = |kind: &str, payload: Value| {
+        let line = json!({"timestamp": "2026-01-01T10:00:00.000Z", "type": kind,
+            "payload": payload});
+        let line = format!("{line}\n");
+        written += line.len();
+        file.write_all(line.as_bytes()).unwrap();
+        written
+    };
+    add("session_meta", json!({"id": ID, "timestamp": "2026-01-01T10:00:00.000Z", "cwd": "/w"}));
+    let words = "some words of output, \\ and \"quotes\"\n".repeat(270);
+    let output = json!({"output": words, "metadata": {"exit_code": 0}}).to_string();
+    let image = format!("data:image/png;base64,{}", "A".repeat(1_000_000));
+    let full = if filled == Filled::Images { 12 } else { 160 };
+    for number in 0.. {
+        let id = format!("call_{number}");
+        let said = |text: &str| json!({"type": "input_text", "text": text});
+        let by_user = |part: Value| json!({"type": "message", "role": "user", "content": [part]});
+        add(
+            "response_item",
+            json!({"type": "function_call", "name": "shell",
+            "arguments": "{\"command\":[\"make\"]}", "call_id": id}),
+        );
+        let output = if filled == Filled::Images { "attached" } else { &output };
+        add(
+            "response_item",
+            json!({"type": "function_call_output", "call_id": id,
+            "output": output}),
+        );
+        if filled == Filled::Images {
+            let part = json!({"type": "input_image", "image_url": image});
+            add("response_item", by_user(part));
+        }
+        let usage = json!({"input_tokens": 9, "total_tokens": 9});
+        let info = json!({"total_token_usage": usage, "last_token_usage": usage});
+        let written = add("event_msg", json!({"type": "token_count", "info": info}));
+        if number % full == full - 1 {
+            match filled {
+                Filled::Outputs | Filled::Images => {
+                    let history = [by_user(said("go on")), by_user(said("the notes"))];
+                    add(
+                        "compacted",
+                        json!({"message": "the notes",
+                        "replacement_history": history}),
+                    );
+                }
+                Filled::OldOutputs => drop(add("compacted", json!({"message": "the notes"}))),
+                Filled::Endless => {}
+            }
+        }
+        let quick = if filled == Filled::Endless { 72 } else { 48 };
+        if written > size(quick, 1000) * 1_000_000 {
+            break;
+        }
+    }
+    add(
+        "response_item",
+        json!({"type": "message", "role": "user",
+        "content": [{"type": "input_text", "text": "go on"}]}),
+    );
+    file.flush().unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// What begins like an image and has so many bytes.
+fn png(bytes: usize) -> Vec<u8> {
+    let mut image = b"\x89PNG\r\n\x1a\n".to_vec();
+    image.resize(bytes, 7);
+    image
+}
