@@ -40,9 +40,8 @@ impl Fold {
                 // What the model said is counted, though some write it down after the count.
                 let in_count = self.counted.items == self.items.len() && is_said(&item);
                 self.counted.items += usize::from(in_count);
-                self.items.push(item);
+                self.push_item(item);
             }
-            Remembered::Item(item) => self.push_item(item),
             Remembered::Compacted { summary, replacement } => {
                 // What opens a conversation is said anew when it goes on.
                 self.items = replacement.unwrap_or_else(|| {

@@ -6,10 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::core::input::Input;
-use crate::core::restore::Fold;
 use crate::core::restore::{Fold, Unfit};
 use crate::host::disk::Failure;
-use crate::host::disk::rollout::{Progress, Reader};
 use crate::host::disk::rollout::{Progress, Reader, Rollout};
 use crate::host::disk::shelf;
 use crate::host::rollouts::Keeping;
