@@ -302,6 +302,9 @@ pub const PROMPTS_WAITING_MAX: usize = 64;
 /// Approvals a thread remembers for its session; the oldest is forgotten first.
 pub const APPROVALS_REMEMBERED_MAX: usize = 256;
 
+/// How much of the line that gives a denial away is quoted to the model; it has all of it above.
+pub const DENIAL_QUOTE_BYTES_MAX: usize = 200;
+
 /// Effects of one input: the worst case is a full response whose calls are all answered at once
 /// (three each) after all waiting prompts were taken (three each).
 pub const EFFECTS_PER_INPUT_MAX: usize = 4096;

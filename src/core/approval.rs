@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use crate::core::call::Asked;
+use crate::core::call::{Asked, Attempt, Attempted, Leave};
 use crate::core::opening::approval_name;
 use crate::limits::APPROVALS_REMEMBERED_MAX;
 use crate::tools::known_safe;
@@ -19,6 +19,16 @@ pub enum Verdict {
     Ask(Option<Box<str>>),
     /// With what the model is told.
     Refuse(Box<str>),
+}
+
+/// What is to be done after the sandbox seems to have got in the way of something.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Relaxed {
+    /// Nothing more: what came of it is the answer.
+    No,
+    Ask,
+    /// A person has let it run already.
+    RunUnconfined,
 }
 
 /// What a person approved for the rest of the session; the oldest is forgotten first.
@@ -36,7 +46,14 @@ struct Remembered {
 
 impl Approvals {
     pub(crate) fn remember(&mut self, asked: &Asked) {
-        let Asked::Command(command) = asked else { return };
+        let command = match asked {
+            Asked::Command(command) => command,
+            Asked::Again(attempt, ..) => match &attempt.what {
+                Attempted::Command(command) => command,
+                Attempted::Patch(..) => return,
+            },
+            Asked::Patch(..) => return,
+        };
         if self.holds(command) {
             return;
         }
@@ -109,6 +126,31 @@ pub(crate) fn judge_command(
             Verdict::Ask(reason)
         }
         ApprovalPolicy::OnRequest => run,
+    }
+}
+
+/// Judges whether what failed in its sandbox may run without it.
+///
+/// A person who let a command run under `untrusted` let it run with all that it needs; the same
+/// holds for what was approved for the session.
+pub(crate) fn judge_again(
+    settings: &ThreadSettings,
+    attempt: &Attempt,
+    approvals: &Approvals,
+) -> Relaxed {
+    let full_access = settings.sandbox.mode == SandboxMode::DangerFullAccess;
+    if full_access || attempt.confinement == Confinement::Unconfined {
+        return Relaxed::No;
+    }
+    let held = match &attempt.what {
+        Attempted::Command(command) => approvals.holds(command),
+        Attempted::Patch(..) => false,
+    };
+    match settings.approval {
+        ApprovalPolicy::Untrusted if attempt.leave == Leave::Person => Relaxed::RunUnconfined,
+        ApprovalPolicy::Untrusted | ApprovalPolicy::OnFailure if held => Relaxed::RunUnconfined,
+        ApprovalPolicy::Untrusted | ApprovalPolicy::OnFailure => Relaxed::Ask,
+        ApprovalPolicy::OnRequest | ApprovalPolicy::Never => Relaxed::No,
     }
 }
 

@@ -7,6 +7,7 @@ use crate::words::call::{
 };
 use crate::words::event::CommandEnd;
 use crate::words::ids::{CallId, ItemIndex, OpId};
+use crate::words::policy::Confinement;
 
 /// The exit code of a command that ran out of time, as `timeout` of coreutils has it.
 pub(crate) const EXIT_TIMED_OUT: i32 = 124;
@@ -38,7 +39,7 @@ pub enum State {
     /// A command, a look, or a patch being applied.
     Running { op: OpId, what: Running, clock: Clock },
     /// A session's first words, or its end.
-    Starting { op: OpId, attention: Attention },
+    Starting { op: OpId, attention: Attention, attempt: Box<Attempt> },
     /// What a session says next, or its end.
     Attending { op: OpId, attention: Attention },
     /// Answers of calls before it.
@@ -48,17 +49,61 @@ pub enum State {
 }
 
 /// What a person is asked about.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Asked {
     Command(CommandPlan),
     Patch(PatchPlan, Vec<Change>),
+    /// Whether it may run again without its sandbox, which seems to have got in its way. Unless a
+    /// person lets it, what came of it is its answer.
+    Again(Box<Attempt>, Answer, Report),
 }
 
 #[derive(Debug)]
 pub enum Running {
-    Command,
+    Command(Box<Attempt>),
     Look,
-    Patch(Vec<Change>),
+    Patch(Box<Attempt>),
+}
+
+/// What was let run, and how.
+#[derive(Debug)]
+pub struct Attempt {
+    pub(crate) what: Attempted,
+    pub(crate) confinement: Confinement,
+    pub(crate) leave: Leave,
+}
+
+#[derive(Debug)]
+pub enum Attempted {
+    Command(CommandPlan),
+    Patch(PatchPlan, Vec<Change>),
+}
+
+/// Who let it run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Leave {
+    Policy,
+    Person,
+}
+
+impl Attempted {
+    /// How it is reported if it does not come to run.
+    pub(crate) fn not_started(&self) -> Report {
+        match self {
+            Attempted::Command(_) => Report::Command(CommandEnd::NotStarted),
+            Attempted::Patch(_, changes) => {
+                Report::Patch { changes: changes.clone(), applied: false }
+            }
+        }
+    }
+
+    /// How it is reported if it is stopped.
+    fn interrupted(&self) -> Report {
+        match self {
+            Attempted::Command(_) => Report::Command(CommandEnd::Interrupted),
+            Attempted::Patch(..) => self.not_started(),
+        }
+    }
 }
 
 /// How long a call waits for a session before it asks for what there is.
@@ -221,17 +266,25 @@ impl Call {
 
     /// Answers for whoever stops it, unless an answer is there already.
     pub(crate) fn abort(&mut self, by_whom: &str, now_ms: u64) {
-        let report = match &self.state {
+        let report = match &mut self.state {
             State::Answered(..) | State::Settled => return,
-            State::Running { what: Running::Command, .. }
-            | State::AwaitApproval(Asked::Command(_)) => Report::Command(CommandEnd::Interrupted),
+            State::Running {
+                what: Running::Command(attempt) | Running::Patch(attempt), ..
+            } => attempt.what.interrupted(),
+            State::AwaitApproval(Asked::Command(_)) => Report::Command(CommandEnd::Interrupted),
+            State::AwaitApproval(Asked::Patch(_, changes)) => {
+                Report::Patch { changes: std::mem::take(changes), applied: false }
+            }
+            State::AwaitApproval(Asked::Again(_, answer, report)) => {
+                // It has run: what came of it says more than that a question was taken back.
+                let answer = std::mem::replace(answer, Answer::failure(""));
+                let report = std::mem::replace(report, Report::Plain);
+                self.answer(answer, report);
+                return;
+            }
             State::Starting { .. } => {
                 let ended = CommandEnd::Interrupted;
                 Report::Session { starter: self.id, ended, output: "".into() }
-            }
-            State::Running { what: Running::Patch(changes), .. }
-            | State::AwaitApproval(Asked::Patch(_, changes)) => {
-                Report::Patch { changes: changes.clone(), applied: false }
             }
             State::Queued(_)
             | State::Inspecting { .. }

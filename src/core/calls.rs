@@ -9,7 +9,10 @@
 
 use crate::core::Desk;
 use crate::core::approval::{self, Verdict};
-use crate::core::call::{Asked, Call, Clock, EXIT_TIMED_OUT, Report, Running, State};
+use crate::core::call::{
+    Asked, Attempt, Attempted, Call, Clock, EXIT_TIMED_OUT, Leave, Report, Running, State,
+};
+use crate::core::denial;
 use crate::core::effect::{Effect, Stop};
 use crate::core::input::{CommandEnded, CommandResult};
 use crate::core::ops::Work;
@@ -113,9 +116,8 @@ impl Thread {
         desk: &mut Desk<'_>,
     ) -> Option<OpId> {
         let report = match &what {
-            Running::Command => Report::Command(CommandEnd::NotStarted),
+            Running::Command(attempt) | Running::Patch(attempt) => attempt.what.not_started(),
             Running::Look => Report::Plain,
-            Running::Patch(changes) => Report::Patch { changes: changes.clone(), applied: false },
         };
         let op = self.fresh_op(index, report, desk)?;
         let call = &mut self.calls_mut()[index];
@@ -132,7 +134,8 @@ impl Thread {
         match approval::judge_command(&self.settings, &command, &self.approvals) {
             Verdict::Run(confinement) => {
                 desk.out.tell(self.id, started);
-                self.spawn(index, command, confinement, desk);
+                let what = Attempted::Command(command);
+                self.attempt(index, Attempt { what, confinement, leave: Leave::Policy }, desk);
             }
             Verdict::Ask(reason) => {
                 desk.out.tell(self.id, started);
@@ -149,20 +152,31 @@ impl Thread {
         }
     }
 
-    fn spawn(
-        &mut self,
-        index: usize,
-        command: CommandPlan,
-        confinement: Confinement,
-        desk: &mut Desk<'_>,
-    ) {
-        let op = match command.life {
-            Life::Call { timeout_ms } => self.run(index, Running::Command, timeout_ms, desk),
-            Life::Session { patience, .. } => self.start_session(index, patience, desk),
-        };
-        let Some(op) = op else { return };
-        let thread = self.id;
-        desk.out.act(Effect::Spawn { op, thread, command: Box::new(command), confinement });
+    /// Runs what may run, if anything more can be.
+    pub(crate) fn attempt(&mut self, index: usize, attempt: Attempt, desk: &mut Desk<'_>) {
+        let (thread, confinement) = (self.id, attempt.confinement);
+        match &attempt.what {
+            Attempted::Command(command) => {
+                let (life, command) = (command.life, Box::new(command.clone()));
+                let attempt = Box::new(attempt);
+                let op = match life {
+                    Life::Call { timeout_ms } => {
+                        self.run(index, Running::Command(attempt), timeout_ms, desk)
+                    }
+                    Life::Session { patience, .. } => {
+                        self.start_session(index, patience, attempt, desk)
+                    }
+                };
+                let Some(op) = op else { return };
+                desk.out.act(Effect::Spawn { op, thread, command, confinement });
+            }
+            Attempted::Patch(patch, changes) => {
+                let (patch, expected) = (Box::new(patch.clone()), changes.clone());
+                let what = Running::Patch(Box::new(attempt));
+                let Some(op) = self.run(index, what, FILES_TIMEOUT_MS, desk) else { return };
+                desk.out.act(Effect::Apply { op, thread, patch, expected, confinement });
+            }
+        }
     }
 
     fn inspect(&mut self, index: usize, patch: PatchPlan, desk: &mut Desk<'_>) {
@@ -185,7 +199,8 @@ impl Thread {
         match approval::judge_patch(&self.settings, &changes) {
             Verdict::Run(confinement) => {
                 desk.out.tell(self.id, started);
-                self.apply(index, patch, changes, confinement, desk);
+                let what = Attempted::Patch(patch, changes);
+                self.attempt(index, Attempt { what, confinement, leave: Leave::Policy }, desk);
             }
             Verdict::Ask(reason) => {
                 desk.out.tell(self.id, started);
@@ -198,21 +213,13 @@ impl Thread {
         }
     }
 
-    fn apply(
+    pub(crate) fn ask(
         &mut self,
         index: usize,
-        patch: PatchPlan,
-        changes: Vec<Change>,
-        confinement: Confinement,
+        asked: Asked,
+        question: Question,
         desk: &mut Desk<'_>,
     ) {
-        let what = Running::Patch(changes.clone());
-        let Some(op) = self.run(index, what, FILES_TIMEOUT_MS, desk) else { return };
-        let (thread, patch) = (self.id, Box::new(patch));
-        desk.out.act(Effect::Apply { op, thread, patch, expected: changes, confinement });
-    }
-
-    fn ask(&mut self, index: usize, asked: Asked, question: Question, desk: &mut Desk<'_>) {
         let thread = self.id;
         let waiting = &mut self.calls_mut()[index];
         waiting.state = State::AwaitApproval(asked);
@@ -261,24 +268,32 @@ impl Thread {
     }
 
     fn on_approved(&mut self, index: usize, asked: Asked, desk: &mut Desk<'_>) {
-        match asked {
+        let (what, confinement) = match asked {
             Asked::Command(command) => {
                 let confinement = approval::confinement_of(&self.settings, &command);
-                self.spawn(index, command, confinement, desk);
+                (Attempted::Command(command), confinement)
             }
             Asked::Patch(patch, changes) => {
-                self.apply(index, patch, changes, Confinement::Unconfined, desk);
+                (Attempted::Patch(patch, changes), Confinement::Unconfined)
             }
-        }
+            Asked::Again(attempt, answer, report) => {
+                self.try_again(index, *attempt, (answer, report), desk);
+                return;
+            }
+        };
+        self.attempt(index, Attempt { what, confinement, leave: Leave::Person }, desk);
     }
 
     fn on_denied(&mut self, index: usize, asked: Asked) {
-        let report = match asked {
-            Asked::Command(_) => Report::Command(CommandEnd::Declined),
-            Asked::Patch(_, changes) => Report::Patch { changes, applied: false },
-        };
         let text = "rejected by the user; do not try the same thing again";
-        self.calls_mut()[index].answer(Answer::failure(text), report);
+        let (answer, report) = match asked {
+            Asked::Command(_) => (Answer::failure(text), Report::Command(CommandEnd::Declined)),
+            Asked::Patch(_, changes) => {
+                (Answer::failure(text), Report::Patch { changes, applied: false })
+            }
+            Asked::Again(_, answer, report) => (denial::rejected(answer), report),
+        };
+        self.calls_mut()[index].answer(answer, report);
     }
 
     /// The call that waits for this op; the gate has let the op pass.
@@ -293,12 +308,19 @@ impl Thread {
         desk.ops.end(op);
         let now_ms = desk.now.mono_ms;
         let call = &mut self.calls_mut()[index];
-        let State::Running { what: Running::Command, clock, .. } = call.state else {
+        let State::Running { what: Running::Command(attempt), clock, .. } =
+            std::mem::replace(&mut call.state, State::Settled)
+        else {
             unreachable!("only commands exit")
         };
         let wall_ms = now_ms.saturating_sub(call.since_ms);
-        let (answer, report) = command_answer(end, clock.struck(), wall_ms);
-        call.answer(answer, report);
+        // What ran out of time was not refused anything.
+        let sign = match clock.struck() {
+            None => denial::sign(&end.ended, &end.output),
+            Some(_) => None,
+        };
+        let outcome = command_answer(end, clock.struck(), wall_ms);
+        self.attempted(index, *attempt, sign, outcome, desk);
         self.calls_went_on(desk);
     }
 
@@ -376,20 +398,26 @@ impl Thread {
         desk.ops.end(op);
         let now_ms = desk.now.mono_ms;
         let call = &mut self.calls_mut()[index];
-        let State::Running { what: Running::Patch(changes), .. } =
+        let State::Running { what: Running::Patch(attempt), .. } =
             std::mem::replace(&mut call.state, State::Settled)
         else {
             unreachable!("only a patch is applied")
         };
-        let applied = result.is_ok();
+        let Attempted::Patch(_, changes) = &attempt.what else {
+            unreachable!("a patch is attempted as one")
+        };
+        let (applied, changes) = (result.is_ok(), changes.clone());
         let (Ok(output) | Err(output)) = result;
+        let exit_code = i32::from(!applied);
+        let sign = denial::sign(&CommandEnded::Exited { code: exit_code }, &output);
         let answer = Answer::Command(CommandAnswer {
-            exit_code: i32::from(!applied),
+            exit_code,
             wall_ms: now_ms.saturating_sub(call.since_ms),
             output,
             lines_total: None,
         });
-        call.answer(answer, Report::Patch { changes, applied });
+        let outcome = (answer, Report::Patch { changes, applied });
+        self.attempted(index, *attempt, sign, outcome, desk);
         self.calls_went_on(desk);
     }
 
@@ -405,11 +433,11 @@ impl Thread {
     fn give_up(&mut self, index: usize) {
         let call = &mut self.calls_mut()[index];
         let (report, clock) = match &call.state {
-            State::Running { what: Running::Command, clock, .. } => {
+            State::Running { what: Running::Command(_), clock, .. } => {
                 (Report::Command(CommandEnd::Exited { exit_code: EXIT_TIMED_OUT }), *clock)
             }
-            State::Running { what: Running::Patch(changes), clock, .. } => {
-                (Report::Patch { changes: changes.clone(), applied: false }, *clock)
+            State::Running { what: Running::Patch(attempt), clock, .. } => {
+                (attempt.what.not_started(), *clock)
             }
             State::Running { what: Running::Look, clock, .. } | State::Inspecting { clock, .. } => {
                 (Report::Plain, *clock)

@@ -15,6 +15,7 @@ pub mod call;
 pub mod calls;
 mod check;
 pub mod compact;
+pub mod denial;
 pub mod draft;
 pub mod effect;
 pub mod errand;

@@ -14,11 +14,16 @@
 //!
 //! An interrupt stops a session that is still starting, as it does any command; sessions that have
 //! a number live on until they end or their thread is closed. What a session prints waits, bounded,
-//! in the host until a call collects it. What is written to a session is not judged again: whoever
-//! let it start let it be talked to.
+//! in the host until a call collects it.
+//!
+//! What is written to a session is not judged again: only the program knows what the text means to
+//! it. What a session may touch was settled when it started. Inside the sandbox, text can do
+//! no more than any command may; outside it, a person let this very program run, whatever it is told,
+//! or the thread's sandbox is off. A shell that asks to leave the sandbox is asked about as one.
 
 use crate::core::Desk;
-use crate::core::call::{Attention, Call, Report, Stage, State};
+use crate::core::call::{Attempt, Attention, Call, Report, Stage, State};
+use crate::core::denial;
 use crate::core::effect::{Effect, Stop};
 use crate::core::input::{CommandEnded, CommandResult};
 use crate::core::ops::Work;
@@ -107,6 +112,7 @@ impl Thread {
         &mut self,
         index: usize,
         patience: Patience,
+        attempt: Box<Attempt>,
         desk: &mut Desk<'_>,
     ) -> Option<OpId> {
         if !self.sessions.make_room() {
@@ -119,7 +125,7 @@ impl Thread {
         let call = &mut self.calls_mut()[index];
         call.since_ms = desk.now.mono_ms;
         let attention = Attention::start(desk.now.mono_ms, patience);
-        call.state = State::Starting { op, attention };
+        call.state = State::Starting { op, attention, attempt };
         Some(op)
     }
 
@@ -202,7 +208,21 @@ impl Thread {
         let max = attention.output_tokens_max;
         let answer = ended_answer(call, &ended, &unread, max, chunk_id, desk.now.mono_ms);
         let starter = starter.unwrap_or(call.id);
-        call.answer(answer, Report::Session { starter, ended: told, output });
+        let sign = denial::sign(&ended, &output);
+        let outcome = (answer, Report::Session { starter, ended: told, output });
+        match std::mem::replace(&mut call.state, State::Settled) {
+            State::Starting { attempt, .. } => {
+                self.attempted(index, *attempt, sign, outcome, desk);
+            }
+            // The model has seen it run; it is not started over.
+            State::Attending { .. } => call.answer(outcome.0, outcome.1),
+            State::Queued(_)
+            | State::AwaitApproval(_)
+            | State::Inspecting { .. }
+            | State::Running { .. }
+            | State::Answered(..)
+            | State::Settled => unreachable!("`attending` gives calls that wait for a session"),
+        }
         self.calls_went_on(desk);
     }
 
@@ -222,7 +242,7 @@ impl Thread {
     /// The patience of a call is over: what there is is asked for, or done without.
     pub(crate) fn on_attention_deadline(&mut self, index: usize, desk: &mut Desk<'_>) {
         let (now_ms, thread) = (desk.now.mono_ms, self.id);
-        let (State::Starting { op, attention } | State::Attending { op, attention }) =
+        let (State::Starting { op, attention, .. } | State::Attending { op, attention }) =
             &mut self.calls_mut()[index].state
         else {
             unreachable!("only calls that wait for a session come here")
@@ -254,7 +274,7 @@ impl Thread {
         let call = &self.calls_mut()[index];
         let (starter, since_ms) = (call.id, call.since_ms);
         let (session, attention) = match call.state {
-            State::Starting { op, attention } => {
+            State::Starting { op, attention, .. } => {
                 let session = self.sessions.add(op, starter);
                 desk.ops.hand_over(op, Work::Session(session));
                 (session, attention)

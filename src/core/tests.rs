@@ -22,7 +22,7 @@ use crate::words::call::{
     Answer, CallAsked, CallKind, Change, ChangeKind, CommandPlan, Life, Seen, Unread,
 };
 use crate::words::command::{Command, Refusal, Which};
-use crate::words::event::{CommandEnd, Ended, Event, Failed};
+use crate::words::event::{CommandEnd, Ended, Event, Failed, Question};
 use crate::words::ids::{CallId, ConversationId, FrontId, ItemIndex, OpId, ThreadId, TurnId};
 use crate::words::item::{Item, Message, Output, Part, Role};
 use crate::words::model::{FailureKind, ModelEvent, ModelFailure, RateLimits, RateWindow, Usage};
@@ -38,6 +38,7 @@ mod calls;
 mod compaction;
 mod found;
 mod images;
+mod matrix;
 mod records;
 mod review;
 mod sessions;

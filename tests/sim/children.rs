@@ -75,7 +75,7 @@ impl Nature {
 /// What the work answers when it is left alone.
 pub(crate) fn answer(op: OpId, kind: &Kind, chance: &mut Chance) -> Input<'static> {
     let fails = chance.one_in(4);
-    let why: Box<str> = "no such file".into();
+    let why: Box<str> = chance.pick(&["no such file", "failed to write file /w/a"]).into();
     match kind {
         Kind::Command => Input::Exited { op, end: exit(chance) },
         Kind::Look => Input::Looked { op, result: if fails { Err(why) } else { Ok(seen(chance)) } },
@@ -99,6 +99,9 @@ fn seen(chance: &mut Chance) -> Seen {
         _ => Seen::Text("L1: a".into()),
     }
 }
+
+/// What a command prints that its sandbox refused something.
+pub(crate) const DENIED: &str = "out\ntouch: cannot touch 'a': Permission denied\n";
 
 /// How the images of these worlds begin.
 pub(crate) const IMAGE: &str = "data:image/png;base64,";
@@ -135,11 +138,12 @@ pub(crate) fn unread(chance: &mut Chance) -> Unread {
 fn exit(chance: &mut Chance) -> CommandResult {
     let ended = match chance.below(8) {
         0 => CommandEnded::NotStarted { why: "no sandbox".into() },
-        1 => CommandEnded::Signalled { signal: 9 },
+        1 => CommandEnded::Signalled { signal: chance.pick(&[9, 31]) },
         _ => CommandEnded::Exited { code: chance.pick(&[0, 0, 1, 127, -1]) },
     };
     let flood = chance.one_in(20);
-    let output = if flood { "y\n".repeat(CALL_OUTPUT_BYTES_MAX / 2) } else { "out\n".into() };
+    let few = chance.pick(&["out\n", "out\n", DENIED]);
+    let output = if flood { "y\n".repeat(CALL_OUTPUT_BYTES_MAX / 2) } else { few.into() };
     CommandResult { ended, output: output.into(), lines_total: flood.then_some(1 << 40) }
 }
 

@@ -1,9 +1,12 @@
 //! What may be done unasked, worked out a second time and in another way than the machine does.
 
+use windlass::core::input::{CommandEnded, CommandResult};
 use windlass::tools::known_safe;
 use windlass::words::call::{Change, CommandPlan};
 use windlass::words::policy::{ApprovalPolicy, Confinement, SandboxMode};
 use windlass::words::settings::ThreadSettings;
+
+use crate::children::DENIED;
 
 /// What may become of a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,6 +35,30 @@ pub(crate) fn command(settings: &ThreadSettings, command: &CommandPlan) -> Allow
         Allowed::WhenApproved(confinement)
     } else {
         Allowed::Unasked(confinement)
+    }
+}
+
+/// What may be done without the sandbox after it got in the way; `approved` by a person, before.
+pub(crate) fn again(settings: &ThreadSettings, approved: bool) -> Allowed {
+    let asks = match settings.approval {
+        ApprovalPolicy::Untrusted | ApprovalPolicy::OnFailure => !approved,
+        ApprovalPolicy::OnRequest | ApprovalPolicy::Never => return Allowed::Never,
+    };
+    if settings.sandbox.mode == SandboxMode::DangerFullAccess {
+        Allowed::Never
+    } else if asks {
+        Allowed::WhenApproved(Confinement::Unconfined)
+    } else {
+        Allowed::Unasked(Confinement::Unconfined)
+    }
+}
+
+/// Whether the end of a command in these worlds looks as if the sandbox refused something.
+pub(crate) fn is_denied(end: &CommandResult) -> bool {
+    match end.ended {
+        CommandEnded::Exited { code } => code != 0 && end.output.as_ref() == DENIED,
+        CommandEnded::Signalled { signal } => signal == 31 || end.output.as_ref() == DENIED,
+        CommandEnded::NotStarted { .. } => false,
     }
 }
 

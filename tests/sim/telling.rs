@@ -7,6 +7,7 @@ use windlass::words::ids::{CallId, ItemIndex, ThreadId, TurnId};
 use windlass::words::item::{Item, Role};
 
 use crate::watch::{Lane, Reviewed, Stopping, Told, Watch, prompt_of};
+use crate::watch::{Lane, Stopping, Told, Tried, Watch, prompt_of};
 
 impl Watch {
     pub(crate) fn event(&mut self, agent: &Agent, to: Audience, event: &Event) {
@@ -64,7 +65,10 @@ impl Watch {
             }
             Event::SessionEnded { call, .. } => {
                 let open = self.told(thread).commands.remove(call);
-                assert!(open.is_some(), "a session ends once, and was started: {call:?}");
+                let Some(line) = open else {
+                    panic!("a session ends once, and was started: {call:?}")
+                };
+                self.told(thread).end_denied(&Tried::Command(line));
             }
             Event::Refused { .. } | Event::ThreadClosed => {
                 panic!("not for a thread: {event:?}")
@@ -161,13 +165,19 @@ impl Watch {
             }
             Event::CommandEnded { call, item, .. } => {
                 let open = self.told(thread).commands.remove(call);
-                assert!(open.is_some(), "a command ends once, and was started: {call:?}");
+                let Some(line) = open else {
+                    panic!("a command ends once, and was started: {call:?}")
+                };
+                self.told(thread).end_denied(&Tried::Command(line));
                 self.assert_fresh(*item);
                 assert!(matches!(items[item.0 as usize], Item::Output(_)));
             }
             Event::PatchEnded { call, item, .. } => {
                 let open = self.told(thread).patches.remove(call);
-                assert!(open.is_some(), "a patch ends once, and was started: {call:?}");
+                let Some(own) = open else {
+                    panic!("a patch ends once, and was started: {call:?}")
+                };
+                self.told(thread).end_denied(&Tried::Patch(own));
                 self.assert_fresh(*item);
                 assert!(matches!(items[item.0 as usize], Item::Output(_)));
             }
@@ -223,8 +233,9 @@ impl Watch {
         let told = self.told(thread);
         match question {
             Question::Command { argv, cwd, .. } => {
-                let shown =
-                    told.commands.get(&call).is_some_and(|own| (&own.0, &own.1) == (argv, cwd));
+                let own = told.commands.get(&call);
+                let shown = own.is_some_and(|own| (&own.0, &own.1) == (argv, cwd))
+                    || *argv == ["apply_patch"] && told.patches.contains_key(&call);
                 assert!(shown, "asked about what was not told: {question:?}");
             }
             Question::Patch { changes, .. } => {

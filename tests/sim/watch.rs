@@ -35,8 +35,25 @@ pub(crate) struct Watch {
     pub(crate) loading: BTreeSet<ConversationId>,
     pub(crate) restoring: BTreeMap<OpId, ConversationId>,
     pub(crate) inspecting: BTreeMap<OpId, (ThreadId, PatchPlan)>,
+    /// What runs in a sandbox.
+    pub(crate) confined: BTreeMap<OpId, Confined>,
     pub(crate) batch: Batch,
     pub(crate) now_ms: u64,
+}
+
+/// What runs, or ran, in a sandbox.
+pub(crate) struct Confined {
+    thread: ThreadId,
+    what: Tried,
+    /// A person let it run.
+    approved: bool,
+}
+
+/// What was tried in a sandbox.
+#[derive(PartialEq)]
+pub(crate) enum Tried {
+    Command(Line),
+    Patch(Vec<Change>),
 }
 
 /// What was told of a thread.
@@ -53,6 +70,8 @@ pub(crate) struct Told {
     pub(crate) session: Vec<(Vec<String>, Box<str>, bool)>,
     /// Patches and what was found out about them.
     pub(crate) inspected: Vec<(PatchPlan, Vec<Change>)>,
+    /// What a sandbox has refused, as it looks, and whose end was not told yet.
+    pub(crate) denied: Vec<Confined>,
     /// Requests since the last response that was whole.
     pub(crate) attempts: u32,
     /// Requests of the turn, tries aside, and its tokens.
@@ -139,6 +158,7 @@ impl Told {
             patches: BTreeMap::new(),
             session: Vec::new(),
             inspected: Vec::new(),
+            denied: Vec::new(),
             attempts: 0,
             requests: 0,
             tokens: 0,
@@ -147,6 +167,18 @@ impl Told {
             released: false,
             unrecorded: false,
         }
+    }
+
+    /// What this is tried again for, if it is.
+    fn take_denied(&mut self, what: &Tried, confinement: Confinement) -> Option<Confined> {
+        let tried = self.denied.iter().position(|denied| denied.what == *what)?;
+        (confinement == Confinement::Unconfined).then(|| self.denied.remove(tried))
+    }
+
+    /// The end of this was told: it is not tried again.
+    pub(crate) fn end_denied(&mut self, what: &Tried) {
+        let last = self.denied.iter().rposition(|denied| denied.what == *what);
+        last.map(|last| self.denied.remove(last));
     }
 }
 
@@ -209,7 +241,20 @@ impl Watch {
                     told.inspected.push((patch, changes.clone()));
                 }
             }
+            Input::Exited { op, end } => self.ended(*op, policy::is_denied(end)),
+            Input::SessionEnded { op, end, .. } => self.ended(*op, policy::is_denied(end)),
+            Input::Applied { op, result } => {
+                let refused = result.as_ref().is_err_and(|why| why.starts_with("failed to write"));
+                self.ended(*op, refused);
+            }
             _ => {}
+        }
+    }
+
+    fn ended(&mut self, op: OpId, denied: bool) {
+        let Some(confined) = self.confined.remove(&op) else { return };
+        if let Some(told) = self.threads.get_mut(&confined.thread) {
+            told.denied.extend(Some(confined).filter(|_| denied));
         }
     }
 
@@ -281,7 +326,9 @@ impl Watch {
     pub(crate) fn effect(&mut self, agent: &Agent, disk: &Disk, effect: &Effect) {
         match effect {
             Effect::Append { .. } => unreachable!("see `recorded`"),
-            Effect::Stop { .. } => {
+            Effect::Stop { op, .. } => {
+                // What ends because it was stopped was not refused anything.
+                self.confined.remove(op);
                 assert_eq!(self.batch.lane, Lane::Stop, "stops need nothing to be recorded");
             }
             Effect::Restore { op, thread: _, which, course } => {
@@ -309,12 +356,12 @@ impl Watch {
                 let (requests, tokens) = (told.requests, told.tokens);
                 self.assert_within(&settings.budgets, requests, tokens);
             }
-            Effect::Spawn { thread, command, confinement, .. } => {
+            Effect::Spawn { op, thread, command, confinement } => {
                 self.go_on(*thread, Lane::Act);
                 let plan = Plan::Command((**command).clone());
                 self.assert_recorded(agent, disk, *thread, &plan);
                 let settings = agent.settings(*thread).unwrap();
-                self.spawned(*thread, settings, command, *confinement);
+                self.spawned(*op, *thread, settings, command, *confinement);
             }
             Effect::Collect { thread, .. } => self.go_on(*thread, Lane::Act),
             Effect::Write { thread, chars, .. } => {
@@ -337,11 +384,12 @@ impl Watch {
                 self.inspecting.insert(*op, (*thread, (**patch).clone()));
                 self.assert_recorded(agent, disk, *thread, &Plan::Patch((**patch).clone()));
             }
-            Effect::Apply { thread, patch, expected, confinement, .. } => {
+            Effect::Apply { op, thread, patch, expected, confinement } => {
                 self.go_on(*thread, Lane::Act);
                 self.assert_recorded(agent, disk, *thread, &Plan::Patch((**patch).clone()));
                 let settings = agent.settings(*thread).unwrap();
-                self.applied(*thread, settings, patch, expected, *confinement);
+                let asked = (&**patch, expected.as_slice());
+                self.applied(*op, *thread, settings, asked, *confinement);
             }
             Effect::Release { thread } => {
                 self.go_on(*thread, Lane::Act);
@@ -370,38 +418,62 @@ impl Watch {
 
     fn spawned(
         &mut self,
+        op: OpId,
         thread: ThreadId,
         settings: &ThreadSettings,
         command: &CommandPlan,
         confinement: Confinement,
     ) {
         let (argv, cwd) = (command.argv.clone(), command.workdir.clone());
-        self.batch.spawned.push((argv.clone(), cwd.clone()));
+        let line = (argv.clone(), cwd.clone());
+        self.batch.spawned.push(line.clone());
         let key = (argv, cwd, command.escalation.is_some());
-        let granted = self.told(thread).session.contains(&key)
-            || matches!(
-                self.batch.grant.take(),
-                Some(Question::Command { argv, cwd, .. }) if argv == key.0 && cwd == key.1
-            );
-        assert_allowed(policy::command(settings, command), granted, confinement);
+        let granted = matches!(
+            self.batch.grant.take(),
+            Some(Question::Command { argv, cwd, .. }) if argv == key.0 && cwd == key.1
+        );
+        let approved = self.told(thread).session.contains(&key);
+        let what = Tried::Command(line);
+        let denied = self.told(thread).take_denied(&what, confinement);
+        let allowed = match denied {
+            Some(denied) => policy::again(settings, denied.approved || approved),
+            None => policy::command(settings, command),
+        };
+        let approved = approved || granted;
+        assert_allowed(allowed, approved, confinement);
+        if confinement == Confinement::Sandboxed {
+            self.confined.insert(op, Confined { thread, what, approved });
+        }
     }
 
     fn applied(
         &mut self,
+        op: OpId,
         thread: ThreadId,
         settings: &ThreadSettings,
-        patch: &PatchPlan,
-        expected: &[Change],
+        (patch, expected): (&PatchPlan, &[Change]),
         confinement: Confinement,
     ) {
         self.batch.applied.push(expected.to_vec());
         let found = (patch.clone(), expected.to_vec());
         assert!(self.told(thread).inspected.contains(&found), "applied but not inspected");
-        let granted = matches!(
-            self.batch.grant.take(),
-            Some(Question::Patch { changes, .. }) if changes == expected
-        );
-        assert_allowed(policy::patch(settings, expected), granted, confinement);
+        let what = Tried::Patch(expected.to_vec());
+        let denied = self.told(thread).take_denied(&what, confinement);
+        let granted = match self.batch.grant.take() {
+            Some(Question::Patch { changes, .. }) => denied.is_none() && changes == expected,
+            Some(Question::Command { argv, cwd, .. }) => {
+                denied.is_some() && argv == ["apply_patch"] && cwd == patch.workdir
+            }
+            None => false,
+        };
+        let allowed = match denied {
+            Some(denied) => policy::again(settings, denied.approved),
+            None => policy::patch(settings, expected),
+        };
+        assert_allowed(allowed, granted, confinement);
+        if confinement == Confinement::Sandboxed {
+            self.confined.insert(op, Confined { thread, what, approved: granted });
+        }
     }
 
     /// The batch could not be recorded: what it took and did not tell is lost.
@@ -422,6 +494,7 @@ impl Watch {
             // What is said next of stopping starts anew.
             told.stopping = Stopping::No;
             told.unrecorded = true;
+            told.denied.clear();
         }
     }
 
