@@ -17,8 +17,8 @@
 //! in the host until a call collects it.
 //!
 //! What is written to a session is not judged again: only the program knows what the text means to
-//! it. What a session may touch was settled when it started. Inside the sandbox, text can do
-//! no more than any command may; outside it, a person let this very program run, whatever it is told,
+//! it. What a session may touch was settled when it started. Inside the sandbox, text can do no
+//! more than any command may; outside it, a person let this very program run, whatever it is told,
 //! or the thread's sandbox is off. A shell that asks to leave the sandbox is asked about as one.
 
 use crate::core::Desk;
