@@ -6,8 +6,7 @@ use windlass::words::event::{Budget, Ended, Event, Failed, Question};
 use windlass::words::ids::{CallId, ItemIndex, ThreadId, TurnId};
 use windlass::words::item::{Item, Role};
 
-use crate::watch::{Lane, Reviewed, Stopping, Told, Watch, prompt_of};
-use crate::watch::{Lane, Stopping, Told, Tried, Watch, prompt_of};
+use crate::watch::{Lane, Reviewed, Stopping, Told, Tried, Watch, prompt_of};
 
 impl Watch {
     pub(crate) fn event(&mut self, agent: &Agent, to: Audience, event: &Event) {
