@@ -575,6 +575,17 @@ pub const ROLLOUT_BATCH_BYTES: usize = 64 * 1024;
 /// Rollouts opened in one search for the newest of a directory; some milliseconds.
 pub const SHELF_OPENED_MAX: u32 = 2_000;
 
+/// Sessions on one page of a list.
+pub const PAGE_SESSIONS_MAX: usize = 100;
+/// First lines of a rollout that say what a list shows of it.
+pub const HEADING_LINES_MAX: u32 = 10;
+/// Rollouts opened for one list; some tenths of a second.
+pub const LISTED_OPENED_MAX: u32 = 10_000;
+/// An answer to a question of ours: yes or no.
+pub const ANSWER_BYTES_MAX: u64 = 64;
+/// What a list keeps of the first thing that was asked.
+pub const PREVIEW_BYTES_MAX: usize = 4 * 1024;
+
 /// Small files of git: HEAD, a ref, a pointer to another directory.
 pub const GIT_POINTER_BYTES_MAX: usize = 4096;
 

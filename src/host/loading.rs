@@ -9,7 +9,7 @@ use crate::core::input::Input;
 use crate::core::restore::{Fold, Unfit};
 use crate::host::disk::Failure;
 use crate::host::disk::rollout::{Progress, Reader, Rollout};
-use crate::host::disk::shelf;
+use crate::host::disk::shelf::{self, Shelf};
 use crate::host::rollouts::Keeping;
 use crate::host::seam::Seam;
 use crate::limits::{READ_BUDGET_BYTES, RESTORED_BYTES_MAX};
@@ -99,11 +99,23 @@ fn found(which: &Which, home: Option<&Path>) -> Result<PathBuf, String> {
     };
     let (found, missing) = match which {
         Which::Path(path) => return Ok(PathBuf::from(&**path)),
-        Which::Id(id) => (shelf::find(home, *id), format!("no session has the id {id}")),
+        Which::Id(id) => {
+            let is_archived = || matches!(shelf::find(home, Shelf::Archive, *id), Ok(Some(_)));
+            let found = shelf::find(home, Shelf::Dated, *id);
+            let missing = match found {
+                Ok(None) if is_archived() => {
+                    format!(
+                        "the session {id} is archived; `windlass sessions unarchive {id}` first"
+                    )
+                }
+                _ => format!("no session has the id {id}"),
+            };
+            (found, missing)
+        }
         Which::Last { cwd } => {
             let place = cwd.as_ref().map(|cwd| format!(" that began in {cwd}"));
             let missing = format!("there is no session{}", place.unwrap_or_default());
-            (shelf::newest(home, cwd.as_deref()), missing)
+            (shelf::newest(home, Shelf::Dated, cwd.as_deref()), missing)
         }
     };
     found.map_err(|failure| failure.to_string())?.ok_or(missing)

@@ -4,6 +4,7 @@
 
 pub mod chat;
 pub mod dialect;
+pub mod heading;
 pub mod http;
 pub mod json;
 pub mod layout;

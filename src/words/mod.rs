@@ -18,4 +18,5 @@ pub mod request;
 pub mod review;
 #[cfg(test)]
 pub(crate) mod samples;
+pub mod session;
 pub mod settings;

@@ -14,9 +14,11 @@ pub mod auth;
 pub mod config;
 pub mod given;
 pub mod home;
+pub mod listing;
 pub mod notes;
 pub mod rollout;
 pub mod shelf;
+pub mod shelving;
 
 /// Something that was to be done with a file and failed.
 #[derive(Debug)]

@@ -12,7 +12,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::de::IgnoredAny;
@@ -47,13 +47,7 @@ impl Rollout {
     /// Opens the rollout of a conversation that goes on; a torn last line is repaired first.
     pub fn reopen(path: &Path) -> Result<Rollout, Failure> {
         let failed = |source| Failure::new("open the rollout", path, source);
-        let mut options = OpenOptions::new();
-        options.read(true).append(true).custom_flags(libc::O_NONBLOCK);
-        let file = options.open(path).map_err(failed)?;
-        if !file.metadata().map_err(failed)?.is_file() {
-            return Err(failed(io::Error::other("not a regular file")));
-        }
-        lock(&file).map_err(failed)?;
+        let file = open_alone(path).map_err(failed)?;
         repair(&file).map_err(|source| Failure::new("repair the rollout", path, source))?;
         Ok(Rollout { path: path.to_owned(), state: State::Open(file) })
     }
@@ -275,6 +269,27 @@ fn create(path: &Path) -> io::Result<File> {
     let file = options.read(true).append(true).create_new(true).mode(0o600).open(path)?;
     lock(&file)?;
     Ok(file)
+}
+
+/// Opens a rollout that nobody else has open.
+pub(super) fn open_alone(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let file = options.read(true).append(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    lock(&file)?;
+    still_there(&file)?;
+    Ok(file)
+}
+
+/// Whoever deletes a rollout has its lock; what it leaves to one who waited is a file without a
+/// name.
+pub(super) fn still_there(file: &File) -> io::Result<()> {
+    match file.metadata()?.nlink() {
+        0 => Err(io::Error::from(io::ErrorKind::NotFound)),
+        _ => Ok(()),
+    }
 }
 
 fn lock(file: &File) -> io::Result<()> {
