@@ -8,7 +8,7 @@ use windlass::config::args::{self, UsageError, Verb};
 use windlass::config::{completions, help, limits};
 use windlass::host::net::RESOLVER_NAME;
 use windlass::host::proc::launch::FILES_NAME;
-use windlass::host::{demo, environment, exec, features, files, net, out, stdin};
+use windlass::host::{demo, environment, exec, features, files, net, out, sessions, stdin};
 use windlass::tools::patch;
 
 fn main() -> ExitCode {
@@ -51,6 +51,7 @@ fn agent(words: Vec<OsString>) -> u8 {
         Verb::Features => features::list(&invocation),
         Verb::Limits => out::print(&limits::list()),
         Verb::Version => out::print(concat!("windlass ", env!("CARGO_PKG_VERSION"), "\n")),
+        Verb::Sessions(sessions) => sessions::run(&invocation, sessions),
         Verb::Demo => demo::demo(&invocation, environment::own_executable()),
         Verb::Exec | Verb::Resume(_) | Verb::Fork(_) => {
             exec::exec(&invocation, environment::own_executable())

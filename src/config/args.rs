@@ -59,6 +59,23 @@ pub struct Invocation {
     /// `--last` and `--all` of `resume`.
     pub last: bool,
     pub all: bool,
+    pub listed: Listed,
+    /// Questions are answered with yes.
+    pub yes: bool,
+}
+
+/// Which sessions `sessions list` shows.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Listed {
+    pub archived: bool,
+    /// Only those begun in this directory.
+    pub cwd: Option<PathBuf>,
+    pub provider: Option<Box<str>>,
+    pub search: Option<Box<str>>,
+    /// At most so many.
+    pub limit: Option<u64>,
+    /// Where an earlier list has ended.
+    pub cursor: Option<Box<str>>,
 }
 
 /// What is to be done.
@@ -73,6 +90,7 @@ pub enum Verb {
     Features,
     /// List the bounds.
     Limits,
+    Sessions(Sessions),
     Completions(Shell),
     Help(&'static Command),
     Version,
@@ -85,6 +103,15 @@ pub enum Resumed {
     Named(Box<str>),
     /// The newest of this directory, or of all.
     Last,
+}
+
+/// What `sessions` is to do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Sessions {
+    List,
+    Archive(Resumed),
+    Unarchive(Resumed),
+    Delete(Resumed),
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -144,6 +171,12 @@ impl Verb {
             Verb::Fork(which) => Some((which, Course::Fork)),
             _ => None,
         }
+    }
+}
+
+impl From<Sessions> for Verb {
+    fn from(sessions: Sessions) -> Verb {
+        Verb::Sessions(sessions)
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::config::args::{Invocation, Resumed, Verb};
+use crate::config::args::{Invocation, Resumed, Sessions, Verb};
 use crate::config::completions::{SHELL_NAMES, Shell};
 use crate::config::flags::{Belongs, Flag};
 
@@ -187,6 +187,51 @@ The record begins with a copy of the old one, which stays as it is. ID is what
         ..ROW
     },
     Command {
+        paths: &[&["sessions"]],
+        usage: &["sessions list|archive|unarchive|delete [FLAGS]"],
+        about: "Lists recorded sessions, archives them and deletes them.",
+        verb: |_, _| Err("say what about sessions, for example `windlass sessions list`".into()),
+        ..ROW
+    },
+    Command {
+        paths: &[&["sessions", "list"]],
+        also: &["archived", "cwd", "provider", "search", "limit", "cursor", "json"],
+        help: "List recorded sessions, the newest first",
+        about: "Lists recorded sessions, the newest first: id, time, directory, first prompt.
+
+Through a pipe, fields have tabs between them. If there are more, stderr says how to go on.",
+        verb: |_, _| Ok(Verb::Sessions(Sessions::List)),
+        ..ROW
+    },
+    Command {
+        paths: &[&["sessions", "archive"]],
+        arguments: &[Argument::Word("ID")],
+        also: &["last", "all"],
+        help: "Put a session out of the way",
+        about: "Moves a session into archived_sessions, where neither lists nor --last find it.",
+        verb: |invocation, plain| one(invocation, plain).map(|it| Sessions::Archive(it).into()),
+        ..ROW
+    },
+    Command {
+        paths: &[&["sessions", "unarchive"]],
+        arguments: &[Argument::Word("ID")],
+        also: &["last", "all"],
+        help: "Bring an archived session back",
+        about: "Moves a session from the archive back to its place by date.",
+        verb: |invocation, plain| one(invocation, plain).map(|it| Sessions::Unarchive(it).into()),
+        ..ROW
+    },
+    Command {
+        paths: &[&["sessions", "delete"]],
+        arguments: &[Argument::Word("ID")],
+        also: &["last", "all", "yes"],
+        help: "Delete a session for good",
+        about: "Deletes a session, archived or not, for good. Asks first; without a terminal, only
+with --yes.",
+        verb: |invocation, plain| one(invocation, plain).map(|it| Sessions::Delete(it).into()),
+        ..ROW
+    },
+    Command {
         paths: &[&["demo"]],
         knows: &[Belongs::Turns],
         help: "Watch a recorded session; needs no key and no network",
@@ -264,6 +309,14 @@ fn session(invocation: &mut Invocation, plain: Vec<Box<str>>) -> Result<Resumed,
         None => Ok(Resumed::Last),
         Some(word) => Err(format!("--last takes no session id, only a prompt, not {word:?}")),
     }
+}
+
+/// The session that is named, without a prompt.
+fn one(invocation: &mut Invocation, plain: Vec<Box<str>>) -> Result<Resumed, String> {
+    if invocation.last && !plain.is_empty() {
+        return Err("--last takes no session id".to_owned());
+    }
+    session(invocation, plain)
 }
 
 /// The command that these words lead to.

@@ -399,6 +399,74 @@ pub static FLAGS: &[Flag] = &[
         belongs: Belongs::Turns,
         help: "Refuse keys of config.toml and -c that are not known",
     },
+    Flag {
+        name: "archived",
+        aliases: &[],
+        short: None,
+        takes: Takes::Nothing(|invocation| invocation.listed.archived = true),
+        belongs: Belongs::Named,
+        help: "Those in the archive instead",
+    },
+    Flag {
+        name: "cwd",
+        aliases: &[],
+        short: None,
+        takes: Takes::Path("DIR", |invocation, path| invocation.listed.cwd = Some(path.into())),
+        belongs: Belongs::Named,
+        help: "Only those that began in this directory; . is the current one",
+    },
+    Flag {
+        name: "provider",
+        aliases: &[],
+        short: None,
+        takes: Takes::Text("NAME", |invocation, name| {
+            invocation.listed.provider = Some(said(name)?);
+            Ok(())
+        }),
+        belongs: Belongs::Named,
+        help: "Only those of this model provider",
+    },
+    Flag {
+        name: "search",
+        aliases: &[],
+        short: None,
+        takes: Takes::Text("TEXT", |invocation, text| {
+            invocation.listed.search = Some(said(text)?);
+            Ok(())
+        }),
+        belongs: Belongs::Named,
+        help: "Only those whose first prompt, directory, branch or id holds TEXT",
+    },
+    Flag {
+        name: "limit",
+        aliases: &[],
+        short: None,
+        takes: Takes::Text("N", |invocation, text| {
+            invocation.listed.limit = Some(count(text)?);
+            Ok(())
+        }),
+        belongs: Belongs::Named,
+        help: "At most N sessions, 25 if nothing is said",
+    },
+    Flag {
+        name: "cursor",
+        aliases: &[],
+        short: None,
+        takes: Takes::Text("CURSOR", |invocation, text| {
+            invocation.listed.cursor = Some(said(text)?);
+            Ok(())
+        }),
+        belongs: Belongs::Named,
+        help: "Go on where an earlier list ended",
+    },
+    Flag {
+        name: "yes",
+        aliases: &[],
+        short: Some('y'),
+        takes: Takes::Nothing(|invocation| invocation.yes = true),
+        belongs: Belongs::Named,
+        help: "Do not ask back",
+    },
     ignored("ask-for-approval", Some('a'), Some("POLICY")),
     ignored("ignore-rules", None, None),
     ignored("thread-source", None, Some("SOURCE")),

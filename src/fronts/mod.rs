@@ -7,6 +7,7 @@
 
 pub mod exec;
 pub mod notify;
+pub mod sessions;
 pub mod visible;
 
 /// Bytes a front wants written. The host takes them after each event, so one event's worth is the

@@ -26,6 +26,7 @@ pub mod recorder;
 pub mod responses;
 pub mod rollouts;
 pub mod seam;
+pub mod sessions;
 pub mod signals;
 pub mod status;
 pub mod stdin;

@@ -73,10 +73,15 @@ impl Host {
 
 /// The width of the terminal at stderr.
 fn columns() -> u16 {
+    columns_of(libc::STDERR_FILENO)
+}
+
+/// The width of the terminal at one of the standard descriptors.
+pub(crate) fn columns_of(descriptor: i32) -> u16 {
     let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: TIOCGWINSZ writes one `winsize`, which `size` is; a descriptor that is no terminal is
     // only an error.
-    let result = unsafe { libc::ioctl(libc::STDERR_FILENO, libc::TIOCGWINSZ, &raw mut size) };
+    let result = unsafe { libc::ioctl(descriptor, libc::TIOCGWINSZ, &raw mut size) };
     if result == 0 && size.ws_col > 0 { size.ws_col } else { TERMINAL_COLUMNS_DEFAULT }
 }
 

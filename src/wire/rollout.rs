@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use crate::limits::ROLLOUT_LINE_BYTES_MAX;
+use crate::wire::heading;
 use crate::wire::json::{self, Elements, Fields};
 use crate::wire::layout::Layout;
 use crate::wire::responses::items::{self, Form, Ids};
@@ -368,6 +369,7 @@ fn decode_limits(json: &str) -> Option<RateLimits> {
 
 /// The fuzz body: any line is read or refused, and items that were read survive another writing.
 pub fn fuzz(bytes: &[u8]) {
+    heading::fuzz(bytes);
     match decode(bytes) {
         Ok(Remembered::Item(item)) => items::fuzz(&item),
         Ok(Remembered::Compacted { replacement, .. }) => {

@@ -306,6 +306,11 @@ impl Run {
         outside::kill(self.pid, signal);
     }
 
+    /// Types into the terminal that its stderr is on.
+    pub fn type_in(&mut self, text: &str) {
+        self.stderr.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
     /// Closes the reading end of its stdout.
     pub fn stop_reading(&mut self) {
         self.stdout = None;

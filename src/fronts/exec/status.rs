@@ -257,7 +257,7 @@ fn shown(argv: &[String]) -> String {
 ///
 /// Terminals disagree about the width of much that is not ASCII; none gives it more than two
 /// columns, so that is what it counts as.
-fn cut(text: &str, columns_max: usize) -> String {
+pub(crate) fn cut(text: &str, columns_max: usize) -> String {
     const MARK: &str = "...";
     let width = |letter: char| if letter.is_ascii() { 1 } else { 2 };
     let mut columns = 0;

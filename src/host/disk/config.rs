@@ -35,7 +35,7 @@ pub struct Machine<'a> {
 /// Directories of the machine's settings; the later one is above the earlier one.
 const ETC: [&str; 2] = ["/etc/codex", "/etc/windlass"];
 
-const PASSWD: &str = "/etc/passwd";
+pub(crate) const PASSWD: &str = "/etc/passwd";
 
 /// Names of directories that hold settings of a project; the later one is above the earlier one.
 const PROJECT_DIRECTORIES: [&str; 2] = [".codex", ".windlass"];
