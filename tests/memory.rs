@@ -155,7 +155,7 @@ fn resume(name: &str, filled: Filled, kib_max: u64) {
     let mut world = World::new();
     world.reply(Reply::message("done"));
     let path = rollout(&world, filled);
-    let name = format!("{} MB of {name}", size(48, 1000));
+    let name = format!("{} MB of {name}", size(32, 1000));
     let words = [&["resume"][..], &FREELY, &[&path, "go on"]].concat();
     check(&mut world, &name, &words, kib_max);
 }
@@ -164,68 +164,73 @@ fn resume(name: &str, filled: Filled, kib_max: u64) {
 fn rollout(world: &World, filled: Filled) -> String {
     let path = world.root.join(format!("rollout-2026-01-01T10-00-00-{ID}.jsonl"));
     let mut file = BufWriter::new(File::create(&path).unwrap());
-    let mut written = 0;
-    let mut add = |kind: &str, payload: Value| {
-        let line = json!({"timestamp": "2026-01-01T10:00:00.000Z", "type": kind,
-            "payload": payload});
-        let line = format!("{line}\n");
-        written += line.len();
-        file.write_all(line.as_bytes()).unwrap();
-        written
-    };
-    add("session_meta", json!({"id": ID, "timestamp": "2026-01-01T10:00:00.000Z", "cwd": "/w"}));
+    let meta = json!({"id": ID, "timestamp": "2026-01-01T10:00:00.000Z", "cwd": "/w"});
+    file.write_all(line("session_meta", &meta).as_bytes()).unwrap();
+    let (window, summary) = (window(filled), summary(filled));
+    // What nothing sums up takes more to outgrow the bound.
+    let quick = if filled == Filled::Endless { 64 } else { 32 };
+    for _ in 0..(size(quick, 1000) * 1_000_000).div_ceil(window.len()) {
+        file.write_all(window.as_bytes()).unwrap();
+        file.write_all(summary.as_bytes()).unwrap();
+    }
+    let last = json!({"type": "message", "role": "user", "content": [text("go on")]});
+    file.write_all(line("response_item", &last).as_bytes()).unwrap();
+    file.flush().unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// As many calls as fill a model's window.
+fn window(filled: Filled) -> String {
     let words = "some words of output, \\ and \"quotes\"\n".repeat(270);
     let output = json!({"output": words, "metadata": {"exit_code": 0}}).to_string();
     let image = format!("data:image/png;base64,{}", "A".repeat(1_000_000));
-    let full = if filled == Filled::Images { 12 } else { 160 };
-    for number in 0.. {
+    let image = json!({"type": "input_image", "image_url": image});
+    let usage = json!({"input_tokens": 9, "total_tokens": 9});
+    let info = json!({"total_token_usage": usage, "last_token_usage": usage});
+    let is_image = filled == Filled::Images;
+    let mut window = String::new();
+    for number in 0..if is_image { 12 } else { 160 } {
         let id = format!("call_{number}");
-        let said = |text: &str| json!({"type": "input_text", "text": text});
-        let by_user = |part: Value| json!({"type": "message", "role": "user", "content": [part]});
+        let mut add = |kind: &str, payload: Value| window += &line(kind, &payload);
         add(
             "response_item",
             json!({"type": "function_call", "name": "shell",
-            "arguments": "{\"command\":[\"make\"]}", "call_id": id}),
+                "arguments": "{\"command\":[\"make\"]}", "call_id": id}),
         );
-        let output = if filled == Filled::Images { "attached" } else { &output };
-        add(
-            "response_item",
-            json!({"type": "function_call_output", "call_id": id,
-            "output": output}),
-        );
-        if filled == Filled::Images {
-            let part = json!({"type": "input_image", "image_url": image});
-            add("response_item", by_user(part));
+        let output = if is_image { "attached" } else { &output };
+        let answer = json!({"type": "function_call_output", "call_id": id, "output": output});
+        add("response_item", answer);
+        if is_image {
+            let shown = json!({"type": "message", "role": "user", "content": [image]});
+            add("response_item", shown);
         }
-        let usage = json!({"input_tokens": 9, "total_tokens": 9});
-        let info = json!({"total_token_usage": usage, "last_token_usage": usage});
-        let written = add("event_msg", json!({"type": "token_count", "info": info}));
-        if number % full == full - 1 {
-            match filled {
-                Filled::Outputs | Filled::Images => {
-                    let history = [by_user(said("go on")), by_user(said("the notes"))];
-                    add(
-                        "compacted",
-                        json!({"message": "the notes",
-                        "replacement_history": history}),
-                    );
-                }
-                Filled::OldOutputs => drop(add("compacted", json!({"message": "the notes"}))),
-                Filled::Endless => {}
-            }
-        }
-        let quick = if filled == Filled::Endless { 72 } else { 48 };
-        if written > size(quick, 1000) * 1_000_000 {
-            break;
+        add("event_msg", json!({"type": "token_count", "info": info}));
+    }
+    window
+}
+
+/// What sums up a window.
+fn summary(filled: Filled) -> String {
+    let said = |words| json!({"type": "message", "role": "user", "content": [text(words)]});
+    let history = [said("go on"), said("the notes")];
+    match filled {
+        Filled::Endless => String::new(),
+        Filled::OldOutputs => line("compacted", &json!({"message": "the notes"})),
+        Filled::Outputs | Filled::Images => {
+            let payload = json!({"message": "the notes", "replacement_history": history});
+            line("compacted", &payload)
         }
     }
-    add(
-        "response_item",
-        json!({"type": "message", "role": "user",
-        "content": [{"type": "input_text", "text": "go on"}]}),
-    );
-    file.flush().unwrap();
-    path.to_str().unwrap().to_owned()
+}
+
+/// A line with its parts in the order in which all programs write them.
+fn line(kind: &str, payload: &Value) -> String {
+    let timestamp = "2026-01-01T10:00:00.000Z";
+    format!("{{\"timestamp\":\"{timestamp}\",\"type\":\"{kind}\",\"payload\":{payload}}}\n")
+}
+
+fn text(words: &str) -> Value {
+    json!({"type": "input_text", "text": words})
 }
 
 /// What begins like an image and has so many bytes.

@@ -1,8 +1,8 @@
 //! Folds what a rollout remembers back into a thread.
 //!
 //! The fold is a function of the records alone; whoever reads the file pushes them in order and
-//! takes the result at the end. What it holds is bounded: of a conversation that outgrew the bound only
-//! what the user said is kept, for a summary that may still come.
+//! takes the result at the end. What it holds is bounded: of a conversation that outgrew
+//! the bound only what the user said is kept, for a summary that may still come.
 
 use crate::core::bridge::{bridge, said};
 use crate::core::history::{held_bytes, settle};
