@@ -562,6 +562,10 @@ pub const DIRECTORY_DEPTH_MAX: usize = 256;
 
 /// What one read of a rollout asks for.
 pub const ROLLOUT_READ_BYTES: usize = 256 * 1024;
+/// Lines of a rollout that are passed over until a summary replaces them; more than a window holds.
+pub const ROLLOUT_PASSED_MAX: usize = 16_384;
+/// The same in bytes; to read them after all takes some tens of milliseconds.
+pub const ROLLOUT_PASSED_BYTES_MAX: usize = 8 << 20;
 
 /// The first line of a rollout, when only that is wanted; it may hold base instructions.
 pub const ROLLOUT_META_BYTES_MAX: usize = 1024 * 1024;

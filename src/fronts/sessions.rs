@@ -139,7 +139,10 @@ mod tests {
         }
         let wide = table(&sessions, 120);
         assert_eq!(wide.lines().count(), 3, "{wide}");
-        assert!(wide.contains("2025-11-07 10:05  /w  ") && wide.contains("  ...ry/deep/"), "{wide}");
+        assert!(
+            wide.contains("2025-11-07 10:05  /w  ") && wide.contains("  ...ry/deep/"),
+            "{wide}"
+        );
     }
 
     #[test]

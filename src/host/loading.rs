@@ -8,14 +8,20 @@ use std::path::{Path, PathBuf};
 use crate::core::input::Input;
 use crate::core::restore::{Fold, Unfit};
 use crate::host::disk::Failure;
+use crate::host::disk::rollout::{Place, Progress, Reader};
 use crate::host::disk::rollout::{Progress, Reader, Rollout};
+use crate::host::disk::shelf;
 use crate::host::disk::shelf::{self, Shelf};
 use crate::host::rollouts::Keeping;
 use crate::host::seam::Seam;
-use crate::limits::{READ_BUDGET_BYTES, RESTORED_BYTES_MAX};
-use crate::wire::rollout;
+use crate::limits::{
+    READ_BUDGET_BYTES, RESTORED_BYTES_MAX, ROLLOUT_PASSED_BYTES_MAX, ROLLOUT_PASSED_MAX,
+    ROLLOUT_READ_BYTES,
+};
+use crate::wire::rollout::{self, Glance};
 use crate::words::command::{Course, Restored, Which};
 use crate::words::ids::{OpId, ThreadId};
+use crate::words::record::Remembered;
 
 /// One rollout on its way into a thread.
 #[derive(Debug)]
@@ -33,6 +39,11 @@ enum Stage {
         rollout: Option<Rollout>,
         reader: Reader,
         fold: Box<Fold>,
+    },
+    Reading {
+        path: PathBuf,
+        reader: Reader,
+        past: Box<Past>,
     },
     Failed(String),
 }
@@ -55,6 +66,10 @@ impl Loading {
         };
         let opened =
             found(which, home).and_then(|path| open(path).map_err(|failure| failure.to_string()));
+        let opened = found(which, home).and_then(|path| match Reader::open(&path) {
+            Ok(reader) => Ok(Stage::Reading { path, reader, past: Box::default() }),
+            Err(failure) => Err(failure.to_string()),
+        });
         let stage = opened.unwrap_or_else(Stage::Failed);
         Loading { op, thread, stage }
     }
@@ -84,12 +99,121 @@ impl Loading {
                     Err(failure) => Err(failure.to_string()),
                 }
             }
+            Stage::Reading { path, reader, past } => match past.read_on(reader) {
+                Ok(Progress::More) => return Some(self),
+                Ok(Progress::End) => {
+                    finish(path, std::mem::take(&mut past.fold)).and_then(|restored| {
+                        if self.course == Course::Resume {
+                            let adopted = seam.rollouts.adopt(self.thread, path);
+                            adopted.map_err(|failure| failure.to_string())?;
+                        }
+                        Ok(restored)
+                    })
+                }
+                Err(failure) => Err(failure.to_string()),
+            },
         };
         seam.feed(Input::Restored {
             op: self.op,
             result: result.map(Box::new).map_err(Into::into),
         });
         None
+    }
+}
+
+/// What is known of a rollout so far.
+///
+/// Items are passed over at first: mostly a summary follows that replaces them, and reading them
+/// through is what takes time. Those that none has replaced are read again.
+#[derive(Default, Debug)]
+struct Past {
+    fold: Fold,
+    passed: Vec<Passed>,
+    passed_bytes: usize,
+    /// A line that is read again.
+    line: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Passed {
+    Item(Place),
+    /// Tokens that were counted of all items before.
+    Counted(Box<Remembered>),
+}
+
+impl Past {
+    fn read_on(&mut self, reader: &mut Reader) -> Result<Progress, Failure> {
+        let progress = reader.read_slice(READ_BUDGET_BYTES)?;
+        while let Some(line) = reader.pull() {
+            let place = line.place();
+            match rollout::glance(line.bytes) {
+                Glance::Nothing => {}
+                Glance::Item => self.pass(Passed::Item(place), place.bytes_count),
+                Glance::Unsure => match rollout::decode(line.bytes) {
+                    Ok(Remembered::Nothing) => {}
+                    Ok(Remembered::Item(_)) => self.pass(Passed::Item(place), place.bytes_count),
+                    Ok(counted @ Remembered::TokenCount { .. }) => {
+                        self.pass(Passed::Counted(Box::new(counted)), 0);
+                    }
+                    Ok(Remembered::Compacted { summary, replacement: Some(items) }) => {
+                        self.forget();
+                        let replacement = Some(items);
+                        self.fold.push(Remembered::Compacted { summary, replacement });
+                    }
+                    Ok(other) => {
+                        self.catch_up(reader)?;
+                        self.fold.push(other);
+                    }
+                    Err(_) => self.fold.skip(1),
+                },
+            }
+            let is_much = self.passed.len() >= ROLLOUT_PASSED_MAX;
+            if is_much || self.passed_bytes > ROLLOUT_PASSED_BYTES_MAX {
+                self.catch_up(reader)?;
+            }
+        }
+        if progress == Progress::End {
+            self.catch_up(reader)?;
+            self.fold.skip(reader.lines_skipped());
+        }
+        Ok(progress)
+    }
+
+    fn pass(&mut self, passed: Passed, bytes_count: usize) {
+        self.passed.push(passed);
+        self.passed_bytes += bytes_count;
+    }
+
+    /// The items that were passed over are replaced; what was counted is not forgotten with them.
+    fn forget(&mut self) {
+        self.passed_bytes = 0;
+        for passed in self.passed.drain(..) {
+            if let Passed::Counted(counted) = passed {
+                self.fold.push(*counted);
+            }
+        }
+    }
+
+    /// Reads again what was passed over.
+    fn catch_up(&mut self, reader: &Reader) -> Result<(), Failure> {
+        self.passed_bytes = 0;
+        for passed in self.passed.drain(..) {
+            let place = match passed {
+                Passed::Counted(counted) => {
+                    self.fold.push(*counted);
+                    continue;
+                }
+                Passed::Item(place) => place,
+            };
+            reader.read_again(place, &mut self.line)?;
+            match rollout::decode(&self.line) {
+                Ok(remembered) => self.fold.push(remembered),
+                Err(_) => self.fold.skip(1),
+            }
+            self.line.clear();
+            self.line.shrink_to(ROLLOUT_READ_BYTES);
+        }
+        Ok(())
     }
 }
 

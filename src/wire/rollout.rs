@@ -113,6 +113,37 @@ pub fn decode(line: &[u8]) -> Result<Remembered, LineError> {
     }
 }
 
+/// What a line is, as far as its beginning says in the order in which all programs write it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Glance {
+    /// An item of the history.
+    Item,
+    /// Something for people that history does not need.
+    Nothing,
+    /// Only decoding tells.
+    Unsure,
+}
+
+/// Looks at a line without reading it through; what is a line at all, only decoding tells.
+pub fn glance(line: &[u8]) -> Glance {
+    let Some(rest) = after_time(line) else { return Glance::Unsure };
+    if rest.starts_with(b"response_item\",") {
+        return Glance::Item;
+    }
+    let told = rest.strip_prefix(b"event_msg\",\"payload\":{\"type\":\"");
+    match told {
+        Some(kind) if !kind.starts_with(b"token_count") && line.ends_with(b"}}") => Glance::Nothing,
+        Some(_) | None => Glance::Unsure,
+    }
+}
+
+fn after_time(line: &[u8]) -> Option<&[u8]> {
+    let rest = line.strip_prefix(b"{\"timestamp\":\"")?;
+    // A timestamp with its time zone is shorter.
+    let quote = rest.iter().take(40).position(|byte| *byte == b'"')?;
+    rest.get(quote + 1..)?.strip_prefix(b",\"type\":\"")
+}
+
 fn encode_meta(view: RecordView<'_>, timestamp: &str, out: &mut Vec<u8>) {
     let settings = view.settings;
     let mut meta = Fields::open(out);
