@@ -8,9 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::core::input::Input;
 use crate::core::restore::{Fold, Unfit};
 use crate::host::disk::Failure;
-use crate::host::disk::rollout::{Place, Progress, Reader};
-use crate::host::disk::rollout::{Progress, Reader, Rollout};
-use crate::host::disk::shelf;
+use crate::host::disk::rollout::{Place, Progress, Reader, Rollout};
 use crate::host::disk::shelf::{self, Shelf};
 use crate::host::rollouts::Keeping;
 use crate::host::seam::Seam;
@@ -38,11 +36,6 @@ enum Stage {
         /// What goes on afterwards.
         rollout: Option<Rollout>,
         reader: Reader,
-        fold: Box<Fold>,
-    },
-    Reading {
-        path: PathBuf,
-        reader: Reader,
         past: Box<Past>,
     },
     Failed(String),
@@ -62,14 +55,10 @@ impl Loading {
         let open = |path: PathBuf| {
             let rollout = grows.then(|| Rollout::reopen(&path)).transpose()?;
             let reader = Reader::open(&path)?;
-            Ok::<_, Failure>(Stage::Reading { path, rollout, reader, fold: Box::default() })
+            Ok::<_, Failure>(Stage::Reading { path, rollout, reader, past: Box::default() })
         };
         let opened =
             found(which, home).and_then(|path| open(path).map_err(|failure| failure.to_string()));
-        let opened = found(which, home).and_then(|path| match Reader::open(&path) {
-            Ok(reader) => Ok(Stage::Reading { path, reader, past: Box::default() }),
-            Err(failure) => Err(failure.to_string()),
-        });
         let stage = opened.unwrap_or_else(Stage::Failed);
         Loading { op, thread, stage }
     }
@@ -78,37 +67,14 @@ impl Loading {
     pub fn step(mut self, seam: &mut Seam) -> Option<Loading> {
         let result = match &mut self.stage {
             Stage::Failed(why) => Err(std::mem::take(why)),
-            Stage::Reading { path, rollout, reader, fold } => {
-                let progress = reader.read_slice(READ_BUDGET_BYTES);
-                while let Some(line) = reader.pull() {
-                    match rollout::decode(line.bytes) {
-                        Ok(remembered) => fold.push(remembered),
-                        Err(_) => fold.skip(1),
-                    }
-                }
-                match progress {
-                    Ok(Progress::More) => return Some(self),
-                    Ok(Progress::End) => {
-                        fold.skip(reader.lines_skipped());
-                        let restored = finish(path, std::mem::take(&mut **fold));
-                        if let (Ok(_), Some(rollout)) = (&restored, rollout.take()) {
-                            seam.rollouts.adopt(self.thread, rollout);
-                        }
-                        restored
-                    }
-                    Err(failure) => Err(failure.to_string()),
-                }
-            }
-            Stage::Reading { path, reader, past } => match past.read_on(reader) {
+            Stage::Reading { path, rollout, reader, past } => match past.read_on(reader) {
                 Ok(Progress::More) => return Some(self),
                 Ok(Progress::End) => {
-                    finish(path, std::mem::take(&mut past.fold)).and_then(|restored| {
-                        if self.course == Course::Resume {
-                            let adopted = seam.rollouts.adopt(self.thread, path);
-                            adopted.map_err(|failure| failure.to_string())?;
-                        }
-                        Ok(restored)
-                    })
+                    let restored = finish(path, std::mem::take(&mut past.fold));
+                    if let (Ok(_), Some(rollout)) = (&restored, rollout.take()) {
+                        seam.rollouts.adopt(self.thread, rollout);
+                    }
+                    restored
                 }
                 Err(failure) => Err(failure.to_string()),
             },
