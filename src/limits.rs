@@ -131,10 +131,8 @@ pub const RETRY_AFTER_MS_MAX: u64 = 60 * 60 * 1000;
 
 /// Findings of one review; nobody works off more at once.
 pub const REVIEW_FINDINGS_MAX: usize = 500;
-
-/// Characters of a finding's title, as clients expect them.
+/// Characters that name a finding or a review, as clients expect them.
 pub const REVIEW_TITLE_CHARS_MAX: usize = 80;
-
 /// Bytes of one line of a rollout: an image or two, inline.
 pub const ROLLOUT_LINE_BYTES_MAX: usize = 32 * 1024 * 1024;
 
@@ -186,6 +184,9 @@ pub const HTTP_FRAMING_BYTES_MAX: usize = 16 << 10;
 pub const QUOTED_BYTES_MAX: usize = 256;
 
 // ---- config ----
+
+/// The name of a branch or commit; git keeps names of refs in files of so long names.
+pub const REVISION_BYTES_MAX: usize = 255;
 
 /// Words on the command line; generous for scripts that attach many files.
 pub const ARGUMENTS_COUNT_MAX: usize = 4096;

@@ -53,7 +53,7 @@ fn agent(words: Vec<OsString>) -> u8 {
         Verb::Version => out::print(concat!("windlass ", env!("CARGO_PKG_VERSION"), "\n")),
         Verb::Sessions(sessions) => sessions::run(&invocation, sessions),
         Verb::Demo => demo::demo(&invocation, environment::own_executable()),
-        Verb::Exec | Verb::Resume(_) | Verb::Fork(_) => {
+        Verb::Exec | Verb::Resume(_) | Verb::Fork(_) | Verb::Review(_) => {
             exec::exec(&invocation, environment::own_executable())
         }
     }

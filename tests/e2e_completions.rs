@@ -64,8 +64,8 @@ fn bash_is_offered_what_may_stand_there() {
     let modes = ["read-only", "workspace-write", "danger-full-access"];
     let cases: &[(&[&str], &[&str])] = &[
         (&["ex"], &["exec"]),
-        (&["exec", "re"], &["resume"]),
-        (&["e", "re"], &["resume"]),
+        (&["exec", "re"], &["resume", "review"]),
+        (&["e", "re"], &["resume", "review"]),
         (&["exec", "a prompt", "re"], &[]),
         (&["exec", "--sa"], &["--sandbox"]),
         (&["exec", "--sandbox", ""], &modes),
@@ -76,6 +76,7 @@ fn bash_is_offered_what_may_stand_there() {
         (&["exec", "-C", "a"], &["a folder"]),
         (&["exec", "-i", "a p"], &["a picture.png"]),
         (&["exec", "-m", ""], &[]),
+        (&["review", "--unc"], &["--uncommitted"]),
         (&["exec", "resume", "--la"], &["--last"]),
         (&["exec", "--la"], &[]),
         (&["exec", "--", "--js"], &[]),

@@ -17,6 +17,7 @@ use crate::config::flags::{self, Flag, Takes};
 use crate::limits::{ARGUMENTS_COUNT_MAX, SUGGESTION_BYTES_MAX};
 use crate::words::command::Course;
 use crate::words::policy::SandboxMode;
+use crate::words::review::Target;
 
 /// What was typed.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -56,6 +57,11 @@ pub struct Invocation {
     pub max_tokens: Option<u64>,
     /// Flags that were accepted and change nothing, to be named once on stderr.
     pub ignored: Vec<&'static str>,
+    /// What `review` looks at.
+    pub uncommitted: bool,
+    pub base: Option<Box<str>>,
+    pub commit: Option<Box<str>>,
+    pub title: Option<Box<str>>,
     /// `--last` and `--all` of `resume`.
     pub last: bool,
     pub all: bool,
@@ -85,6 +91,7 @@ pub enum Verb {
     Exec,
     Resume(Resumed),
     Fork(Resumed),
+    Review(Target),
     Demo,
     /// List the features.
     Features,

@@ -9,6 +9,7 @@ use std::fmt;
 use crate::config::args::{Invocation, Resumed, Sessions, Verb};
 use crate::config::completions::{SHELL_NAMES, Shell};
 use crate::config::flags::{Belongs, Flag};
+use crate::config::review;
 
 /// One command.
 pub struct Command {
@@ -150,7 +151,11 @@ pub static COMMANDS: &[Command] = &[
 
 PROMPT is one word of the shell: quote it. Without it, or with -, stdin is the prompt. The final
 message goes to stdout, everything else to stderr; see --json for programs.",
-        usage: &["exec [FLAGS] [PROMPT]", "exec resume|fork [FLAGS] [ID] [PROMPT]"],
+        usage: &[
+            "exec [FLAGS] [PROMPT]",
+            "exec resume|fork [FLAGS] [ID] [PROMPT]",
+            "exec review [FLAGS] [TARGET]",
+        ],
         notes: EXEC_NOTES,
         verb: |invocation, plain| {
             invocation.prompt = plain.into_iter().next();
@@ -230,6 +235,31 @@ Through a pipe, fields have tabs between them. If there are more, stderr says ho
 with --yes.",
         verb: |invocation, plain| one(invocation, plain).map(|it| Sessions::Delete(it).into()),
         ..ROW
+        paths: &[&["exec", "review"], &["review"]],
+        arguments: &[Argument::Prompt],
+        knows: &[Belongs::Turns, Belongs::Exec],
+        also: &["uncommitted", "base", "commit", "title"],
+        help: "Review a change and say what is wrong with it; `review` for short",
+        about: "Reviews a change: the model reads it and what is around it, and says what is wrong.
+
+Name one thing: uncommitted changes, a branch to compare with, a commit, or PROMPT, in which you say
+what to look at (- reads it from stdin). Nothing is changed: commands run read-only. Notes of the
+project (AGENTS.md) are not read, and `review_model` of config.toml is asked if it is set.
+
+The verdict goes to stdout: whether the change is correct, and each finding with its priority, from
+P0, which cannot wait, to P3. With --json it is the last agent_message, and as data its
+`review_output`. Findings do not change the exit code.",
+        usage: &[
+            "review [FLAGS] --uncommitted",
+            "review [FLAGS] --base BRANCH",
+            "review [FLAGS] --commit SHA [--title TEXT]",
+            "review [FLAGS] PROMPT",
+        ],
+        notes: EXEC_NOTES,
+        verb: |invocation, plain| {
+            invocation.prompt = plain.into_iter().next();
+            review::target(invocation).map(Verb::Review)
+        },
     },
     Command {
         paths: &[&["demo"]],
@@ -344,7 +374,8 @@ and SIGTERM, 141 the reader of stdout left.
 Examples:
   windlass exec \"explain what src/main.rs does\"
   windlass exec -s workspace-write \"make the tests pass\"
-  git diff | windlass exec \"review this\"
+  git log -5 | windlass exec \"sum this up\"
+  windlass review --base main
   windlass exec resume --last \"now write the changelog\"
 ";
 

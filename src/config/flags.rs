@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::config::args::{Color, Invocation, Override, StdinUse};
-use crate::config::features;
+use crate::config::{features, review};
 use crate::limits::TIMEOUT_MS_MAX;
 use crate::words::policy::SandboxMode;
 
@@ -382,6 +382,47 @@ pub static FLAGS: &[Flag] = &[
         takes: Takes::Nothing(|invocation| invocation.all = true),
         belongs: Belongs::Session,
         help: "With --last: the newest session of any directory",
+    },
+    Flag {
+        name: "uncommitted",
+        aliases: &[],
+        short: None,
+        takes: Takes::Nothing(|invocation| invocation.uncommitted = true),
+        belongs: Belongs::Named,
+        help: "Review what is staged, not staged and not tracked",
+    },
+    Flag {
+        name: "base",
+        aliases: &[],
+        short: None,
+        takes: Takes::Text("BRANCH", |invocation, branch| {
+            invocation.base = Some(review::revision(branch)?);
+            Ok(())
+        }),
+        belongs: Belongs::Named,
+        help: "Review what has changed since BRANCH was left",
+    },
+    Flag {
+        name: "commit",
+        aliases: &[],
+        short: None,
+        takes: Takes::Text("SHA", |invocation, sha| {
+            invocation.commit = Some(review::revision(sha)?);
+            Ok(())
+        }),
+        belongs: Belongs::Named,
+        help: "Review what this commit changed",
+    },
+    Flag {
+        name: "title",
+        aliases: &[],
+        short: None,
+        takes: Takes::Text("TEXT", |invocation, title| {
+            invocation.title = Some(said(title)?);
+            Ok(())
+        }),
+        belongs: Belongs::Named,
+        help: "With --commit: what the commit is called",
     },
     Flag {
         name: "ignore-user-config",

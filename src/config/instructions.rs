@@ -17,6 +17,9 @@ pub fn base(patch: PatchForm) -> &'static str {
 /// What a model is asked when its conversation is to be summed up.
 pub const COMPACT: &str = include_str!("instructions/compact.md");
 
+/// The base instructions of a review.
+pub const REVIEW: &str = include_str!("instructions/review.md");
+
 const BASE: &str = include_str!("instructions/base.md");
 
 const BASE_WITH_PATCHES: &str =
@@ -29,7 +32,9 @@ mod tests {
 
     #[test]
     fn what_every_request_carries_is_short() {
-        assert!(BASE.len() <= BASE_INSTRUCTIONS_BYTES_MAX, "{}", BASE.len());
+        for text in [BASE, REVIEW] {
+            assert!(text.len() <= BASE_INSTRUCTIONS_BYTES_MAX, "{}", text.len());
+        }
     }
 
     #[test]

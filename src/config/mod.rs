@@ -26,6 +26,7 @@ pub mod models;
 pub mod projects;
 pub mod providers;
 pub mod requirements;
+pub mod review;
 pub mod settings;
 
 /// Looks up an environment variable; `None` if it is unset or not UTF-8.

@@ -14,13 +14,14 @@ use crate::config::flags;
 use crate::config::layers::{Layers, Named};
 use crate::config::models::{self, Family, VerbositySupport};
 use crate::config::providers::{DEFAULT_PROVIDER, Provider, Wire};
-use crate::config::{ConfigError, Env, env_text, instructions};
+use crate::config::{ConfigError, Env, env_text, instructions, review};
 use crate::limits::{
     INSTRUCTIONS_BYTES_MAX, MODEL_NAME_BYTES_MAX, ORIGINATOR_BYTES_MAX, OUTPUT_SCHEMA_BYTES_MAX,
     PROJECT_NOTES_BYTES_MAX,
 };
 use crate::words::command::{Course, Which};
 use crate::words::policy::{ApprovalPolicy, SandboxMode, SandboxPolicy};
+use crate::words::review::Target;
 use crate::words::settings::{
     Budgets, PatchForm, ReasoningSettings, ShellForm, ThreadSettings, ToolSettings, Verbosity,
     WebReach,
@@ -79,6 +80,8 @@ pub struct Resolved {
 pub struct ExecOptions {
     /// As typed; `-` asks for stdin.
     pub prompt: Option<Box<str>>,
+    /// What to review, if that is what the run is for.
+    pub review: Option<Target>,
     /// A session to go on from, and how.
     pub past: Option<(Which, Course)>,
     pub images: Vec<PathBuf>,
@@ -195,6 +198,10 @@ pub fn resolve(
         model,
     };
     let options = options(invocation, layers, lent.cwd)?;
+    let settings = match options.review {
+        Some(_) => review::settings(settings),
+        None => settings,
+    };
     let shell_environment = shell_environment(layers);
     let notify = match invocation.verb {
         Verb::Demo => Vec::new(),
@@ -238,10 +245,15 @@ fn model(
     if invocation.verb == Verb::Demo {
         return Ok(models::RECORDED_MODEL.into());
     }
-    let configured = match invocation.oss {
-        true => layers.overridden(&["model"]),
-        false => layers.text(&["model"]),
+    let text = |key| match invocation.oss {
+        true => layers.overridden(&[key]),
+        false => layers.text(&[key]),
     };
+    let of_reviews = match invocation.verb {
+        Verb::Review(_) => text("review_model").filter(|model| !model.trim().is_empty()),
+        _ => None,
+    };
+    let configured = of_reviews.or_else(|| text("model"));
     let named = invocation.model.as_deref().or(configured).map(str::trim);
     let model = named.filter(|model| !model.is_empty()).unwrap_or(provider.default_model());
     if model.len() > MODEL_NAME_BYTES_MAX || model.chars().any(char::is_control) {
@@ -481,6 +493,10 @@ fn options(
     let flag = |key| layers.flag(&[key]).unwrap_or(false);
     Ok(ExecOptions {
         prompt: invocation.prompt.clone(),
+        review: match &invocation.verb {
+            Verb::Review(target) => Some(target.clone()),
+            _ => None,
+        },
         past,
         images: invocation.images.clone(),
         json: invocation.json,

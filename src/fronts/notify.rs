@@ -6,6 +6,7 @@
 use crate::fronts::exec::assistant_text;
 use crate::limits::{NOTIFY_PATH_BYTES_MAX, NOTIFY_TEXT_BYTES_MAX};
 use crate::wire::json::{self, Elements, Fields};
+use crate::wire::review;
 use crate::words::event::{Ended, Event};
 use crate::words::ids::{ConversationId, ItemIndex};
 use crate::words::item::Item;
@@ -19,6 +20,8 @@ pub struct Notifier {
     prompts: Vec<ItemIndex>,
     /// The model's last message in this turn.
     last: Option<ItemIndex>,
+    /// Whether that is the verdict of a review.
+    is_verdict: bool,
 }
 
 /// Says that something was cut; three bytes, and never escaped.
@@ -26,7 +29,8 @@ const MARK: &str = "\u{2026}";
 
 impl Notifier {
     pub fn new(cwd: &str) -> Notifier {
-        Notifier { cwd: cwd.into(), conversation: None, prompts: Vec::new(), last: None }
+        let (cwd, prompts) = (cwd.into(), Vec::new());
+        Notifier { cwd, conversation: None, prompts, last: None, is_verdict: false }
     }
 
     /// Takes the next event; gives the argument when a turn has completed. A turn that failed or
@@ -37,12 +41,17 @@ impl Notifier {
             Event::TurnStarted { .. } => {
                 self.prompts.clear();
                 self.last = None;
+                self.is_verdict = false;
             }
             Event::PromptTaken { item } if self.prompts.len() < NOTIFY_TEXT_BYTES_MAX => {
                 self.prompts.push(*item);
             }
             Event::ItemCompleted { item } if assistant_text(items, *item).is_some() => {
                 self.last = Some(*item);
+            }
+            Event::ReviewExited { verdict: Some(item) } => {
+                self.last = Some(*item);
+                self.is_verdict = true;
             }
             Event::TurnEnded { turn, how: Ended::Completed, .. } => {
                 return Some(self.argument(&turn.0.to_string(), items));
@@ -78,6 +87,10 @@ impl Notifier {
         match self.last.and_then(|item| assistant_text(items, item)) {
             Some(text) => {
                 let out = fields.key("last-assistant-message");
+                let text = match self.is_verdict {
+                    true => review::decode(&text, &self.cwd).text(&self.cwd).into(),
+                    false => text,
+                };
                 push_clipped(&text, NOTIFY_TEXT_BYTES_MAX, out);
             }
             None => fields.raw("last-assistant-message", "null"),

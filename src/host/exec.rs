@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::config::args::{Color, Invocation, StdinUse};
 use crate::config::credentials::{self, KeyFromEnv};
 use crate::config::providers::{Provider, Secret, Wire};
+use crate::config::review::{self, Request};
 use crate::config::settings::{ExecOptions, Resolved};
 use crate::fronts::exec::Exec;
 use crate::fronts::exec::jsonl::{Jsonl, ReasoningShown};
@@ -23,17 +24,18 @@ use crate::host::disk::{auth, read_whole};
 use crate::host::net::{Net, Trust};
 use crate::host::playing::{EXIT_MISMATCH, Recorded};
 use crate::host::proc::launch::Starter;
-use crate::host::prompting::{Prompting, Stage};
+use crate::host::prompting::{Asks, Prompting, Stage};
 use crate::host::recorder::Recording;
 use crate::host::rollouts::{Keeping, Rollouts};
 use crate::host::seam::Seam;
 use crate::host::stdin::{Asked, Demand, PromptFrom};
-use crate::host::{Host, Parts, clock, environment, images, notify, status, stdio};
+use crate::host::{Host, Parts, clock, environment, git, images, notify, status, stdio};
 use crate::limits::{GIVEN_WAIT_MS, RECORDING_BYTES_MAX};
 use crate::wire::proxy::Proxies;
 use crate::wire::replay::Replay;
 use crate::words::command::{Command, Course};
 use crate::words::item::Part;
+use crate::words::review::Target;
 use crate::words::settings::{ThreadSettings, TimeBudget};
 
 /// Runs `exec` and gives the exit code; what is wrong before the run is said on stderr.
@@ -136,19 +138,27 @@ fn front(options: &ExecOptions, settings: &ThreadSettings) -> (Exec, Option<Stat
         let looks = looks(options);
         (Exec::plain(Plain::new(settings, looks)), status::on_stderr(looks.paint))
     };
-    match options.output_last_message {
-        Some(_) => (front.keeping_last_message(), status),
+    let front = match options.output_last_message {
+        Some(_) => front.keeping_last_message(),
+        None => front,
+    };
+    match options.review {
+        Some(_) => (front.reviewing(&settings.cwd), status),
         None => (front, status),
     }
 }
 
 fn prompting(options: &ExecOptions, settings: ThreadSettings) -> Prompting {
+    let request = options.review.as_ref().and_then(|target| requested(target, &settings.cwd));
     let prompt = match options.prompt.as_deref() {
+        _ if request.is_some() => PromptFrom::Argument,
         Some("-") => PromptFrom::Dash,
         Some(_) => PromptFrom::Argument,
         None => PromptFrom::Missing,
     };
     let demand = match options.stdin {
+        // Nothing is missing that stdin could bring.
+        StdinUse::Judged if request.is_some() => Demand::Never,
         StdinUse::Judged => Demand::AsNeeded,
         StdinUse::Always => Demand::Always,
         StdinUse::Never => Demand::Never,
@@ -161,14 +171,30 @@ fn prompting(options: &ExecOptions, settings: ThreadSettings) -> Prompting {
         Some((which, Course::Fork)) => Command::Fork { settings, which },
         None => Command::Start { settings },
     };
+    let typed = options.prompt.clone().filter(|prompt| &**prompt != "-");
+    let (argument, asks) = match (request, &options.review) {
+        (Some(request), _) => (Some(request.prompt.into()), Asks::Review(Some(request.hint))),
+        (None, Some(_)) => (typed, Asks::Review(None)),
+        (None, None) => (typed, Asks::Work),
+    };
     Prompting {
-        argument: options.prompt.clone().filter(|prompt| &**prompt != "-"),
+        argument,
         images,
+        asks,
         end_ms,
         asked: Asked { demand, prompt, timeout_ms: options.timeout_ms },
         opening: Some(opening),
         stage: Stage::NotBegun,
     }
+}
+
+/// What a review asks for that the command line names.
+fn requested(target: &Target, cwd: &str) -> Option<Request> {
+    let base = match target {
+        Target::Base { branch } => git::base(Path::new(cwd), branch),
+        Target::Uncommitted | Target::Commit { .. } | Target::Custom => None,
+    };
+    review::request(target, base.as_ref())
 }
 
 /// The images, those of pipes included: together these have so long to end.

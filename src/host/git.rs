@@ -11,6 +11,7 @@ use crate::limits::{
     DIRECTORY_DEPTH_MAX, GIT_CONFIG_BYTES_MAX, GIT_PACKED_REFS_BYTES_MAX, GIT_POINTER_BYTES_MAX,
     GIT_SYMBOLIC_REFS_MAX,
 };
+use crate::words::review::Base;
 use crate::words::settings::GitFacts;
 
 /// The directory that holds `.git`, from here upwards.
@@ -41,6 +42,24 @@ pub fn facts(cwd: &Path) -> Option<GitFacts> {
     let repository = Repository::find(&repository_root(cwd)?)?;
     let (branch, commit_hash) = repository.head();
     Some(GitFacts { commit_hash, branch, repository_url: repository.origin() })
+}
+
+/// How git knows a branch that changes are compared with: where only the one of `origin` is here,
+/// by that name. `None` if there is no such branch; git knows other names of commits as well.
+///
+/// Where it and HEAD part can be told only if they have not: more than that is in objects, which
+/// are not read.
+pub fn base(cwd: &Path, branch: &str) -> Option<Base> {
+    let repository = Repository::find(&repository_root(cwd)?)?;
+    let of_origin = format!("origin/{branch}");
+    let places =
+        [("refs/heads/", branch), ("refs/remotes/", branch), ("refs/remotes/", &of_origin)];
+    let (name, commit) = places
+        .into_iter()
+        .find_map(|(place, name)| Some((name, repository.resolve(&format!("{place}{name}"))?)))?;
+    let (_, head) = repository.head();
+    let merge_base = head.filter(|head| *head == commit);
+    Some(Base { name: name.into(), merge_base })
 }
 
 /// The directories of a repository.
@@ -226,6 +245,30 @@ mod tests {
         std::os::unix::fs::symlink(&dot_git, link).expect("a link");
         assert_eq!(of("linked"), None, "a link is nobody's");
         assert_eq!(of("main"), None, "no worktree");
+    }
+
+    #[test]
+    fn a_branch_to_compare_with_may_be_here_as_one_of_origin_alone() {
+        let place = Place::new();
+        let other = COMMIT.replace('0', "f");
+        place.file(".git/HEAD", "ref: refs/heads/x\n");
+        place.file(".git/refs/heads/x", COMMIT);
+        place.file(".git/refs/remotes/origin/main", &other);
+        place.file(".git/packed-refs", format!("{COMMIT} refs/remotes/up/dev\n"));
+        for (branch, name, merge_base) in [
+            ("main", "origin/main", None),
+            ("origin/main", "origin/main", None),
+            ("up/dev", "up/dev", Some(COMMIT)),
+            ("x", "x", Some(COMMIT)),
+        ] {
+            let known = base(place.path(), branch).expect(branch);
+            assert_eq!((&*known.name, known.merge_base.as_deref()), (name, merge_base));
+        }
+        place.file(".git/refs/heads/main", COMMIT);
+        assert_eq!(&*base(place.path(), "main").expect("a branch").name, "main");
+        for branch in ["none", "HEAD~1", "../../HEAD", "/etc/passwd", ""] {
+            assert_eq!(base(place.path(), branch), None, "{branch}");
+        }
     }
 
     #[test]

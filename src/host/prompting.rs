@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
+use crate::config::review;
 use crate::core::input::Input;
 use crate::fronts::exec::prompt::compose;
 use crate::fronts::exec::{EXIT_FAILED, EXIT_TIMED_OUT};
@@ -21,12 +22,21 @@ pub struct Prompting {
     /// The prompt of the command line; `-` is not one.
     pub argument: Option<Box<str>>,
     pub images: Vec<Part>,
+    pub asks: Asks,
     pub asked: Asked,
     /// When the run must be over.
     pub end_ms: Option<u64>,
     /// Opens the thread once there is a prompt for it.
     pub opening: Option<Command>,
     pub stage: Stage,
+}
+
+/// What a prompt asks for.
+#[derive(Debug)]
+pub enum Asks {
+    Work,
+    /// A review, and how people are told of it; `None` if the prompt's own words say it.
+    Review(Option<Box<str>>),
 }
 
 #[derive(Debug)]
@@ -136,7 +146,17 @@ impl Host {
             return;
         }
         if let Stage::Opening(parts) = std::mem::replace(&mut self.prompting.stage, Stage::Given) {
-            let command = Command::Prompt { thread, parts };
+            let said = parts.iter().rev().find_map(|part| match part {
+                Part::Text(text) => Some(&**text),
+                Part::Image(_) => None,
+            });
+            let command = match &mut self.prompting.asks {
+                Asks::Work => Command::Prompt { thread, parts },
+                Asks::Review(hint) => {
+                    let hint = hint.take().unwrap_or_else(|| review::hint(said.unwrap_or("")));
+                    Command::Review { thread, parts, hint }
+                }
+            };
             self.seam.feed(Input::Command { front: FRONT, command });
         }
     }

@@ -13,6 +13,15 @@ pub enum Target {
     Custom,
 }
 
+/// How a repository knows the branch that changes are compared with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Base {
+    /// The name git finds it by.
+    pub name: Box<str>,
+    /// The commit where the two part, if that could be found.
+    pub merge_base: Option<Box<str>>,
+}
+
 /// What came of a review.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct Verdict {

@@ -9,11 +9,13 @@ use serde_json::value::RawValue;
 
 use crate::fronts::exec::shell_words::shell_join;
 use crate::fronts::exec::{COMPACTED, assistant_text, item};
+use crate::wire::review;
 use crate::words::call::{Answer, Change, ChangeKind, Task, TaskStatus};
 use crate::words::event::{Budget, CommandEnd, Ended, Event, Failed};
 use crate::words::ids::{CallId, ItemIndex};
 use crate::words::item::Item;
 use crate::words::model::Usage;
+use crate::words::review::Verdict;
 
 /// What the lines so far oblige the next ones to.
 #[derive(Default, Debug)]
@@ -138,6 +140,15 @@ impl Jsonl {
             | Event::ThreadClosed
             | Event::Refused { .. } => {}
         }
+    }
+
+    /// Appends what came of a review: as a message, and as data.
+    pub fn verdict(&mut self, verdict: &Verdict, text: &str, out: &mut Vec<u8>) {
+        item_head(out, Phase::Completed, self.number(), "agent_message");
+        field(out, "text", text);
+        push(out, ",\"review_output\":");
+        review::encode(verdict, out);
+        item_tail(out);
     }
 
     fn item_completed(&mut self, items: &[Item], index: ItemIndex, out: &mut Vec<u8>) {

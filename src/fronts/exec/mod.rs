@@ -7,6 +7,7 @@ pub mod jsonl;
 pub mod plain;
 pub mod plain_text;
 pub mod prompt;
+pub mod reviewing;
 pub mod shell_words;
 pub mod status;
 pub mod style;
@@ -15,11 +16,13 @@ use std::borrow::Cow;
 
 use crate::fronts::exec::jsonl::Jsonl;
 use crate::fronts::exec::plain::Plain;
+use crate::fronts::exec::reviewing::{Reviewing, Then};
 use crate::fronts::{Output, visible};
 use crate::words::command::Refusal;
 use crate::words::event::{Budget, Ended, Event, Failed};
 use crate::words::ids::ItemIndex;
 use crate::words::item::{Item, Part, Role};
+use crate::words::review::Verdict;
 
 /// The turn completed.
 pub const EXIT_COMPLETED: u8 = 0;
@@ -42,6 +45,8 @@ const COMPACTED: &str = "the conversation was summed up to make room; the model 
 #[derive(Debug)]
 pub struct Exec {
     manner: Manner,
+    /// If the run is a review.
+    review: Option<Reviewing>,
     /// The exit code, once nothing more will be told.
     ended: Option<u8>,
     /// What the model said last.
@@ -73,6 +78,7 @@ impl Exec {
     fn new(manner: Manner) -> Exec {
         Exec {
             manner,
+            review: None,
             ended: None,
             last_item: None,
             last_message: None,
@@ -84,6 +90,12 @@ impl Exec {
     /// Keeps the last message for when the run is over. It may be long, so not unasked.
     pub fn keeping_last_message(mut self) -> Exec {
         self.is_last_message_wanted = true;
+        self
+    }
+
+    /// The run is a review in this directory.
+    pub fn reviewing(mut self, cwd: &str) -> Exec {
+        self.review = Some(Reviewing::new(cwd));
         self
     }
 
@@ -127,10 +139,36 @@ impl Exec {
             Event::ThreadClosed => self.ended = Some(EXIT_FAILED),
             _ => {}
         }
+        let Some(reviewing) = &mut self.review else { return self.show(event, items, out) };
+        let step = reviewing.told(event, items);
+        if let Some(item) = step.before {
+            self.show(&Event::ItemCompleted { item }, items, out);
+        }
+        match step.then {
+            Then::Event => self.show(event, items, out),
+            Then::Nothing => {}
+            Then::Verdict(verdict) => self.show_verdict(&verdict, out),
+        }
+    }
+
+    fn show(&mut self, event: &Event, items: &[Item], out: &mut Output) {
         match &mut self.manner {
             Manner::Plain(plain) => plain.told(event, items, self.last_item, out),
             Manner::Jsonl(jsonl) => jsonl.told(event, items, &mut out.stdout),
         }
+    }
+
+    /// Shows what came of a review, as what was said last.
+    fn show_verdict(&mut self, verdict: &Verdict, out: &mut Output) {
+        let Some(reviewing) = &self.review else { return };
+        let text = reviewing.text(verdict);
+        match &mut self.manner {
+            Manner::Plain(plain) => {
+                plain.verdict(verdict, reviewing, &text, &mut out.stderr);
+            }
+            Manner::Jsonl(jsonl) => jsonl.verdict(verdict, &text, &mut out.stdout),
+        }
+        self.last_message = self.is_last_message_wanted.then(|| text.into());
     }
 
     /// Ends the run before a turn could: people read it on stderr; a program that has seen the

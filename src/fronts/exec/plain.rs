@@ -4,6 +4,7 @@
 //! a terminal; a pipe gets the message as it is.
 
 use crate::fronts::exec::plain_text::{clipped, thousands};
+use crate::fronts::exec::reviewing::Reviewing;
 use crate::fronts::exec::shell_words::shell_join;
 use crate::fronts::exec::style::{Ink, Paint};
 use crate::fronts::exec::{COMPACTED, assistant_text, item};
@@ -15,6 +16,7 @@ use crate::words::ids::{CallId, ItemIndex};
 use crate::words::item::{Item, Reasoning};
 use crate::words::model::Usage;
 use crate::words::policy::{ApprovalPolicy, SandboxMode, SandboxPolicy};
+use crate::words::review::Verdict;
 use crate::words::settings::ThreadSettings;
 
 /// How stdout and stderr are looked at.
@@ -56,18 +58,39 @@ pub struct Plain {
     open: Vec<(CallId, Box<str>)>,
     /// Whose heading was the last thing written.
     under: Option<CallId>,
+    /// What came of a review, as text.
+    verdict: Option<Box<str>>,
     /// Tokens of the whole thread, once a response was whole.
     total: Option<Usage>,
 }
 
 impl Plain {
     pub fn new(settings: &ThreadSettings, looks: Looks) -> Plain {
-        Plain { looks, banner: banner(settings), open: Vec::new(), under: None, total: None }
+        let banner = banner(settings);
+        Plain { looks, banner, open: Vec::new(), under: None, verdict: None, total: None }
     }
 
     /// Shows an error so that it is not overlooked.
     pub fn error(&mut self, message: &str, err: &mut Vec<u8>) {
         self.block("ERROR", Ink::Bad, message, Ink::Bad, err);
+    }
+
+    /// Shows what came of a review; its text is the final message.
+    pub fn verdict(
+        &mut self,
+        verdict: &Verdict,
+        reviewing: &Reviewing,
+        text: &str,
+        err: &mut Vec<u8>,
+    ) {
+        self.piece(Ink::Heading, "review", err);
+        push(err, "\n");
+        reviewing.paint(verdict, self.looks.paint, err);
+        self.verdict = Some(text.into());
+    }
+
+    fn review_entered(&mut self, hint: &str, err: &mut Vec<u8>) {
+        self.block("review of", Ink::Place, hint, Ink::Plain, err);
     }
 
     /// Appends what an event looks like; `last` is what the model said last.
@@ -89,6 +112,7 @@ impl Plain {
                     self.block("user", Ink::Place, &text, Ink::Plain, err);
                 }
             }
+            Event::ReviewEntered { hint, .. } => self.review_entered(hint, err),
             Event::ItemCompleted { item } => self.item_completed(items, *item, err),
             Event::CommandStarted { call, argv, cwd, .. } => {
                 self.command_started(*call, argv, cwd, err);
@@ -130,7 +154,6 @@ impl Plain {
             }
             Event::ThreadFailed { .. }
             | Event::TurnStarted { .. }
-            | Event::ReviewEntered { .. }
             | Event::ReviewExited { .. }
             | Event::ServedStarted
             | Event::TextDelta { .. }
@@ -319,8 +342,9 @@ impl Plain {
             let text = thousands(tokens);
             self.block("tokens used", Ink::Faint, &text, Ink::Plain, &mut out.stderr);
         }
+        let verdict = self.verdict.take();
         if *how == Ended::Completed
-            && let Some(text) = last_message
+            && let Some(text) = verdict.as_deref().or(last_message)
         {
             self.final_message(text, &mut out.stdout);
         }

@@ -8,7 +8,7 @@ use crate::words::call::{
 use crate::words::event::{CommandEnd, Failed};
 use crate::words::ids::{CallId, ConversationId, TurnId};
 use crate::words::item::{Message, Output as ItemOutput, Reasoning};
-use crate::words::model::{FailureKind, Usage};
+use crate::words::model::{FailureKind, RateLimits, Usage};
 use crate::words::policy::{ApprovalPolicy, SandboxMode, SandboxPolicy};
 use crate::words::settings::{
     Budgets, PatchForm, ReasoningSettings, ShellForm, ThreadSettings, ToolSettings,
@@ -494,4 +494,67 @@ fn a_long_output_is_previewed() {
     let (_, _, stderr) = story.shown(Looks::default());
     assert_eq!(stderr.matches("line\n").count(), PREVIEW_LINES_MAX);
     assert!(stderr.ends_with("... 1,500 more lines\n"));
+}
+
+/// A review that says something, looks and judges, in `/w`.
+fn review_story(last: Option<&str>) -> Story {
+    let mut story = Story::begun();
+    story.events.pop();
+    let item = ItemIndex(0);
+    story.tell(Event::ReviewEntered { item, hint: "a\u{1b}[2Jll".into() });
+    story.tell(Event::PromptTaken { item });
+    story.said("I will look");
+    story.started(0, &["ls"]);
+    story.ended(0, 0, "a.txt\n");
+    story.said("half a thought");
+    let verdict = last.map(|text| {
+        story.said(text);
+        ItemIndex(story.items.len() as u32 - 1)
+    });
+    let (usage, limits) = (Usage::default(), RateLimits::default());
+    story.tell(Event::Limits { limits });
+    story.tell(Event::Tokens { last: usage, turn: usage, total: usage });
+    story.tell(Event::ReviewExited { verdict });
+    story
+}
+
+fn as_review(exec: Exec) -> Exec {
+    exec.reviewing("/w").keeping_last_message()
+}
+
+#[test]
+fn of_a_review_only_the_verdict_is_held_back() {
+    let json = r#"{"findings":[{"title":"Fix it","priority":0,"code_location":
+        {"absolute_file_path":"/w/a","line_range":{"start":1,"end":1}}}]}"#;
+    let mut story = review_story(Some(json));
+    story.over(Ended::Completed);
+    let (exec, stdout, _) = story.told(as_review(Exec::jsonl(Jsonl::default())));
+    assert_eq!(exec.last_message(), Some("[P0] Fix it\na:1"));
+    let texts: Vec<&str> = stdout.lines().filter(|line| line.contains("agent_message")).collect();
+    let [first, second, third] = texts.as_slice() else { panic!("{stdout}") };
+    assert!(first.contains("I will look") && second.contains("half a thought"), "{stdout}");
+    assert!(third.contains(r#""text":"[P0] Fix it\na:1","review_output":{"findings":[{"#));
+    let (_, stdout, stderr) =
+        story.told(as_review(Exec::plain(Plain::new(&settings(), Looks::default()))));
+    assert_eq!(stdout, "[P0] Fix it\na:1\n");
+    let told = stderr.split_once("review of\nall\ncodex\nI will look\n");
+    let (_, told) = told.unwrap_or_else(|| panic!("{stderr}"));
+    assert!(told.ends_with("codex\nhalf a thought\nreview\n[P0] Fix it\na:1\n"), "{told}");
+}
+
+#[test]
+fn a_review_without_a_verdict_shows_what_was_said() {
+    for how in [Ended::Interrupted, Ended::Completed] {
+        let mut story = review_story(None);
+        story.over(how);
+        let (exec, stdout, _) = story.told(as_review(Exec::jsonl(Jsonl::default())));
+        assert_eq!(exec.last_message(), Some("half a thought"));
+        assert!(stdout.contains("half a thought") && !stdout.contains("review_output"));
+    }
+    // One that could not be recorded ends with its turn.
+    let mut story = review_story(None);
+    story.events.pop();
+    story.over(Ended::Failed { kind: Failed::Record, message: "disk full".into() });
+    let (_, stdout, _) = story.told(as_review(Exec::jsonl(Jsonl::default())));
+    assert!(stdout.contains("half a thought"), "{stdout}");
 }
