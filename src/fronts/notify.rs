@@ -170,6 +170,19 @@ mod tests {
     }
 
     #[test]
+    fn a_review_is_told_by_its_verdict_as_people_read_it() {
+        let mut notifier = Notifier::new("/w");
+        let json = r#"{"findings":[{"title":"Fix it"}]}"#;
+        let items = [Item::Message(Message::text(Role::Assistant, json))];
+        let (turn, usage) = (TurnId(1), Usage::default());
+        let exited = Event::ReviewExited { verdict: Some(ItemIndex(0)) };
+        assert_eq!(notifier.told(&exited, &items), None);
+        let ended = Event::TurnEnded { turn, how: Ended::Completed, usage };
+        let told = notifier.told(&ended, &items).unwrap();
+        assert!(told.ends_with("\"last-assistant-message\":\"[P2] Fix it\"}"), "{told}");
+    }
+
+    #[test]
     fn a_model_that_said_nothing_has_no_last_message() {
         let told = told("/w", &["one"], &[], Ended::Completed).unwrap();
         assert!(told.ends_with("\"last-assistant-message\":null}"), "{told}");
