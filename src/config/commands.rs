@@ -235,6 +235,8 @@ Through a pipe, fields have tabs between them. If there are more, stderr says ho
 with --yes.",
         verb: |invocation, plain| one(invocation, plain).map(|it| Sessions::Delete(it).into()),
         ..ROW
+    },
+    Command {
         paths: &[&["exec", "review"], &["review"]],
         arguments: &[Argument::Prompt],
         knows: &[Belongs::Turns, Belongs::Exec],

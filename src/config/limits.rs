@@ -94,7 +94,7 @@ static BOUNDS: &[Bound] = bounds! {
 };
 
 /// Where the constants and their reasons stand.
-static SOURCE: &str = include_str!("../limits.rs");
+static SOURCE: &str = concat!(include_str!("../limits.rs"), include_str!("../limits/host.rs"));
 
 /// Every bound on a line of its own, and the memory.
 pub fn list() -> String {
