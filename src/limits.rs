@@ -383,3 +383,234 @@ const _: () = assert!(
     NOTIFY_ENVELOPE_BYTES_MAX + NOTIFY_PATH_BYTES_MAX + 2 * NOTIFY_TEXT_BYTES_MAX
         < ARGUMENT_BYTES_MAX
 );
+
+// ---- host ----
+
+/// Bytes that may wait for one reader of ours: room for the longest messages on top of the high
+/// mark, where whatever feeds the queue has long been paused. A reader that leaves more lying is
+/// given up.
+pub const OUTPUT_QUEUE_BYTES_MAX: usize = 64 << 20;
+
+/// From here on whatever feeds the queue is paused: ample for a screen or a pipe, little to keep.
+pub const OUTPUT_QUEUE_BYTES_HIGH: usize = 1 << 20;
+
+/// Below this it is resumed; far enough from the high mark that they do not alternate.
+pub const OUTPUT_QUEUE_BYTES_LOW: usize = 256 << 10;
+
+/// Bytes written at once to a pipe that cannot be made non-blocking: what POLLOUT promises
+/// (pipe(7)).
+pub const SHARED_PIPE_WRITE_BYTES_MAX: usize = 4096;
+
+/// Bytes written at once to a terminal that cannot be opened anew: what POLLOUT leaves room for
+/// (tty core).
+pub const SHARED_TERMINAL_WRITE_BYTES_MAX: usize = 256;
+
+/// How long the end of the program waits for a reader that takes nothing.
+pub const DRAIN_QUIET_MS: u64 = 30_000;
+
+/// Bytes taken from stdin: four million tokens or so, more than any model's window.
+pub const STDIN_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes of stdin read at once: what a pipe holds.
+pub const STDIN_READ_BYTES: usize = 64 << 10;
+
+/// How long a first byte may take when only our ancestors hold the other end: a harness that means
+/// to write does so at once.
+pub const STDIN_GRACE_ANCESTORS_MS: u64 = 1000;
+
+/// The same when we cannot see who holds it: it may be a producer.
+pub const STDIN_GRACE_UNSEEN_MS: u64 = 5000;
+
+/// How long a refusal waits for the end of a prompt that nobody needs any more: a harness writes it
+/// at once.
+pub const HEAR_OUT_MS: u64 = 250;
+
+/// After this long a person is told what we wait for.
+pub const STDIN_NOTICE_MS: u64 = 1000;
+
+/// Processes that are looked at when searching for a pipe's writers, those with the nearest ids
+/// first.
+pub const HOLDER_PROCESSES_MAX: usize = 32_768;
+
+/// Descriptors of theirs that are looked at, all together: some tenths of a second at worst.
+pub const HOLDER_DESCRIPTORS_MAX: usize = 65_536;
+
+/// Generations of ours that are followed upward.
+pub const ANCESTORS_MAX: usize = 64;
+
+const _: () = assert!(OUTPUT_QUEUE_BYTES_LOW < OUTPUT_QUEUE_BYTES_HIGH);
+const _: () = assert!(OUTPUT_QUEUE_BYTES_HIGH < OUTPUT_QUEUE_BYTES_MAX);
+/// Events taken from the kernel at once; what is beyond comes with the next poll.
+pub const POLL_EVENTS_MAX: usize = 256;
+
+/// Bytes written to one outlet before others have their turn.
+pub const OUTPUT_BUDGET_BYTES: usize = 1 << 20;
+
+/// The width of a terminal that does not know its own.
+pub const TERMINAL_COLUMNS_DEFAULT: u16 = 80;
+/// One read of a pipe that the command line names; what a pipe holds at most unless told otherwise.
+pub const GIVEN_READ_BYTES: usize = 64 * 1024;
+/// How long a pipe that the command line names may take to end: a program that makes a schema or
+/// an image is done long before, and nothing else happens meanwhile.
+pub const GIVEN_WAIT_MS: u64 = 30 * 1000;
+
+/// An image of a prompt; providers refuse larger ones.
+pub const IMAGE_BYTES_MAX: usize = 16 << 20;
+
+// ---- host: net ----
+
+/// How long a connection to a provider may take, name and TLS included.
+pub const CONNECT_MS: u64 = 15_000;
+
+/// Bytes of a provider's refusal that are read; its reasons stand at the beginning.
+pub const ERROR_BODY_BYTES_MAX: usize = 16 << 10;
+
+/// Exchanges going on or connections kept at once: one for each turn that may be awake.
+pub const EXCHANGES_MAX: usize = 1024;
+
+/// Connections kept for the next exchange. A handful of servers, few of them idle at once.
+pub const IDLE_CONNECTIONS_MAX: usize = 16;
+
+/// How long a connection is kept without use; servers and middle boxes forget it after about as
+/// long.
+pub const IDLE_CONNECTION_MS: u64 = 90_000;
+
+/// One read from a socket; shared by all exchanges, so its size costs once.
+pub const NET_READ_BYTES: usize = 32 << 10;
+
+/// What one exchange may move before others have their turn.
+pub const NET_BUDGET_BYTES: usize = 128 << 10;
+
+/// How long an address is tried before the next is tried besides it.
+pub const CONNECT_HEAD_START_MS: u64 = 250;
+
+/// Addresses of one name that are tried; large sites have about a dozen.
+pub const RESOLVED_ADDRESSES_MAX: usize = 16;
+
+/// Names whose addresses are kept.
+pub const RESOLVED_NAMES_MAX: usize = 64;
+
+/// How long addresses are kept. Short, since we are not told how long they hold.
+pub const RESOLVED_KEPT_MS: u64 = 60_000;
+
+/// Lookups at once, each a process; more names wait.
+pub const RESOLVERS_MAX: usize = 8;
+
+/// How long a lookup may take; `getaddrinfo` itself gives up after 5 s for each server it knows.
+pub const RESOLVE_MS_MAX: u64 = 10_000;
+
+/// How soon to look again for a killed child that has not yet died.
+pub const RESOLVER_REAP_MS: u64 = 20;
+
+/// An answer of a lookup: its addresses as text, with much to spare.
+pub const RESOLVER_ANSWER_BYTES_MAX: usize = 2 << 10;
+
+/// A file of certificate authorities; those of distributions have about 250 KB.
+pub const CA_FILE_BYTES_MAX: u64 = 8 << 20;
+
+/// Files of one directory of certificate authorities.
+pub const CA_FILES_MAX: usize = 1024;
+
+const _: () = assert!(UNREACHABLE_MS_MAX + CONNECT_MS < 60_000, "a minute to give up in");
+const _: () = assert!(EXCHANGES_MAX <= u16::MAX as usize, "a slot fits its key");
+const _: () = assert!(IDLE_CONNECTIONS_MAX < EXCHANGES_MAX, "idle connections leave room");
+const _: () = assert!(RESOLVED_ADDRESSES_MAX * 46 < RESOLVER_ANSWER_BYTES_MAX, "an answer fits");
+const _: () = assert!(NET_READ_BYTES <= NET_BUDGET_BYTES, "a budget allows one read");
+
+// ---- host: processes ----
+
+/// Children that run for calls, over all threads; each costs three descriptors and a launcher.
+pub const CHILDREN_MAX: usize = 512;
+
+const _: () = assert!(SESSIONS_MAX + CALLS_PARALLEL_MAX <= CHILDREN_MAX);
+
+/// Submodules whose control files are protected; each costs three mounts.
+pub const GIT_SUBMODULES_MAX: usize = 32;
+
+/// How long output may stay open after everything the command started is gone.
+pub const OUTPUT_LINGER_MS: u64 = 200;
+
+/// Bytes one source may move before the next has its turn.
+pub const READ_BUDGET_BYTES: usize = 1 << 20;
+
+/// The buffer that outputs of children are read through: what a pipe holds.
+pub const SCRATCH_BYTES: usize = 64 << 10;
+
+/// What waits to be written to a session: more than people type or models say at once.
+pub const SESSION_INPUT_BYTES_MAX: usize = 64 << 10;
+
+/// Paths that a search gathers; a model is shown far less.
+pub const SEARCH_TEXT_BYTES_MAX: usize = 64 << 10;
+
+/// How soon to look again for a launcher that has closed its pipes and is about to be gone.
+pub const REAP_PAUSE_MS: u64 = 5;
+
+/// How long the end of the program waits for launchers to end what they started.
+pub const END_ALL_MS: u64 = 3_000;
+
+/// Programs of `notify` that run at once; one that piles up this far is broken.
+pub const NOTIFY_RUNNING_MAX: usize = 16;
+
+// ---- host: disk ----
+
+/// auth.json; three tokens of a few kilobytes each.
+pub const AUTH_FILE_BYTES_MAX: usize = 256 * 1024;
+
+/// The file of users; machines with more than ten thousand keep them elsewhere.
+pub const PASSWD_BYTES_MAX: usize = 1024 * 1024;
+
+/// Settings files of one project, from its root down to the working directory.
+pub const PROJECT_CONFIGS_MAX: usize = 32;
+
+/// The user's own AGENTS.md; it goes out with every conversation.
+pub const GLOBAL_NOTES_BYTES_MAX: usize = 256 * 1024;
+
+/// Steps from a directory up to the root; deeper trees are not looked through to their top.
+pub const DIRECTORY_DEPTH_MAX: usize = 256;
+
+/// What one read of a rollout asks for.
+pub const ROLLOUT_READ_BYTES: usize = 256 * 1024;
+
+/// The first line of a rollout, when only that is wanted; it may hold base instructions.
+pub const ROLLOUT_META_BYTES_MAX: usize = 1024 * 1024;
+
+/// Names looked at in one search of the sessions; some milliseconds.
+pub const SHELF_NAMES_MAX: u32 = 100_000;
+
+/// Lines of a rollout that are gathered before they are written; what one input leads to is rarely
+/// more, and where it is, memory matters more than one system call.
+pub const ROLLOUT_BATCH_BYTES: usize = 64 * 1024;
+/// Rollouts opened in one search for the newest of a directory; some milliseconds.
+pub const SHELF_OPENED_MAX: u32 = 2_000;
+
+/// Small files of git: HEAD, a ref, a pointer to another directory.
+pub const GIT_POINTER_BYTES_MAX: usize = 4096;
+
+/// The configuration of a repository.
+pub const GIT_CONFIG_BYTES_MAX: usize = 256 * 1024;
+
+/// The packed refs of a repository: some ten thousand branches and tags.
+pub const GIT_PACKED_REFS_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Refs that name other refs; git itself stops at five.
+pub const GIT_SYMBOLIC_REFS_MAX: u32 = 5;
+
+const _: () = assert!(ROLLOUT_META_BYTES_MAX <= ROLLOUT_LINE_BYTES_MAX);
+const _: () = assert!(ROLLOUT_READ_BYTES <= ROLLOUT_LINE_BYTES_MAX);
+/// One request to `windlass-files`; a patch as JSON may take six bytes for one.
+pub const FILES_REQUEST_BYTES_MAX: usize = 8 << 20;
+/// An image that the model views: four thirds of it fit a reply and, a few times, a history.
+pub const VIEWED_IMAGE_BYTES_MAX: usize = 5 << 20;
+/// One reply of `windlass-files`, for the same reason.
+pub const FILES_REPLY_BYTES_MAX: usize = 8 << 20;
+/// Bytes of a file that `read_file` passes on its way to an offset; a second or two of reading.
+pub const FILE_SCANNED_BYTES_MAX: u64 = 1 << 30;
+/// Names of a directory that `list_dir` sorts, and how far its pages go.
+pub const LISTING_WANTED_MAX: usize = 100_000;
+
+const _: () = assert!(FILES_REQUEST_BYTES_MAX >= 6 * PATCH_BYTES_MAX);
+const _: () = assert!(FILES_REPLY_BYTES_MAX >= 6 * CHANGES_TEXT_BYTES_MAX);
+const _: () = assert!(FILES_REPLY_BYTES_MAX >= 6 * FILE_SHOWN_BYTES_MAX);
+const _: () = assert!(FILES_REPLY_BYTES_MAX >= VIEWED_IMAGE_BYTES_MAX.div_ceil(3) * 4 + 64);
+const _: () = assert!(VIEWED_IMAGE_BYTES_MAX <= IMAGE_BYTES_MAX);
+const _: () = assert!(HISTORY_SPARE_BYTES < HISTORY_BYTES_MAX);

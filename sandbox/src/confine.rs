@@ -1,8 +1,8 @@
 //! The command's side of the fork: from a copy of the supervisor to the confined program.
 //!
 //! Every step is checked. A failure becomes a `Refused` frame and the end of the process; nothing
-//! falls through to the command. The order matters: the terminal and the directory before Landlock
-//! closes them, privileges before Landlock, seccomp after everything it would refuse.
+//! falls through to the command. The order matters: the terminal and the mounts before Landlock
+//! refuses them, privileges between mounts and Landlock, seccomp after all it would refuse.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -15,11 +15,14 @@ use seccompiler::BpfProgram;
 
 use crate::landlock::{ABI_PATH_SOCKETS, ABI_SCOPES, Ground};
 use crate::mediation::{self, Handover};
+use crate::mounts;
+use crate::namespaces::Apart;
 use crate::plan::Plan;
 use crate::policy::{Access, Level, Missing, Policy};
 use crate::seccomp::{self, PathSockets, Supervised};
 use crate::status::{Stage, Status};
 use crate::sys;
+use crate::view;
 
 /// Where programs are looked for when the environment of the command has no `PATH`.
 const PATH_DEFAULT: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
@@ -64,17 +67,18 @@ pub(crate) struct Prepared {
     argv: Vec<CString>,
     env: Vec<CString>,
     confinement: Option<(Ground, Filters)>,
+    apart: Apart,
 }
 
 impl Prepared {
-    pub(crate) fn of(plan: &Plan) -> Result<Prepared, Refusal> {
+    pub(crate) fn of(plan: &Plan, apart: Apart) -> Result<Prepared, Refusal> {
         let env =
             plan.env.iter().map(|(key, value)| c_string(&[key.as_slice(), b"=", value].concat()));
         let confinement = match plan.policy.access {
             Access::Full => None,
             Access::ReadOnly | Access::WorkspaceWrite => {
                 let ground = Ground::find().at(Stage::Landlock)?;
-                let filters = Filters::of(&plan.policy, ground.abi()).at(Stage::Seccomp)?;
+                let filters = Filters::of(&plan.policy, ground.abi(), apart).at(Stage::Seccomp)?;
                 Some((ground, filters))
             }
         };
@@ -90,6 +94,7 @@ impl Prepared {
                 .at(Stage::Plan)?,
             env: env.collect::<io::Result<_>>().at(Stage::Plan)?,
             confinement,
+            apart,
         })
     }
 
@@ -120,18 +125,20 @@ struct Held {
 }
 
 impl Filters {
-    fn of(policy: &Policy, abi: u32) -> io::Result<Filters> {
+    fn of(policy: &Policy, abi: u32, apart: Apart) -> io::Result<Filters> {
+        // In a network of its own it has addresses of its own to connect to.
+        let is_connecting = policy.network || apart != Apart::Nothing;
         let sockets = if abi >= ABI_PATH_SOCKETS {
             PathSockets::Ruled
-        } else if policy.network && !mediation::can_take_descriptors() {
+        } else if is_connecting && !mediation::can_take_descriptors() {
             PathSockets::Open
         } else {
             PathSockets::Guarded
         };
-        let supervised = seccomp::wants_supervisor(policy.access, sockets)
-            .then(|| seccomp::program(policy, abi, Supervised::Yes, sockets))
+        let supervised = seccomp::wants_supervisor(policy.access, apart, sockets)
+            .then(|| seccomp::program(policy, abi, apart, Supervised::Yes, sockets))
             .transpose()?;
-        let alone = seccomp::program(policy, abi, Supervised::No, sockets)?;
+        let alone = seccomp::program(policy, abi, apart, Supervised::No, sockets)?;
         let is_guarded = sockets == PathSockets::Guarded;
         let held = Held {
             supervised: is_guarded && mediation::can_tell_peers(),
@@ -141,7 +148,7 @@ impl Filters {
     }
 
     /// Installs one of them; what is missing of `missing` and besides.
-    fn install(&self, handover: Option<&Handover>, missing: Missing) -> io::Result<Missing> {
+    fn install(&self, offer: Option<Offer<'_>>, missing: Missing) -> io::Result<Missing> {
         let Some(supervised) = &self.supervised else {
             return seccomp::install(&self.alone).map(|()| missing);
         };
@@ -149,10 +156,10 @@ impl Filters {
             let sockets = Missing::PATH_SOCKETS.with(Missing::ABSTRACT_SOCKETS);
             if held { missing.without(sockets) } else { missing }
         };
-        if let Some(handover) = handover {
+        if let Some((handover, network)) = offer {
             // Fails within another supervisor, and where the kernel or a filter lacks listeners.
             let listener = seccomp::install_listening(supervised).ok();
-            handover.offer(listener.as_ref())?;
+            handover.offer(listener.as_ref(), network)?;
             if listener.is_some() {
                 return Ok(without(self.held.supervised));
             }
@@ -161,6 +168,9 @@ impl Filters {
         Ok(without(self.held.alone).with(Missing::SUPERVISOR))
     }
 }
+
+/// The way to the supervisor, and the network to be handed over on it.
+type Offer<'a> = (&'a Handover, Option<&'a OwnedFd>);
 
 /// Becomes the command. Sets `refused` before ending in any other way.
 pub(crate) fn run(
@@ -203,20 +213,32 @@ fn become_command(
         sys::reset_signal(number);
     }
     sys::set_signal_mask(&sys::signals(&[])).at(Stage::Session)?;
-    sys::chdir(&prepared.cwd).at(Stage::Directory)?;
     if let Some(soft) = plan.nofile {
         sys::set_soft_limit(libc::RLIMIT_NOFILE as c_int, soft).at(Stage::Limits)?;
     }
     // Only the command itself hears of it, and only if it keeps its user; the supervisor ends all
     // the others, unless it was killed.
     sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as c_ulong).at(Stage::Session)?;
-    if sys::parent_pid() != supervisor {
+    // From within a process namespace, parents outside have no number; the init ends us then.
+    let parent = if prepared.apart == Apart::Whole { 0 } else { supervisor };
+    if sys::parent_pid() != parent {
         return Err(io::Error::from_raw_os_error(libc::ESRCH)).at(Stage::Orphaned);
     }
+    let unprotected = match prepared.apart {
+        Apart::Nothing => Missing::NONE,
+        apart @ (Apart::View | Apart::Whole) => {
+            view::build(&plan.policy, apart).at(Stage::Namespaces)?
+        }
+    };
+    let has_own_network = prepared.apart != Apart::Nothing && !plan.policy.network;
+    let network = has_own_network.then(mounts::own_network).transpose().at(Stage::Namespaces)?;
+    let offer = handover.map(|handover| (handover, network.as_ref()));
+    sys::chdir(&prepared.cwd).at(Stage::Directory)?;
     let (level, missing) = match prepared.confinement {
         None => (Level::Open, Missing::NONE),
-        Some((ground, filters)) => confine(plan, ground, &filters, handover)?,
+        Some((ground, filters)) => confine(plan, ground, &filters, prepared.apart, offer)?,
     };
+    let missing = missing.with(unprotected);
     close_on_exec_from(3).at(Stage::Descriptors)?;
     report(status, Status::Confined { level, missing });
     Err(execute(&prepared.programs, &prepared.argv, &prepared.env)).at(Stage::Exec)
@@ -227,21 +249,47 @@ fn confine(
     plan: &Plan,
     ground: Ground,
     filters: &Filters,
-    handover: Option<&Handover>,
+    apart: Apart,
+    offer: Option<Offer<'_>>,
 ) -> Result<(Level, Missing), Refusal> {
     drop_bounding_set().at(Stage::Capabilities)?;
     sys::keep_capabilities([0, 0]).at(Stage::Capabilities)?;
     sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).at(Stage::Privileges)?;
+    let policy = &plan.policy;
+    let (hidden, closed) = match apart {
+        Apart::Nothing => (policy.unreadable.as_slice(), policy.sealed.as_slice()),
+        Apart::View | Apart::Whole => ([].as_slice(), [].as_slice()),
+    };
     let has_scopes = ground.abi() >= ABI_SCOPES;
-    let mut missing = ground.enforce(&plan.policy).at(Stage::Landlock)?.with(Missing::TERMINALS);
-    if plan.policy.access == Access::WorkspaceWrite {
-        let writing = [Missing::CONTROL_FILES, Missing::SHARED_MEMORY];
-        missing = writing.into_iter().fold(missing, Missing::with);
-    }
-    let missing = filters.install(handover, missing).at(Stage::Seccomp)?;
+    let missing = ground.enforce(policy, hidden, closed).at(Stage::Landlock)?;
+    let missing = with_namespaces(missing, policy, apart);
+    let missing = filters.install(offer, missing).at(Stage::Seccomp)?;
     let is_whole = has_scopes && !missing.contains(Missing::SUPERVISOR);
-    let level = if is_whole { Level::Standard } else { Level::Reduced };
+    let level = match apart {
+        Apart::View | Apart::Whole => Level::Full,
+        Apart::Nothing if is_whole => Level::Standard,
+        Apart::Nothing => Level::Reduced,
+    };
     Ok((level, missing))
+}
+
+/// What is missing besides Landlock's own gaps, and which of those namespaces close.
+fn with_namespaces(missing: Missing, policy: &Policy, apart: Apart) -> Missing {
+    match apart {
+        Apart::Nothing => {
+            let writing = [Missing::CONTROL_FILES, Missing::SHARED_MEMORY];
+            let missing = match policy.access {
+                Access::WorkspaceWrite => writing.into_iter().fold(missing, Missing::with),
+                Access::ReadOnly | Access::Full => missing,
+            };
+            missing.with(Missing::TERMINALS).with(Missing::PROCESSES)
+        }
+        Apart::View | Apart::Whole => {
+            let signals = if apart == Apart::Whole { Missing::SIGNAL_SCOPE } else { Missing::NONE };
+            let sockets = if policy.network { Missing::NONE } else { Missing::ABSTRACT_SOCKETS };
+            missing.without(signals).without(sockets)
+        }
+    }
 }
 
 /// Keeps execve from giving uid 0 its capabilities back.

@@ -9,9 +9,8 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
 
 use landlock::{
     ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, Ruleset,
@@ -19,6 +18,7 @@ use landlock::{
 };
 
 use crate::limits::SIBLINGS_COUNT_MAX;
+use crate::paths::{at_root, components, open_entry};
 use crate::policy::{Access, Missing, Policy};
 use crate::sys;
 
@@ -94,13 +94,21 @@ impl Ground {
     }
 
     /// Confines this process for good.
-    pub(crate) fn enforce(mut self, policy: &Policy) -> io::Result<Missing> {
+    ///
+    /// `hidden` are those of the policy's unreadable paths that nothing else hides, and `closed`
+    /// the directories that nothing else keeps from being written to.
+    pub(crate) fn enforce(
+        mut self,
+        policy: &Policy,
+        hidden: &[PathBuf],
+        closed: &[PathBuf],
+    ) -> io::Result<Missing> {
         let read = AccessFs::from_read(self.abi);
         // Sockets served by the command itself stay reachable without `ResolveUnix`.
         let full = AccessFs::from_all(self.abi) & !AccessFs::ResolveUnix;
         let device = AccessFs::from_file(self.abi) & full & !AccessFs::Execute;
         let root = sys::open_path(at_root(), c"/")?;
-        let unreadable = Hidden::of(policy.unreadable.iter().map(AsRef::as_ref))?;
+        let unreadable = Hidden::of(hidden.iter().map(AsRef::as_ref))?;
         self.ruleset = grant(self.ruleset, root.as_fd(), read, &unreadable)?;
         if !unreadable.is_empty() {
             // Names only: content needs `ReadFile`.
@@ -112,7 +120,7 @@ impl Ground {
         let terminals = device | AccessFs::ReadDir;
         self.ruleset = grant_device(self.ruleset, TERMINALS, libc::S_IFDIR, terminals)?;
         if policy.access == Access::WorkspaceWrite {
-            let closed = policy.unreadable.iter().map(AsRef::as_ref);
+            let closed = hidden.iter().chain(closed).map(AsRef::as_ref);
             let closed = Hidden::of(closed.chain(KERNEL_SETTINGS.map(Path::new)))?;
             let roots = policy.writable_roots.iter().map(AsRef::as_ref);
             for path in roots.chain([Path::new(SHARED_MEMORY)]) {
@@ -123,7 +131,9 @@ impl Ground {
         if status.ruleset != RulesetStatus::FullyEnforced {
             return Err(io::Error::from_raw_os_error(libc::ENOTSUP));
         }
-        Ok(missing(self.number, &unreadable))
+        let is_around = |root: &PathBuf| closed.iter().any(|path| path.starts_with(root));
+        let by_siblings = !unreadable.is_empty() || policy.writable_roots.iter().any(is_around);
+        Ok(missing(self.number, by_siblings))
     }
 }
 
@@ -149,7 +159,7 @@ fn create(abi: ABI, number: u32) -> io::Result<RulesetCreated> {
     build().map_err(|error| errno_within(&error))
 }
 
-fn missing(abi: u32, unreadable: &Hidden) -> Missing {
+fn missing(abi: u32, by_siblings: bool) -> Missing {
     let mut missing = Missing::NONE;
     if abi < ABI_SCOPES {
         missing = missing.with(Missing::SIGNAL_SCOPE).with(Missing::ABSTRACT_SOCKETS);
@@ -163,7 +173,7 @@ fn missing(abi: u32, unreadable: &Hidden) -> Missing {
     if abi < ABI_PATH_SOCKETS {
         missing = missing.with(Missing::PATH_SOCKETS);
     }
-    if !unreadable.is_empty() {
+    if by_siblings {
         missing = missing.with(Missing::NEW_SIBLINGS);
     }
     missing
@@ -258,15 +268,6 @@ fn add(
     ruleset.add_rule(PathBeneath::new(place, rights)).map_err(|error| errno_within(&error))
 }
 
-/// Opens an entry of a directory, refusing a symbolic link with `ELOOP`.
-fn open_entry(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
-    let entry = sys::open_path(directory, name)?;
-    if sys::file_type(entry.as_fd())? == libc::S_IFLNK {
-        return Err(io::Error::from_raw_os_error(libc::ELOOP));
-    }
-    Ok(entry)
-}
-
 /// What stays closed, as a tree of names. A tree without names is a path that ends here.
 #[derive(Default)]
 struct Hidden {
@@ -302,27 +303,6 @@ impl Hidden {
     fn is_empty(&self) -> bool {
         self.within.is_empty()
     }
-}
-
-/// The names of an absolute path, from the root down; `..` is refused with `EINVAL`.
-fn components(path: &Path) -> io::Result<Vec<CString>> {
-    let bytes = path.as_os_str().as_bytes();
-    let names = bytes.split(|&byte| byte == b'/').filter(|name| !matches!(*name, b"" | b"."));
-    let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
-    names
-        .map(|name| {
-            if name == b".." {
-                return Err(invalid());
-            }
-            CString::new(name).map_err(|_| invalid())
-        })
-        .collect()
-}
-
-/// Absolute paths ignore the directory they are opened at.
-fn at_root() -> BorrowedFd<'static> {
-    // SAFETY: AT_FDCWD is not a descriptor that anybody could close.
-    unsafe { BorrowedFd::borrow_raw(libc::AT_FDCWD) }
 }
 
 /// The system's error at the bottom of the library's; `EINVAL` if it has none, which is how it

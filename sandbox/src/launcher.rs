@@ -28,6 +28,7 @@ use crate::limits::{
     LEFT_OVER_GRACE_MS_MAX, RECORD_BYTES_MAX, ROUND_PAUSE_MS_MAX, ROUNDS_RUSHED_COUNT, STUCK_MS_MAX,
 };
 use crate::mediation::{Handover, Mediation, Roots};
+use crate::namespaces::{self, Apart, Init};
 use crate::plan::Plan;
 use crate::policy::Access;
 use crate::status::{Stage, Status};
@@ -83,6 +84,8 @@ struct Supervisor {
     command: Option<pid_t>,
     /// `None` without supervised calls.
     mediation: Option<Mediation>,
+    /// Where the command has processes of its own.
+    init: Option<Init>,
     refused: &'static AtomicBool,
     background: bool,
     grace: Duration,
@@ -101,6 +104,7 @@ impl Supervisor {
                 signals: begun.signals,
                 command: Some(begun.command),
                 mediation: begun.mediation,
+                init: begun.init,
                 refused: begun.refused,
                 background: begun.background,
                 grace: begun.grace,
@@ -163,15 +167,43 @@ impl Supervisor {
                     self.report_end(ended);
                 }
                 Reaped::Child(pid, _) if self.is_our_own(pid) => {}
-                Reaped::Child(..) if self.command.is_none() => self.ended_after += 1,
-                Reaped::Child(..) => {}
+                Reaped::Child(pid, _) => self.count_ended(pid),
             }
         }
-        if command_ended && !self.background {
-            end::signal_descendants(libc::SIGTERM);
+        if !command_ended {
+            return;
+        }
+        if !self.background {
+            self.signal_rest(libc::SIGTERM);
             let short = Duration::from_millis(LEFT_OVER_GRACE_MS_MAX.into());
             self.kill_by(Instant::now() + self.grace.min(short));
         }
+        if let Some(init) = &self.init {
+            init.let_go();
+        }
+    }
+
+    /// Counts what has ended after the command. What an init reaps is counted when signalled.
+    fn count_ended(&mut self, pid: pid_t) {
+        let is_init = self.init.as_ref().is_some_and(|init| init.pid == pid);
+        if is_init {
+            self.init = None;
+        } else if self.command.is_none() {
+            self.ended_after = self.ended_after.saturating_add(1);
+        }
+    }
+
+    /// Signals all that is there but the init, and says how many that were besides the command.
+    fn signal_rest(&mut self, signal: c_int) -> u32 {
+        let count = u32::try_from(end::signal_descendants(signal)).unwrap_or(u32::MAX);
+        let helpers = self.mediation.as_ref().map_or(0, Mediation::helpers_count);
+        let ours = u32::from(self.init.is_some()) + u32::from(self.command.is_some());
+        let ours = ours.saturating_add(u32::try_from(helpers).unwrap_or(u32::MAX));
+        let rest = count.saturating_sub(ours);
+        if self.init.is_some() {
+            self.ended_after = self.ended_after.max(rest);
+        }
+        rest
     }
 
     /// Whether a child that ended only made a supervised call for us.
@@ -219,9 +251,9 @@ impl Supervisor {
     }
 
     /// Signals the command's group, or whoever outlived the command.
-    fn signal(&self, signal: c_int) {
+    fn signal(&mut self, signal: c_int) {
         let Some(command) = self.command else {
-            end::signal_descendants(signal);
+            self.signal_rest(signal);
             return;
         };
         // A command just forked has no group of its own yet, and gets the signal by itself.
@@ -250,11 +282,11 @@ impl Supervisor {
         let mut moved_at = Instant::now();
         let mut round: u32 = 0;
         loop {
-            let alive = end::signal_descendants(libc::SIGKILL);
+            let alive = self.signal_rest(libc::SIGKILL);
             if self.reap_killed() {
                 moved_at = Instant::now();
             } else if moved_at.elapsed() > stuck_after {
-                self.finish(u32::try_from(alive).unwrap_or(u32::MAX));
+                self.finish(alive);
             }
             round = round.saturating_add(1);
             let pause = c_int::try_from(round.saturating_sub(ROUNDS_RUSHED_COUNT));
@@ -278,7 +310,7 @@ impl Supervisor {
                     self.report_end(ended);
                 }
                 Reaped::Child(pid, _) if self.is_our_own(pid) => {}
-                Reaped::Child(..) => self.ended_after = self.ended_after.saturating_add(1),
+                Reaped::Child(pid, _) => self.count_ended(pid),
             }
             moved = true;
         }
@@ -297,9 +329,21 @@ struct Begun {
     signals: OwnedFd,
     command: pid_t,
     mediation: Option<Mediation>,
+    init: Option<Init>,
     refused: &'static AtomicBool,
     background: bool,
     grace: Duration,
+}
+
+/// Which namespaces the command gets: as planned, or as a trial shows.
+fn settle(plan: &Plan) -> Apart {
+    match (plan.policy.access, plan.apart) {
+        (Access::Full, _) => Apart::Nothing,
+        (Access::ReadOnly | Access::WorkspaceWrite, Some(apart)) => apart,
+        (Access::ReadOnly | Access::WorkspaceWrite, None) => {
+            namespaces::try_out(&plan.policy).unwrap_or(Apart::Nothing)
+        }
+    }
 }
 
 /// Prepares the supervisor and forks the command.
@@ -312,12 +356,14 @@ fn begin(status: &OwnedFd) -> Result<Begun, Refusal> {
         // The signal for the agent's death was asked for after it.
         return Err(io::Error::from_raw_os_error(libc::ESRCH)).at(Stage::Orphaned);
     }
-    let mut prepared = Prepared::of(&plan)?;
+    let apart = settle(&plan);
+    let mut prepared = Prepared::of(&plan, apart)?;
     // Where a table cannot be shared and taken back, the calls are refused instead.
     let handover = if prepared.wants_supervisor() { Handover::new().ok() } else { None };
     let roots = Roots::of(&plan.policy);
     let refused = sys::shared_flag().at(Stage::Supervise)?;
     let us = sys::pid();
+    let init = namespaces::enter(apart).at(Stage::Namespaces)?;
     let forked = if handover.is_some() { sys::fork_sharing_descriptors() } else { sys::fork() };
     let command = match forked.at(Stage::Fork)? {
         0 => confine::run(&plan, prepared, handover.as_ref(), status.as_fd(), refused, us),
@@ -341,6 +387,7 @@ fn begin(status: &OwnedFd) -> Result<Begun, Refusal> {
         signals,
         command,
         mediation,
+        init,
         refused,
         background: plan.background,
         grace: Duration::from_millis(plan.grace_ms.into()),

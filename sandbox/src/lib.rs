@@ -23,14 +23,19 @@ mod landlock;
 mod launcher;
 pub mod limits;
 mod mediation;
+mod mounts;
+mod namespaces;
+mod paths;
 mod plan;
 mod policy;
 mod seccomp;
 mod spawn;
 mod status;
 mod sys;
+mod view;
 
 pub use launcher::{is_launcher, launcher_main};
+pub use namespaces::Apart;
 pub use plan::{Plan, PlanError};
 pub use policy::{Access, Level, Missing, Policy};
 pub use spawn::{Spawned, Stdio, spawn, spawn_bare, spawn_detached};
@@ -46,9 +51,11 @@ pub struct Probe {
     pub seccomp: bool,
     /// Whether processes can be held by descriptors.
     pub pidfds: bool,
+    /// The namespaces a command would get, or the errno of what was refused.
+    pub namespaces: Result<Apart, i32>,
 }
 
-/// Tries out what this system offers, without confining anything.
+/// Tries out what this system offers, without confining anything. It forks; not for the agent.
 pub fn probe() -> Probe {
     Probe {
         landlock: landlock::Ground::find()
@@ -57,6 +64,7 @@ pub fn probe() -> Probe {
         landlock_claimed: landlock::reported_abi().map_err(|error| sys::errno_of(&error)),
         seccomp: seccomp::is_available(),
         pidfds: sys::pidfd_open(sys::pid()).is_ok(),
+        namespaces: namespaces::try_out(&Policy::of(Access::WorkspaceWrite)),
     }
 }
 
@@ -65,6 +73,7 @@ impl Probe {
     pub fn level(&self) -> Option<Level> {
         match self.landlock {
             Ok(_) if !self.seccomp => None,
+            Ok(_) if self.namespaces.is_ok() => Some(Level::Full),
             Ok(abi) if abi < landlock::ABI_SCOPES => Some(Level::Reduced),
             Ok(_) => Some(Level::Standard),
             Err(_) => None,

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! "WLSP" | version u32 | length u32 | agent pid u32 | access u8 | flags u8 | grace_ms u32
-//!        | nofile u64 | cwd | program | writable roots | unreadable | argv | env keys and values
+//!        | apart u8 | nofile u64 | cwd | program | writable roots | unreadable | protected
+//!        | sealed | argv | env keys and values
 //! string = length u32, bytes without NUL        list = count u32, strings
 //! ```
 
@@ -14,11 +15,12 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use crate::limits::{GRACE_MS_MAX, PATH_BYTES_MAX, PATHS_COUNT_MAX, RECORD_BYTES_MAX};
+use crate::namespaces::Apart;
 use crate::policy::{Access, Policy};
 
 const MAGIC: [u8; 4] = *b"WLSP";
 /// Raise with every change of the layout: the executable may be replaced while an agent runs.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const LENGTH_AT: usize = 8;
 
 const FLAG_NETWORK: u8 = 1;
@@ -31,6 +33,9 @@ const FLAGS_ALL: u8 = FLAG_NETWORK | FLAG_PTY | FLAG_BACKGROUND | FLAG_NOFILE;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     pub policy: Policy,
+    /// Which namespaces of its own a confined command is given; `None` has the launcher find out,
+    /// which takes as long as a command. What `Confined` says then holds for all that follow.
+    pub apart: Option<Apart>,
     /// Looked up in the `PATH` of `env` unless it holds a slash.
     pub program: Vec<u8>,
     /// Arguments, the name the program sees included; never empty.
@@ -59,6 +64,7 @@ pub enum PlanError {
     TooMany,
     UnknownAccess(u8),
     UnknownFlags(u8),
+    UnknownApart(u8),
     HoldsNul,
     NoArguments,
     BadVariable,
@@ -88,10 +94,16 @@ impl Plan {
                 | flag(self.nofile.is_some(), FLAG_NOFILE),
         );
         put_u32(&mut record, self.grace_ms);
+        record.push(match self.apart {
+            None => 0,
+            Some(Apart::Nothing) => 1,
+            Some(Apart::View) => 2,
+            Some(Apart::Whole) => 3,
+        });
         record.extend_from_slice(&self.nofile.unwrap_or(0).to_le_bytes());
         put_string(&mut record, self.cwd.as_os_str().as_bytes())?;
         put_string(&mut record, &self.program)?;
-        for paths in [&self.policy.writable_roots, &self.policy.unreadable] {
+        for paths in self.policy.lists() {
             put_count(&mut record, paths.len())?;
             for path in paths {
                 put_string(&mut record, path.as_os_str().as_bytes())?;
@@ -139,6 +151,13 @@ impl Plan {
             return Err(PlanError::UnknownFlags(flags));
         }
         let grace_ms = cursor.u32()?;
+        let apart = match cursor.u8()? {
+            0 => None,
+            1 => Some(Apart::Nothing),
+            2 => Some(Apart::View),
+            3 => Some(Apart::Whole),
+            unknown => return Err(PlanError::UnknownApart(unknown)),
+        };
         let nofile = cursor.u64()?;
         if nofile != 0 && flags & FLAG_NOFILE == 0 {
             return Err(PlanError::UnknownFlags(flags));
@@ -147,6 +166,8 @@ impl Plan {
         let program = cursor.string()?.to_vec();
         let writable_roots = cursor.paths()?;
         let unreadable = cursor.paths()?;
+        let protected = cursor.paths()?;
+        let sealed = cursor.paths()?;
         let argv = cursor.list(|cursor| Ok(cursor.string()?.to_vec()))?;
         let env =
             cursor.list(|cursor| Ok((cursor.string()?.to_vec(), cursor.string()?.to_vec())))?;
@@ -155,7 +176,8 @@ impl Plan {
         }
         let network = flags & FLAG_NETWORK != 0;
         let plan = Plan {
-            policy: Policy { access, writable_roots, network, unreadable },
+            policy: Policy { access, writable_roots, network, unreadable, protected, sealed },
+            apart,
             program,
             argv,
             env,
@@ -186,7 +208,7 @@ impl Plan {
         if self.env.iter().any(|(key, _)| bad_key(key)) {
             return Err(PlanError::BadVariable);
         }
-        let lists = [&self.policy.writable_roots, &self.policy.unreadable];
+        let lists = self.policy.lists();
         if lists.iter().any(|paths| paths.len() > PATHS_COUNT_MAX) {
             return Err(PlanError::TooMany);
         }

@@ -31,7 +31,35 @@ pub struct Policy {
     /// Landlock can only grant. Therefore every other entry of each directory on the way to such a
     /// path is granted by itself, and what is created *in those directories* later stays closed
     /// until the next start. Names remain listable; hard links made earlier remain readable.
+    ///
+    /// With mounts of its own, such a path is covered instead, if it exists when the command
+    /// starts, and nothing beside it is affected.
     pub unreadable: Vec<PathBuf>,
+    /// Paths below writable roots that stay as they are: what decides over later commands. Needs
+    /// mounts of the command's own.
+    pub protected: Vec<PathBuf>,
+    /// The agent's own directories, which stay as they are, even below a writable root. With mounts
+    /// of its own, a command sees in them what is there when it starts and is not `unreadable`.
+    pub sealed: Vec<PathBuf>,
+}
+
+impl Policy {
+    /// A policy that grants nothing beyond its mode.
+    pub fn of(access: Access) -> Policy {
+        Policy {
+            access,
+            writable_roots: Vec::new(),
+            network: false,
+            unreadable: Vec::new(),
+            protected: Vec::new(),
+            sealed: Vec::new(),
+        }
+    }
+
+    /// All lists of paths, in the order of the record.
+    pub(crate) fn lists(&self) -> [&Vec<PathBuf>; 4] {
+        [&self.writable_roots, &self.unreadable, &self.protected, &self.sealed]
+    }
 }
 
 /// How strongly a command is confined.
@@ -43,6 +71,8 @@ pub enum Level {
     Reduced,
     /// Landlock with scopes, and seccomp.
     Standard,
+    /// The same within namespaces of its own.
+    Full,
 }
 
 /// A set of protections that the policy calls for and this system, or this version, lacks.
@@ -73,11 +103,14 @@ impl Missing {
 
     /// Files cannot be moved between directories, not even where they may be written.
     pub const MOVES: Missing = Missing(1 << 9);
-    /// Nobody answers supervised calls. They are refused: metadata stays as it is even below the
-    /// writable roots, and without network no unix socket can be connected to.
+    /// Nobody answers supervised calls. They are refused: without network nothing can be connected
+    /// to, and without mounts of its own a command changes no metadata even below its roots.
     pub const SUPERVISOR: Missing = Missing(1 << 10);
 
-    const NAMES: [(Missing, &'static str); 11] = [
+    /// Processes of others can be seen.
+    pub const PROCESSES: Missing = Missing(1 << 11);
+
+    const NAMES: [(Missing, &'static str); 12] = [
         (Missing::SIGNAL_SCOPE, "signals"),
         (Missing::ABSTRACT_SOCKETS, "abstract sockets"),
         (Missing::PATH_SOCKETS, "path sockets"),
@@ -89,6 +122,7 @@ impl Missing {
         (Missing::SHARED_MEMORY, "shared memory"),
         (Missing::MOVES, "moves between directories"),
         (Missing::SUPERVISOR, "supervisor"),
+        (Missing::PROCESSES, "names of processes"),
     ];
 
     /// The set from its bits; unknown bits are kept, so that nothing missing is forgotten.

@@ -16,6 +16,7 @@ use seccompiler::{
 };
 
 use crate::landlock::ABI_TRUNCATE;
+use crate::namespaces::Apart;
 use crate::policy::{Access, Policy};
 
 #[cfg(target_arch = "x86_64")]
@@ -50,7 +51,7 @@ const ABSENT: [c_long; 4] = [
 ];
 
 /// Refused whatever their arguments.
-const REFUSED: [c_long; 45] = [
+const REFUSED: [c_long; 43] = [
     libc::SYS_unshare,
     libc::SYS_setns,
     libc::SYS_bpf,
@@ -94,13 +95,12 @@ const REFUSED: [c_long; 45] = [
     libc::SYS_quotactl_fd,
     libc::SYS_syslog,
     libc::SYS_vhangup,
-    // Objects of other processes, reached by number or name, which no path rule covers.
-    libc::SYS_mq_open,
-    libc::SYS_mq_unlink,
 ];
 
-/// System V objects are reached by number, across every other boundary.
-const SYSTEM_V: [c_long; 11] = [
+/// Objects that are reached by number or name, across every boundary but a namespace.
+const OBJECTS: [c_long; 13] = [
+    libc::SYS_mq_open,
+    libc::SYS_mq_unlink,
     libc::SYS_msgget,
     libc::SYS_msgsnd,
     libc::SYS_msgrcv,
@@ -155,8 +155,9 @@ const METADATA_HERE: [c_long; 0] = [];
 const METADATA_IOCTLS: [u32; 6] =
     [0x4008_6602, 0x4004_6602, 0x401c_5820, 0x4008_7602, 0x4004_7602, 0x4004_7211];
 
-/// Put input into a terminal as if typed: `TIOCSTI`, `TIOCLINUX`.
-const INPUT_IOCTLS: [u32; 2] = [0x5412, 0x541c];
+/// Put input into a terminal as if typed (`TIOCSTI`, `TIOCLINUX`), or seal files and directories
+/// for good without writing to them (`FS_IOC_ENABLE_VERITY`, `FS_IOC_SET_ENCRYPTION_POLICY`).
+const REFUSED_IOCTLS: [u32; 4] = [0x5412, 0x541c, 0x4080_6685, 0x800c_6613];
 
 /// Flags of `clone` that make namespaces.
 const NAMESPACE_FLAGS: [i32; 7] = [
@@ -187,15 +188,16 @@ const SOCKET_TYPES: u64 = 0xf;
 pub(crate) fn program(
     policy: &Policy,
     abi: u32,
+    apart: Apart,
     supervised: Supervised,
     sockets: PathSockets,
 ) -> io::Result<BpfProgram> {
     let mut program = head(abi)?;
     if supervised == Supervised::Yes {
-        program.extend(notified(policy.access, sockets)?);
+        program.extend(notified(policy.access, apart, sockets)?);
     }
     let refuse = SeccompAction::Errno(libc::EPERM.cast_unsigned());
-    let mut rules = rules(policy, abi)?;
+    let mut rules = rules(policy, abi, apart)?;
     if sockets == PathSockets::Guarded {
         guard_sockets(&mut rules, policy.network)?;
     }
@@ -225,8 +227,30 @@ pub(crate) enum PathSockets {
 }
 
 /// Whether a policy has calls that a supervisor is needed for.
-pub(crate) fn wants_supervisor(access: Access, sockets: PathSockets) -> bool {
-    access == Access::WorkspaceWrite || sockets == PathSockets::Guarded
+pub(crate) fn wants_supervisor(access: Access, apart: Apart, sockets: PathSockets) -> bool {
+    Metadata::of(access, apart) == Metadata::Asked || sockets == PathSockets::Guarded
+}
+
+/// What becomes of calls that change metadata.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Metadata {
+    /// The supervisor makes them; without one they are refused.
+    Asked,
+    /// Mounts of the command's own hold what is outside of the roots.
+    Mounted,
+    Refused,
+}
+
+impl Metadata {
+    fn of(access: Access, apart: Apart) -> Metadata {
+        match (access, apart) {
+            (Access::ReadOnly, _) => Metadata::Refused,
+            (Access::WorkspaceWrite | Access::Full, Apart::Nothing) => Metadata::Asked,
+            (Access::WorkspaceWrite | Access::Full, Apart::View | Apart::Whole) => {
+                Metadata::Mounted
+            }
+        }
+    }
 }
 
 /// Installs a program for this process and all it starts, for good.
@@ -298,14 +322,14 @@ fn head(abi: u32) -> io::Result<BpfProgram> {
 }
 
 /// What the supervisor answers. Comes before the refusals, which hold where it does not.
-fn notified(access: Access, sockets: PathSockets) -> io::Result<BpfProgram> {
+fn notified(access: Access, apart: Apart, sockets: PathSockets) -> io::Result<BpfProgram> {
     let ask = libc::SECCOMP_RET_USER_NOTIF;
     let mut program = Vec::new();
     if sockets == PathSockets::Guarded {
         program.push(jump(libc::BPF_JEQ, u32::try_from(libc::SYS_connect).map_err(invalid)?, 0, 1));
         program.push(answer(ask));
     }
-    if access != Access::WorkspaceWrite {
+    if Metadata::of(access, apart) != Metadata::Asked {
         return Ok(program);
     }
     for number in METADATA.iter().chain(&METADATA_HERE) {
@@ -349,27 +373,35 @@ fn instruction(code: u32, jt: u8, jf: u8, k: u32) -> sock_filter {
 type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
 
 /// What is refused by number (no rule) or by arguments (one rule is enough).
-fn rules(policy: &Policy, abi: u32) -> io::Result<Rules> {
+fn rules(policy: &Policy, abi: u32, apart: Apart) -> io::Result<Rules> {
     let mut rules = Rules::new();
-    let by_number = REFUSED.iter().chain(&SYSTEM_V).chain(&REFUSED_HERE);
+    let by_number = REFUSED.iter().chain(&REFUSED_HERE);
     rules.extend(by_number.map(|&number| (number, Vec::new())));
+    if apart == Apart::Nothing {
+        rules.extend(OBJECTS.map(|number| (number, Vec::new())));
+    }
     for flag in NAMESPACE_FLAGS {
         let flag = u64::from(flag.cast_unsigned());
         refuse_if(&mut rules, libc::SYS_clone, &[(0, SeccompCmpOp::MaskedEq(flag), flag)])?;
     }
-    for request in INPUT_IOCTLS {
+    for request in REFUSED_IOCTLS {
         refuse_if(&mut rules, libc::SYS_ioctl, &[(1, SeccompCmpOp::Eq, request.into())])?;
     }
-    let by_number = METADATA.iter().chain(&METADATA_HERE);
-    rules.extend(by_number.map(|&number| (number, Vec::new())));
-    for request in METADATA_IOCTLS {
-        refuse_if(&mut rules, libc::SYS_ioctl, &[(1, SeccompCmpOp::Eq, request.into())])?;
+    if Metadata::of(policy.access, apart) != Metadata::Mounted {
+        let by_number = METADATA.iter().chain(&METADATA_HERE);
+        rules.extend(by_number.map(|&number| (number, Vec::new())));
+        for request in METADATA_IOCTLS {
+            refuse_if(&mut rules, libc::SYS_ioctl, &[(1, SeccompCmpOp::Eq, request.into())])?;
+        }
     }
     if abi < ABI_TRUNCATE {
         refuse_truncation(&mut rules)?;
     }
-    refuse_others(&mut rules)?;
-    refuse_sockets(&mut rules, policy.network)?;
+    if apart != Apart::Whole {
+        refuse_others(&mut rules)?;
+    }
+    // Its own network leads nowhere.
+    refuse_sockets(&mut rules, policy.network || apart != Apart::Nothing)?;
     Ok(rules)
 }
 
@@ -506,7 +538,7 @@ mod tests {
     use super::*;
 
     fn policy(access: Access, network: bool) -> Policy {
-        Policy { access, writable_roots: Vec::new(), network, unreadable: Vec::new() }
+        Policy { network, ..Policy::of(access) }
     }
 
     #[test]
@@ -515,12 +547,15 @@ mod tests {
         const INSTRUCTIONS_MAX: usize = 4096;
         for access in [Access::ReadOnly, Access::WorkspaceWrite] {
             for network in [false, true] {
-                for (abi, supervised) in
-                    [(1, Supervised::Yes), (1, Supervised::No), (9, Supervised::Yes)]
-                {
+                for (abi, apart, supervised) in [
+                    (1, Apart::Nothing, Supervised::Yes),
+                    (1, Apart::View, Supervised::Yes),
+                    (1, Apart::Nothing, Supervised::No),
+                    (9, Apart::Whole, Supervised::Yes),
+                ] {
                     let sockets = PathSockets::Guarded;
                     let policy = policy(access, network);
-                    let program = program(&policy, abi, supervised, sockets).unwrap();
+                    let program = program(&policy, abi, apart, supervised, sockets).unwrap();
                     assert!(program.len() < INSTRUCTIONS_MAX, "{}", program.len());
                 }
             }
@@ -529,7 +564,7 @@ mod tests {
 
     #[test]
     fn no_number_is_refused_twice_or_beyond_the_table() {
-        let rules = rules(&policy(Access::ReadOnly, false), 1).unwrap();
+        let rules = rules(&policy(Access::ReadOnly, false), 1, Apart::Nothing).unwrap();
         for number in rules.keys() {
             assert!(u32::try_from(*number).unwrap() <= NUMBER_LAST);
             assert!(!ABSENT.contains(number));

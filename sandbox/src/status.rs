@@ -54,10 +54,12 @@ pub enum Stage {
     Descriptors,
     /// The program was not found or cannot be executed.
     Exec,
+    /// Namespaces that were granted before are refused now.
+    Namespaces,
 }
 
 impl Stage {
-    const ALL: [Stage; 14] = [
+    const ALL: [Stage; 15] = [
         Stage::Plan,
         Stage::Supervise,
         Stage::Orphaned,
@@ -72,6 +74,7 @@ impl Stage {
         Stage::Seccomp,
         Stage::Descriptors,
         Stage::Exec,
+        Stage::Namespaces,
     ];
 }
 
@@ -214,6 +217,7 @@ fn level_byte(level: Level) -> u8 {
         Level::Open => 0,
         Level::Reduced => 1,
         Level::Standard => 2,
+        Level::Full => 3,
     }
 }
 
@@ -222,6 +226,7 @@ fn level_of(byte: u8) -> Result<Level, StatusError> {
         0 => Ok(Level::Open),
         1 => Ok(Level::Reduced),
         2 => Ok(Level::Standard),
+        3 => Ok(Level::Full),
         unknown => Err(StatusError::UnknownLevel(unknown)),
     }
 }

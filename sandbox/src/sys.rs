@@ -233,12 +233,45 @@ pub(crate) fn reap(pid: pid_t) -> Reaped {
         let interrupted = io::Error::last_os_error().kind() == io::ErrorKind::Interrupted;
         return if interrupted { Reaped::NoneYet } else { Reaped::NoChildren };
     }
-    let ended = if libc::WIFSIGNALED(status) {
+    Reaped::Child(reaped, ended(status))
+}
+
+fn ended(status: c_int) -> Ended {
+    if libc::WIFSIGNALED(status) {
         Ended::Signalled(libc::WTERMSIG(status))
     } else {
         Ended::Exited(libc::WEXITSTATUS(status))
-    };
-    Reaped::Child(reaped, ended)
+    }
+}
+
+/// Waits for one child, and says how it ended.
+pub(crate) fn wait_for_end(pid: pid_t) -> Ended {
+    let mut status = 0;
+    // SAFETY: `status` is a valid place for the result.
+    while unsafe { libc::waitpid(pid, &raw mut status, 0) } < 0 {
+        if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+            return Ended::Signalled(libc::SIGKILL);
+        }
+    }
+    ended(status)
+}
+
+/// Waits until there is no child left.
+pub(crate) fn wait_for_all() {
+    let mut status = 0;
+    // SAFETY: `status` is a valid place for the result.
+    while unsafe { libc::waitpid(-1, &raw mut status, libc::__WALL) } >= 0
+        || io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
+    {}
+}
+
+/// The user and the group whose rights this process has.
+pub(crate) fn user_and_group() -> (u32, u32) {
+    // SAFETY: geteuid takes nothing and cannot fail.
+    let user = unsafe { libc::geteuid() };
+    // SAFETY: getegid takes nothing and cannot fail.
+    let group = unsafe { libc::getegid() };
+    (user, group)
 }
 
 /// Waits for the end of one child.
@@ -386,6 +419,19 @@ pub(crate) fn close_range(first: u32, flags: u32) -> io::Result<()> {
     // or only set the close-on-exec flag.
     let done = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) };
     long_result(done).map(drop)
+}
+
+/// Closes every descriptor from `first` on, as far as they can be found.
+pub(crate) fn close_from(first: c_int) {
+    if close_range(first.cast_unsigned(), 0).is_ok() {
+        return;
+    }
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let numbers: Vec<c_int> = names.filter_map(|name| name.parse().ok()).collect();
+    for number in numbers.into_iter().filter(|number| *number >= first) {
+        close_number(number);
+    }
 }
 
 pub(crate) fn set_close_on_exec(fd: RawFd) -> io::Result<()> {

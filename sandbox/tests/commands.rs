@@ -2,12 +2,14 @@
 //!
 //! This executable plays every part: the agent, the launcher (by its name), and where a shell
 //! cannot say it, the command. Attempts are shown to succeed without the sandbox and proved from
-//! outside to have had no effect within it. Run as root it repeats itself as an ordinary user.
+//! outside to have had no effect within it. It repeats itself with each kind of namespaces, and as root as an ordinary user.
 
 #![allow(clippy::unwrap_used, reason = "all of this is a test, which its own `main` hides")]
 
 #[path = "commands/aged.rs"]
 mod aged;
+#[path = "commands/apart.rs"]
+mod apart;
 #[path = "commands/attacks/mod.rs"]
 mod attacks;
 #[path = "commands/confined.rs"]
@@ -31,7 +33,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 use std::time::Instant;
 
-use windlass_sandbox::{Access, is_launcher, launcher_main, probe};
+use windlass_sandbox::{Access, Apart, is_launcher, launcher_main, probe};
 
 type Case = (&'static str, fn());
 
@@ -49,18 +51,27 @@ fn main() {
         stage::play(part, &words[1..]);
     }
     let filter = words[1..].iter().find(|word| !word.starts_with('-')).copied();
-    let is_repeat = words.contains(&"--as-nobody");
-    println!("{} {:?}", if is_repeat { "as an ordinary user," } else { "with" }, probe());
+    let is_repeat = words.contains(&"--again");
+    println!("with {:?}, apart from {:?}", probe(), stage::apart());
     let mut outcome = Outcome::default();
     let cases = running::CASES.iter().chain(confined::CASES);
     let cases = cases.chain(mediated::CASES).chain(connected::CASES).chain(lifetime::CASES);
-    for (name, case) in cases.chain(filtered::CASES).chain(aged::CASES).chain(attacks::CASES) {
+    let cases = cases.chain(filtered::CASES).chain(aged::CASES).chain(apart::CASES);
+    for (name, case) in cases.chain(attacks::CASES) {
         if filter.is_none_or(|filter| name.contains(filter)) {
             outcome.run(name, *case);
         }
     }
-    if !is_repeat && stage::is_root() {
-        outcome.run("all_holds_for_an_ordinary_user", || repeat_as_nobody(filter));
+    if !is_repeat {
+        let users: &[Option<u32>] = if stage::is_root() { &[None, Some(NOBODY)] } else { &[None] };
+        for user in users {
+            for apart in ["nothing", "view", "whole"] {
+                if (*user, apart) != (None, "nothing") && is_granted(apart) {
+                    let name = format!("all_holds_for_{user:?}_apart_from_{apart}");
+                    outcome.run(&name, || repeat(*user, apart, filter));
+                }
+            }
+        }
     }
     if !is_repeat && filter.is_none_or(|filter| filter == "measure") {
         measure();
@@ -86,11 +97,22 @@ impl Outcome {
     }
 }
 
-fn repeat_as_nobody(filter: Option<&str>) {
+fn is_granted(apart: &str) -> bool {
+    match probe().namespaces {
+        Ok(Apart::Whole) => true,
+        Ok(Apart::View) => apart != "whole",
+        Ok(Apart::Nothing) | Err(_) => apart == "nothing",
+    }
+}
+
+fn repeat(user: Option<u32>, apart: &str, filter: Option<&str>) {
     // By its path: `/proc/self/exe` is closed to a process that changed its user.
     let exe = std::env::current_exe().unwrap();
     let mut again = Command::new(exe);
-    again.uid(NOBODY).gid(NOBODY).arg("--as-nobody").args(filter);
+    if let Some(user) = user {
+        again.uid(user).gid(user);
+    }
+    again.env(stage::APART, apart).arg("--again").args(filter);
     assert!(again.status().unwrap().success());
 }
 

@@ -91,9 +91,7 @@ pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Resu
     let links = home.path.as_deref().and_then(|home| environment::command_links(home, &exe));
     let variables =
         environment::of_commands(&shell_environment, links.as_deref(), provider.env_key.as_deref());
-    let secrets = ["auth.json", ".credentials.json"];
-    let secrets = home.path.iter().flat_map(|home| secrets.map(|name| home.join(name))).collect();
-    let mut starter = Starter::new(exe, nofile, secrets, variables);
+    let mut starter = Starter::new(exe, nofile, home.path.as_deref(), variables);
     if shell_environment.use_profile {
         starter.run_through_profile();
     }

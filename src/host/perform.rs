@@ -42,8 +42,11 @@ impl Host {
             }
             Effect::Request { op, thread } => self.request(op, thread),
             Effect::Spawn { op, thread, command, confinement } => {
+                let apart = self.children.apart();
                 let child = match self.seam.agent.settings(thread) {
-                    Some(settings) => self.starter.command(op, &command, settings, confinement),
+                    Some(settings) => {
+                        self.starter.command(op, &command, settings, confinement, apart)
+                    }
                     None => return,
                 };
                 self.started(op, Purpose::of(command.life), child);
@@ -155,8 +158,11 @@ impl Host {
         request: &[u8],
         confinement: Confinement,
     ) {
+        let apart = self.children.apart();
         let child = match self.seam.agent.settings(thread) {
-            Some(settings) => self.starter.files(op, purpose, request, settings, confinement),
+            Some(settings) => {
+                self.starter.files(op, purpose, request, settings, confinement, apart)
+            }
             None => return,
         };
         self.started(op, purpose, child);

@@ -8,7 +8,8 @@
 //!
 //! Other sockets connect by a copy of their descriptor, in a process of its own since that may
 //! wait. Where a container refuses such copies the filter does not ask about networks: see
-//! `Missing::PATH_SOCKETS`.
+//! `Missing::PATH_SOCKETS`. If the command has a network of its own the supervisor is in it too, so
+//! that sockets and names are of the same one.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -63,37 +64,38 @@ impl Connections {
         self.helpers.len() < before
     }
 
+    /// How many processes of ours there are.
+    pub(super) fn helpers_count(&self) -> usize {
+        self.helpers.len()
+    }
+
     /// Makes the connection that a call asks for, and answers it now or later.
     pub(super) fn serve(&mut self, listener: &Listener, call: &Notification, roots: &Roots) {
-        let done = Attempt::of(listener, call).and_then(|attempt| match attempt.protocol {
-            Protocol::Unix(_) => attempt.connect_unix(roots, self.supervisor, Waits::No),
-            Protocol::Other => Err(io::Error::from_raw_os_error(libc::EAGAIN)),
-        });
+        let attempt = match Attempt::of(listener, call, roots, self.supervisor) {
+            Ok(attempt) => attempt,
+            Err(error) => return listener.answer(call, Err(error)),
+        };
+        let done = match &attempt.socket {
+            Socket::Unix { .. } => attempt.connect(Waits::No),
+            Socket::Other(_) => Err(again()),
+        };
         match done {
-            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => {
-                self.serve_later(listener, call, roots);
-            }
+            Err(error) if is_again(&error) && attempt.may_wait() => self.serve_later(&attempt),
             done => listener.answer(call, done.map(|()| 0)),
         }
     }
 
-    /// Lets a process of its own make a connection that may have to wait.
-    fn serve_later(&mut self, listener: &Listener, call: &Notification, roots: &Roots) {
-        let again = || io::Error::from_raw_os_error(libc::EAGAIN);
+    /// Lets a process of its own make a connection that may have to wait. Where the command has
+    /// processes of its own, it is one of those: numbers mean something else to it.
+    fn serve_later(&mut self, attempt: &Attempt<'_>) {
+        let (listener, call) = (attempt.listener, attempt.call);
         if self.helpers.len() >= HELPERS_COUNT_MAX {
             return listener.answer(call, Err(again()));
         }
         match sys::fork() {
             Err(error) => listener.answer(call, Err(error)),
             Ok(0) => {
-                let done = Attempt::of(listener, call).and_then(|attempt| match attempt.protocol {
-                    Protocol::Unix(Waiting::Allowed) => {
-                        attempt.connect_unix(roots, self.supervisor, Waits::Yes)
-                    }
-                    Protocol::Unix(Waiting::Refused) => Err(again()),
-                    Protocol::Other => attempt.connect_other(),
-                });
-                listener.answer(call, done.map(|()| 0));
+                listener.answer(call, attempt.connect(Waits::Yes).map(|()| 0));
                 sys::exit_now(0)
             }
             Ok(helper) => self.helpers.push(helper),
@@ -108,33 +110,32 @@ enum Waits {
     No,
 }
 
-/// Whether the command's socket is one that waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Waiting {
-    Allowed,
-    Refused,
+/// What is to be connected.
+enum Socket {
+    /// A fresh socket of this kind, to what is pinned; without a pin to an abstract name.
+    Unix { kind: c_int, pin: Option<OwnedFd>, is_near: bool },
+    /// The command's own.
+    Other(OwnedFd),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Protocol {
-    Unix(Waiting),
-    Other,
-}
-
-/// A call to connect, as we understood it.
+/// A call to connect that may be tried, with all that its thread's number is needed for.
 struct Attempt<'a> {
     listener: &'a Listener,
     call: &'a Notification,
-    target: Target,
-    protocol: Protocol,
-    kind: c_int,
+    supervisor: pid_t,
+    socket: Socket,
     /// Flags of the command's descriptor: those of its file and close-on-exec.
     flags: c_int,
     address: Vec<u8>,
 }
 
 impl<'a> Attempt<'a> {
-    fn of(listener: &'a Listener, call: &'a Notification) -> io::Result<Attempt<'a>> {
+    fn of(
+        listener: &'a Listener,
+        call: &'a Notification,
+        roots: &Roots,
+        supervisor: pid_t,
+    ) -> io::Result<Attempt<'a>> {
         let target = Target::new(call.thread());
         let len = usize::try_from(call.int(2)).ok().filter(|len| *len <= ADDRESS_BYTES_MAX);
         let mut address = vec![0; len.ok_or_else(invalid)?];
@@ -144,89 +145,123 @@ impl<'a> Attempt<'a> {
             .map_err(|_| io::Error::from_raw_os_error(libc::ENOTSOCK))?;
         target.read(call.wide(1), &mut address)?;
         let flags = descriptor_flags(call.thread(), call.int(0))?;
-        let waits = flags & libc::O_NONBLOCK == 0;
-        let waiting = if waits { Waiting::Allowed } else { Waiting::Refused };
         // The filter lets no datagram sockets through, so the unnamed kind is the other one.
-        let (protocol, kind) = match protocol[..len].trim_ascii_end() {
-            b"UNIX-STREAM\0" => (Protocol::Unix(waiting), libc::SOCK_STREAM),
-            b"UNIX\0" => (Protocol::Unix(waiting), libc::SOCK_SEQPACKET),
-            _ => (Protocol::Other, 0),
+        let kind = match protocol[..len].trim_ascii_end() {
+            b"UNIX-STREAM\0" => Some(libc::SOCK_STREAM),
+            b"UNIX\0" => Some(libc::SOCK_SEQPACKET),
+            _ => None,
         };
-        Ok(Attempt { listener, call, target, protocol, kind, flags, address })
+        let socket = match kind {
+            Some(kind) => {
+                let pin = reachable(call, &target, &address, roots, supervisor)?;
+                let is_near =
+                    pin.as_ref().is_some_and(|pin| roots.judge_private(pin.as_fd()).is_ok());
+                Socket::Unix { kind, pin, is_near }
+            }
+            None => {
+                let socket = take_socket(call)?;
+                // The number may have come to mean another socket since we asked for its protocol.
+                if kernel::socket_family(socket.as_fd())? == libc::AF_UNIX {
+                    return Err(closed());
+                }
+                Socket::Other(socket)
+            }
+        };
+        if !listener.is_valid(call) {
+            // Whatever was read may be another process's. Nobody waits for this answer.
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
+        Ok(Attempt { listener, call, supervisor, socket, flags, address })
+    }
+
+    /// Whether what cannot be done at once is to be done all the same.
+    fn may_wait(&self) -> bool {
+        match self.socket {
+            Socket::Unix { .. } => self.flags & libc::O_NONBLOCK == 0,
+            Socket::Other(_) => true,
+        }
+    }
+
+    fn connect(&self, waits: Waits) -> io::Result<()> {
+        match &self.socket {
+            Socket::Unix { kind, pin, is_near } => {
+                self.connect_unix(*kind, pin.as_ref(), *is_near, waits)
+            }
+            Socket::Other(socket) => kernel::connect(socket.as_fd(), &self.address),
+        }
     }
 
     /// Connects a fresh socket and puts it in the place of the command's.
-    fn connect_unix(&self, roots: &Roots, supervisor: pid_t, waits: Waits) -> io::Result<()> {
-        let address = self.address.as_slice();
-        if address.len() <= FAMILY_BYTES || address.len() > UNIX_ADDRESS_BYTES_MAX {
-            return Err(invalid());
-        }
-        if family_of(address) != Some(libc::AF_UNIX) {
-            return Err(invalid());
-        }
-        if self.is_connected() {
-            return Err(io::Error::from_raw_os_error(libc::EISCONN));
-        }
-        let path = &address[FAMILY_BYTES..];
-        let pin = if path[0] == 0 { None } else { Some(self.pin_path(path)?) };
-        match &pin {
-            // The command can serve a path only where it may write.
-            Some(pin) => roots.judge(pin.as_fd()).map_err(|_| closed())?,
-            None if is_named_below(supervisor, self.call.thread(), path)? => {}
-            None => return Err(closed()),
-        }
-        if !self.listener.is_valid(self.call) {
-            return Err(io::Error::from_raw_os_error(libc::ESRCH));
-        }
-        let socket = kernel::unix_socket(self.kind)?;
+    fn connect_unix(
+        &self,
+        kind: c_int,
+        pin: Option<&OwnedFd>,
+        is_near: bool,
+        waits: Waits,
+    ) -> io::Result<()> {
+        let socket = kernel::unix_socket(kind)?;
         kernel::set_waiting(socket.as_fd(), waits == Waits::Yes)?;
-        match &pin {
+        match pin {
             Some(pin) => {
                 let link = link_of(pin.as_fd())?;
                 kernel::connect(socket.as_fd(), &unix_address(link.to_bytes()))?;
             }
-            None => kernel::connect(socket.as_fd(), address)?,
+            None => kernel::connect(socket.as_fd(), &self.address)?,
         }
-        let is_near = pin.as_ref().is_some_and(|pin| roots.judge_private(pin.as_fd()).is_ok());
-        if !is_near && !is_served_below(supervisor, socket.as_fd()) {
+        if !is_near && !is_served_below(self.supervisor, socket.as_fd()) {
             return Err(closed());
         }
         kernel::set_waiting(socket.as_fd(), self.flags & libc::O_NONBLOCK == 0)?;
         let is_closed_by_execve = self.flags & libc::O_CLOEXEC != 0;
         self.listener.replace(self.call, socket.as_fd(), self.call.int(0), is_closed_by_execve)
     }
+}
 
-    fn pin_path(&self, path: &[u8]) -> io::Result<OwnedFd> {
-        let end = path.iter().position(|&byte| byte == 0).unwrap_or(path.len());
-        let path = CString::new(&path[..end]).map_err(|_| invalid())?;
-        let directory = libc::AT_FDCWD;
-        let pin = self.target.pin(&Named::Path { directory, path, last: Last::Followed })?;
-        if sys::file_type(pin.as_fd())? != libc::S_IFSOCK {
-            return Err(io::Error::from_raw_os_error(libc::ECONNREFUSED));
-        }
-        Ok(pin)
+/// What the address of a unix socket names, if it may be connected to: a path's socket, or nothing
+/// for an abstract name.
+fn reachable(
+    call: &Notification,
+    target: &Target,
+    address: &[u8],
+    roots: &Roots,
+    supervisor: pid_t,
+) -> io::Result<Option<OwnedFd>> {
+    if address.len() <= FAMILY_BYTES || address.len() > UNIX_ADDRESS_BYTES_MAX {
+        return Err(invalid());
     }
+    if family_of(address) != Some(libc::AF_UNIX) {
+        return Err(invalid());
+    }
+    // As far as we can tell.
+    if take_socket(call).is_ok_and(|socket| kernel::has_peer(socket.as_fd())) {
+        return Err(io::Error::from_raw_os_error(libc::EISCONN));
+    }
+    let name = &address[FAMILY_BYTES..];
+    if name[0] == 0 {
+        let is_own = is_named_below(supervisor, call.thread(), name)?;
+        return if is_own { Ok(None) } else { Err(closed()) };
+    }
+    let pin = pin_path(target, name)?;
+    // The command can serve a path only where it may write.
+    roots.judge(pin.as_fd()).map_err(|_| closed())?;
+    Ok(Some(pin))
+}
 
-    /// Whether the command's socket has another side already, as far as we can tell.
-    fn is_connected(&self) -> bool {
-        self.take_socket().is_ok_and(|socket| kernel::has_peer(socket.as_fd()))
+fn pin_path(target: &Target, path: &[u8]) -> io::Result<OwnedFd> {
+    let end = path.iter().position(|&byte| byte == 0).unwrap_or(path.len());
+    let path = CString::new(&path[..end]).map_err(|_| invalid())?;
+    let directory = libc::AT_FDCWD;
+    let pin = target.pin(&Named::Path { directory, path, last: Last::Followed })?;
+    if sys::file_type(pin.as_fd())? != libc::S_IFSOCK {
+        return Err(io::Error::from_raw_os_error(libc::ECONNREFUSED));
     }
+    Ok(pin)
+}
 
-    /// Connects the command's own socket, which is no unix socket.
-    fn connect_other(&self) -> io::Result<()> {
-        let socket = self.take_socket()?;
-        // The number may have come to mean another socket since we asked for its protocol.
-        let is_unix = kernel::socket_family(socket.as_fd())? == libc::AF_UNIX;
-        if is_unix || !self.listener.is_valid(self.call) {
-            return Err(closed());
-        }
-        kernel::connect(socket.as_fd(), &self.address)
-    }
-
-    fn take_socket(&self) -> io::Result<OwnedFd> {
-        let process = process_of(self.call.thread())?;
-        kernel::take_descriptor(sys::pidfd_open(process)?.as_fd(), self.call.int(0))
-    }
+/// A copy of the descriptor that a call names.
+fn take_socket(call: &Notification) -> io::Result<OwnedFd> {
+    let process = process_of(call.thread())?;
+    kernel::take_descriptor(sys::pidfd_open(process)?.as_fd(), call.int(0))
 }
 
 /// Whether descriptors of other processes can be had here.
@@ -340,6 +375,14 @@ fn family_of(address: &[u8]) -> Option<c_int> {
 fn unix_address(path: &[u8]) -> Vec<u8> {
     let family = libc::AF_UNIX as u16;
     [family.to_ne_bytes().as_slice(), path, b"\0"].concat()
+}
+
+fn again() -> io::Error {
+    io::Error::from_raw_os_error(libc::EAGAIN)
+}
+
+fn is_again(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EAGAIN)
 }
 
 /// The answer for what others serve.

@@ -5,9 +5,12 @@
 //! and waits; we take a table of our own and let it go on. Until then we open and close nothing.
 //!
 //! ```text
-//! command    install filter -- number --> wait ................ execve
-//! supervisor wait .......................> own table -- go --> let go of its descriptors
+//! command    install filter -- numbers --> wait ................ execve
+//! supervisor wait ........................> own table -- go --> let go of its descriptors
 //! ```
+//!
+//! Where the command has a network of its own, it is handed over as well and the supervisor joins
+//! it: it makes connections for the command only.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -15,6 +18,7 @@ use std::os::unix::net::UnixStream;
 
 use libc::c_int;
 
+use crate::mounts;
 use crate::sys;
 
 /// Said instead of a number when there is no listener.
@@ -35,12 +39,16 @@ impl Handover {
         Ok(Handover { ours, theirs })
     }
 
-    /// The command's side: hands over the listener, or says that there is none, and waits until
-    /// the descriptors are its own.
-    pub(crate) fn offer(&self, listener: Option<&OwnedFd>) -> io::Result<()> {
-        let number = listener.map_or(NONE, AsRawFd::as_raw_fd);
-        let word = number.to_ne_bytes();
-        let is_said = sys::write(self.theirs.as_fd(), &word)? == word.len();
+    /// The command's side: hands over the listener, or says that there is none, and its network if
+    /// that is its own, and waits until the descriptors are its own.
+    pub(crate) fn offer(
+        &self,
+        listener: Option<&OwnedFd>,
+        network: Option<&OwnedFd>,
+    ) -> io::Result<()> {
+        let number = |fd: Option<&OwnedFd>| fd.map_or(NONE, AsRawFd::as_raw_fd).to_ne_bytes();
+        let words = [number(listener), number(network)].concat();
+        let is_said = sys::write(self.theirs.as_fd(), &words)? == words.len();
         let is_heard = is_said && sys::read(self.theirs.as_fd(), &mut [0])? == 1;
         if is_heard { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EPIPE)) }
     }
@@ -53,20 +61,28 @@ impl Handover {
         while fds.iter().all(|fd| fd.revents == 0) {
             sys::poll(&mut fds, -1)?;
         }
-        let mut word = NONE.to_ne_bytes();
-        if fds[0].revents != 0 && sys::read(self.ours.as_fd(), &mut word)? != word.len() {
+        let mut words = [NONE.to_ne_bytes(), NONE.to_ne_bytes()].concat();
+        if fds[0].revents != 0 && sys::read(self.ours.as_fd(), &mut words)? != words.len() {
             return Err(io::Error::from_raw_os_error(libc::EPIPE));
         }
         own_table()?;
-        sys::write(self.ours.as_fd(), b"!")?;
-        let number = c_int::from_ne_bytes(word);
-        if number == NONE {
-            return Ok(None);
+        let (listener, network) = words.split_at(size_of::<c_int>());
+        let (listener, network) = (taken(listener), taken(network));
+        if let (Some(_), Some(network)) = (&listener, network) {
+            // Without it, names would lead elsewhere; the command waits for us and ends with us.
+            mounts::join_network(network.as_fd())?;
         }
-        // SAFETY: the command opened it in the table that we have a copy of, and nothing of ours
-        // has that number, since we opened nothing meanwhile.
-        Ok(Some(unsafe { OwnedFd::from_raw_fd(number) }))
+        sys::write(self.ours.as_fd(), b"!")?;
+        Ok(listener)
     }
+}
+
+/// The descriptor whose number was said.
+fn taken(word: &[u8]) -> Option<OwnedFd> {
+    let number = c_int::from_ne_bytes(*word.first_chunk()?);
+    // SAFETY: the command opened it in the table that we have a copy of, and nothing of ours has
+    // that number, since we opened nothing meanwhile.
+    (number != NONE).then(|| unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Takes a copy of a shared table of descriptors for this process alone.

@@ -73,6 +73,11 @@ impl Mediation {
         listener.answer(&call, change_metadata(listener, &call, &self.roots));
     }
 
+    /// How many children are ours and nothing that the command started.
+    pub(crate) fn helpers_count(&self) -> usize {
+        self.connections.helpers_count()
+    }
+
     /// Whether a child that ended was one of ours and nothing that the command started.
     pub(crate) fn forget(&mut self, pid: pid_t) -> bool {
         self.connections.forget(pid)

@@ -43,7 +43,7 @@ impl Roots {
             let paths = policy.writable_roots.iter().map(AsRef::as_ref);
             roots.extend(paths.chain([Path::new(SHARED_MEMORY)]).filter_map(Root::of));
         }
-        let hidden = policy.unreadable.iter().map(|path| plain(path));
+        let hidden = policy.unreadable.iter().chain(&policy.sealed).map(|path| plain(path));
         let settings = KERNEL_SETTINGS.map(<[u8]>::to_vec);
         Roots { roots, closed: hidden.chain(settings).collect() }
     }
@@ -127,10 +127,9 @@ mod tests {
 
     fn roots(writable: &[&Path], unreadable: &[PathBuf]) -> Roots {
         Roots::of(&Policy {
-            access: Access::WorkspaceWrite,
             writable_roots: writable.iter().map(PathBuf::from).collect(),
-            network: false,
             unreadable: unreadable.to_vec(),
+            ..Policy::of(Access::WorkspaceWrite)
         })
     }
 

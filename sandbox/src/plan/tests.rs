@@ -7,7 +7,10 @@ fn sample() -> Plan {
             writable_roots: vec![PathBuf::from("/work/space"), PathBuf::from("/tmp")],
             network: true,
             unreadable: vec![PathBuf::from("/home/someone/.secret")],
+            protected: vec![PathBuf::from("/work/space/.git/config")],
+            sealed: vec![PathBuf::from("/home/someone/.windlass")],
         },
+        apart: Some(Apart::View),
         program: b"sh".to_vec(),
         argv: vec![b"-sh".to_vec(), Vec::new(), vec![0xff, 0xfe]],
         env: vec![(b"PATH".to_vec(), b"/bin".to_vec()), (b"EMPTY".to_vec(), Vec::new())],
@@ -34,6 +37,7 @@ fn a_plan_survives_the_way() {
     let mut plan = sample();
     plan.policy.access = Access::Full;
     plan.policy.network = false;
+    plan.apart = None;
     plan.pty = false;
     plan.background = true;
     plan.nofile = None;

@@ -242,7 +242,8 @@ pub(crate) fn play_blind(marker: &str) {
     );
     let (output, stdout) = pipe();
     let stderr = stdout.try_clone().unwrap();
-    let plan = shell(Access::WorkspaceWrite, &line);
+    let mut plan = shell(Access::WorkspaceWrite, &line);
+    plan.apart = None;
     let spawned = spawn(&exe, &plan, Stdio { stdin: None, stdout, stderr }).unwrap();
     let run = Run::of(spawned, Some(output)).finish();
     assert_eq!(run.end(), Status::Exited(0), "{}", run.said());

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use windlass_sandbox::{Access, Level, Missing, Plan, Status};
+use windlass_sandbox::{Access, Apart, Level, Missing, Plan, Status};
 
 use crate::Case;
-use crate::stage::{Place, Run, check_end, check_said, part, plan, shell, with_roots};
+use crate::stage::{Place, Run, apart, check_end, check_said, part, plan, shell, with_roots};
 
 pub(crate) const CASES: &[Case] = &[
     ("metadata_changes_within_the_roots_only", metadata_changes_within_the_roots_only),
@@ -93,6 +93,8 @@ fn every_way_to_metadata_is_watched() {
             Run::whole(&plan).said()
         };
         let (within, beyond) = (said(&inner), said(&outer));
+        // Read-only mounts refuse what can be done at all.
+        let is_mounted_view = access == Access::WorkspaceWrite && apart() != Apart::Nothing;
         assert!(within.lines().count() >= 20 && beyond.lines().count() >= 20, "{within}");
         for (said, is_root) in [(&within, true), (&beyond, false)] {
             let is_allowed =
@@ -105,7 +107,8 @@ fn every_way_to_metadata_is_watched() {
                 let is_judged = if is_allowed {
                     errno == 0 || lacks.contains(&errno) || name.starts_with("flags")
                 } else {
-                    errno == libc::EPERM
+                    let is_mounted = apart() != Apart::Nothing && errno == libc::EROFS;
+                    errno == libc::EPERM || is_mounted || lacks.contains(&errno) && is_mounted_view
                 };
                 assert!(is_judged, "{access:?} {is_root}: {line}");
             }
@@ -145,8 +148,12 @@ fn a_second_thread_changes_nothing_outside() {
         assert!(!said.contains("done 0 ") && !said.ends_with("refused 0"), "{what}: {said}");
         let mut open = ground.confine(confined);
         open.policy.access = Access::Full;
-        Run::whole(&open);
-        assert_ne!(looks(&outer), before, "{what}");
+        // Where processors are busy, the second thread may come too late.
+        let is_changed = (0..100).any(|_| {
+            Run::whole(&open);
+            looks(&outer) != before
+        });
+        assert!(is_changed, "{what}");
         fs::set_permissions(&outer, fs::Permissions::from_mode(0o640)).unwrap();
     }
 }

@@ -8,10 +8,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use windlass_sandbox::{
-    Access, Plan, Policy, Spawned, Status, StatusDecoder, Stdio, spawn, spawn_bare,
+    Access, Apart, Plan, Policy, Spawned, Status, StatusDecoder, Stdio, spawn, spawn_bare,
 };
 
 pub(crate) const ACCESSES: [Access; 3] = [Access::ReadOnly, Access::WorkspaceWrite, Access::Full];
+
+/// The variable that chooses what commands are apart from.
+pub(crate) const APART: &str = "WINDLASS_TEST_APART";
 
 /// No case may take longer; it only bounds the harm of a hang.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -23,6 +26,15 @@ pub(crate) fn exe() -> &'static Path {
 pub(crate) fn is_root() -> bool {
     // SAFETY: geteuid takes nothing.
     unsafe { libc::geteuid() == 0 }
+}
+
+/// The namespaces that commands get in this run of the cases.
+pub(crate) fn apart() -> Apart {
+    match std::env::var(APART).as_deref() {
+        Ok("whole") => Apart::Whole,
+        Ok("view") => Apart::View,
+        _ => Apart::Nothing,
+    }
 }
 
 /// A directory of its own for one case, gone afterwards.
@@ -63,10 +75,9 @@ pub(crate) fn part(access: Access, words: &[&str]) -> Plan {
 }
 
 pub(crate) fn plan(access: Access, program: &str, argv: &[&str]) -> Plan {
-    let policy =
-        Policy { access, writable_roots: Vec::new(), network: false, unreadable: Vec::new() };
     Plan {
-        policy,
+        policy: Policy::of(access),
+        apart: Some(apart()),
         program: program.into(),
         argv: argv.iter().map(|word| word.as_bytes().to_vec()).collect(),
         env: vec![(b"PATH".to_vec(), b"/usr/local/bin:/usr/bin:/bin".to_vec())],

@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use windlass_sandbox::{Spawned, Stage, Status, StatusDecoder};
+use windlass_sandbox::{Level, Missing, Spawned, Stage, Status, StatusDecoder};
 
 use crate::core::effect::Stop;
 use crate::core::input::{CommandEnded, CommandResult};
@@ -53,7 +53,8 @@ pub struct Child {
     typing: Option<Typing>,
     collected: Collected,
     ended: Option<CommandEnded>,
-    confined: bool,
+    /// How it is held, from its start on.
+    confined: Option<(Level, Missing)>,
     /// What is wrong if the command cannot be executed.
     program: String,
     /// What is wrong if it cannot be entered.
@@ -119,7 +120,7 @@ impl Child {
             typing,
             collected,
             ended: None,
-            confined: false,
+            confined: None,
             program,
             directory,
             linger_until_ms: None,
@@ -132,6 +133,11 @@ impl Child {
 
     pub fn output_fd(&self) -> Option<BorrowedFd<'_>> {
         self.output.as_ref().map(AsFd::as_fd)
+    }
+
+    /// How it is held; `None` until it has started.
+    pub fn confined(&self) -> Option<(Level, Missing)> {
+        self.confined
     }
 
     pub fn typing_fd(&self) -> Option<BorrowedFd<'_>> {
@@ -209,11 +215,11 @@ impl Child {
     fn on_frame(
         frame: Status,
         named: (&str, &Path),
-        confined: &mut bool,
+        confined: &mut Option<(Level, Missing)>,
         ended: &mut Option<CommandEnded>,
     ) {
         match frame {
-            Status::Confined { .. } => *confined = true,
+            Status::Confined { level, missing } => *confined = Some((level, missing)),
             Status::Refused { stage, errno } => {
                 let why = refused(stage, errno, named).into();
                 *ended = Some(CommandEnded::NotStarted { why });
@@ -274,7 +280,7 @@ impl Child {
     /// What it came to. Closes what is open, which ends what is left.
     pub fn end(self) -> (OpId, Purpose, End) {
         let ended = self.ended.unwrap_or_else(|| {
-            if self.confined {
+            if self.confined.is_some() {
                 CommandEnded::Signalled { signal: libc::SIGKILL }
             } else {
                 let why = "the launcher ended before it could start the command".into();
@@ -348,6 +354,7 @@ fn refused(stage: Stage, errno: i32, (program, directory): (&str, &Path)) -> Str
         | Stage::Capabilities
         | Stage::Privileges
         | Stage::Seccomp
+        | Stage::Namespaces
         | Stage::Descriptors => format!("sandbox: {stage:?} failed: {cause}"),
     }
 }

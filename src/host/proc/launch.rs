@@ -7,11 +7,11 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use windlass_sandbox::{Access, Plan, Policy, Spawned, Stdio};
+use windlass_sandbox::{Access, Apart, Plan, Policy, Spawned, Stdio};
 
 use crate::host::proc::child::{Child, Purpose};
-use crate::host::proc::pty;
 use crate::host::proc::session::Typing;
+use crate::host::proc::{protection, pty};
 use crate::limits::STOP_GRACE_MS;
 use crate::words::call::{CommandPlan, Life, SessionStdio};
 use crate::words::ids::OpId;
@@ -24,6 +24,9 @@ pub const FILES_NAME: &str = "windlass-files";
 /// What programs in a terminal find: nobody is there to see colours or turn pages.
 const TERMINAL_ENV: [(&str, &str); 3] = [("TERM", "dumb"), ("PAGER", "cat"), ("GIT_PAGER", "cat")];
 
+/// Files of the home whose content no command may read.
+const SECRETS: [&str; 2] = ["auth.json", ".credentials.json"];
+
 /// What every start of a child has in common.
 #[derive(Debug)]
 pub struct Starter {
@@ -33,6 +36,8 @@ pub struct Starter {
     nofile: Option<u64>,
     /// Files whose content no command may read.
     secrets: Vec<PathBuf>,
+    /// The agent's own directory, where there is one.
+    home: Option<PathBuf>,
     tmpdir: Option<PathBuf>,
     /// The environment of commands, before what the sandbox adds.
     env: Vec<(OsString, OsString)>,
@@ -45,15 +50,18 @@ impl Starter {
     pub fn new(
         exe: PathBuf,
         nofile: Option<u64>,
-        secrets: Vec<PathBuf>,
+        home: Option<&Path>,
         env: Vec<(OsString, OsString)>,
     ) -> Starter {
         let own = Path::new("/proc/self/exe");
         let exe = if own.exists() { own.to_path_buf() } else { exe };
-        let secrets = secrets.iter().filter_map(|path| path.canonicalize().ok()).collect();
+        let home = home.and_then(|home| home.canonicalize().ok());
+        let named = |home: &PathBuf| SECRETS.map(|name| home.join(name));
+        let secrets = home.iter().flat_map(named).filter_map(|path| path.canonicalize().ok());
+        let secrets = secrets.collect();
         let tmpdir = std::env::var_os("TMPDIR").filter(|value| !value.is_empty());
         let tmpdir = tmpdir.and_then(|path| PathBuf::from(path).canonicalize().ok());
-        Starter { exe, nofile, secrets, tmpdir, env, through_profile: false }
+        Starter { exe, nofile, secrets, home, tmpdir, env, through_profile: false }
     }
 
     /// From now on commands find what the profile of the user's shell sets up.
@@ -65,13 +73,15 @@ impl Starter {
         &self.exe
     }
 
-    /// Starts a command of the model; stdout and stderr come in one stream, as they arrive.
+    /// Starts a command of the model; stdout and stderr come in one stream, as they arrive. `apart`
+    /// is what the commands before were found to get.
     pub fn command(
         &self,
         op: OpId,
         command: &CommandPlan,
         settings: &ThreadSettings,
         confinement: Confinement,
+        apart: Option<Apart>,
     ) -> io::Result<Child> {
         let policy = self.policy(settings, confinement);
         let mut env: Vec<(Vec<u8>, Vec<u8>)> = Vec::with_capacity(self.env.len() + 1);
@@ -97,6 +107,7 @@ impl Starter {
         let argv: Vec<Vec<u8>> = words.into_iter().map(String::into_bytes).collect();
         let plan = Plan {
             policy,
+            apart,
             program: program.clone().into_bytes(),
             argv,
             env,
@@ -136,6 +147,7 @@ impl Starter {
         request: &[u8],
         settings: &ThreadSettings,
         confinement: Confinement,
+        apart: Option<Apart>,
     ) -> io::Result<Child> {
         let mut policy = self.policy(settings, confinement);
         let is_full = settings.sandbox.mode == SandboxMode::DangerFullAccess;
@@ -145,6 +157,7 @@ impl Starter {
         policy.network = is_full;
         let plan = Plan {
             policy,
+            apart,
             program: bytes(self.exe.as_os_str()),
             argv: vec![FILES_NAME.into()],
             env: Vec::new(),
@@ -180,19 +193,27 @@ impl Starter {
             (Confinement::Sandboxed, SandboxMode::ReadOnly) => Access::ReadOnly,
             (Confinement::Sandboxed, SandboxMode::WorkspaceWrite) => Access::WorkspaceWrite,
         };
-        let mut writable_roots = Vec::new();
+        let (mut writable_roots, mut protected) = (Vec::new(), Vec::new());
         if access == Access::WorkspaceWrite {
             let tmp = (!sandbox.exclude_slash_tmp).then(|| PathBuf::from("/tmp"));
             let tmpdir = self.tmpdir.clone().filter(|_| !sandbox.exclude_tmpdir_env_var);
             let named = sandbox.writable_roots.iter().chain([&settings.cwd]);
-            let named = named.map(|root| PathBuf::from(&**root));
-            let roots = named.chain(tmp).chain(tmpdir);
             // A root that does not exist grants nothing.
-            writable_roots.extend(roots.filter_map(|root| root.canonicalize().ok()));
+            let named = named.filter_map(|root| Path::new(&**root).canonicalize().ok());
+            for root in named {
+                protected.extend(protection::protected(&root));
+                writable_roots.extend(protection::linked_git(&root));
+                writable_roots.push(root);
+            }
+            let temporary = tmp.into_iter().chain(tmpdir);
+            writable_roots.extend(temporary.filter_map(|root| root.canonicalize().ok()));
         }
         let network = sandbox.network || access == Access::Full;
         let unreadable = if access == Access::Full { Vec::new() } else { self.secrets.clone() };
-        Policy { access, writable_roots, network, unreadable }
+        // Where one works in the agent's own directory, only its secrets are covered.
+        let is_worked_in = |home: &PathBuf| writable_roots.iter().any(|it| it.starts_with(home));
+        let sealed = self.home.iter().filter(|home| !is_worked_in(home)).cloned().collect();
+        Policy { access, writable_roots, network, unreadable, protected, sealed }
     }
 }
 

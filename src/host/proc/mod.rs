@@ -6,6 +6,7 @@
 
 pub mod child;
 pub mod launch;
+pub mod protection;
 pub mod pty;
 pub mod session;
 
@@ -13,6 +14,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use mio::Interest;
+use windlass_sandbox::Apart;
 
 use crate::core::effect::Stop;
 use crate::core::slots::Slots;
@@ -29,12 +31,13 @@ pub struct Children {
     /// Launchers that have closed their status and are about to be gone.
     unreaped: Vec<i32>,
     scratch: Box<[u8]>,
+    apart: Option<Apart>,
 }
 
 impl Default for Children {
     fn default() -> Children {
         let scratch = vec![0; SCRATCH_BYTES].into_boxed_slice();
-        Children { slots: Slots::new(CHILDREN_MAX), unreaped: Vec::new(), scratch }
+        Children { slots: Slots::new(CHILDREN_MAX), unreaped: Vec::new(), scratch, apart: None }
     }
 }
 
@@ -80,7 +83,15 @@ impl Children {
                 }
             }
         }
+        if let Some((level, missing)) = child.confined() {
+            self.apart = Apart::of(level, missing).or(self.apart);
+        }
         self.take_if_ended(key.slot(), key.generation(), now_ms)
+    }
+
+    /// Which namespaces confined commands were found to get here; `None` before the first.
+    pub fn apart(&self) -> Option<Apart> {
+        self.apart
     }
 
     /// When the output of a child whose status has ended is to be given up.

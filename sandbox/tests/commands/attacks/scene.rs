@@ -138,6 +138,9 @@ impl Scene {
         plan.cwd = self.place.path.join("workspace");
         plan.policy.writable_roots = vec![self.place.path.join("workspace")];
         plan.policy.unreadable = vec![self.place.path.join("secret")];
+        let names = [".windlass", ".codex", ".agents", ".git/hooks", ".git/config"];
+        let workspace = &plan.policy.writable_roots[0];
+        plan.policy.protected = names.iter().map(|name| workspace.join(name)).collect();
         plan
     }
 

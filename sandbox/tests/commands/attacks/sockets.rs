@@ -26,6 +26,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
     part_of("an abstract socket", hidden),
     part_of("a path socket, raced", raced),
     part_of("families", families),
+    part_of("internet", internet),
     part_of("fast open", fast_open),
     line("a shell's own", "exec 3<>/dev/tcp/127.0.0.1/$T; echo x >&3"),
 ];
@@ -144,19 +145,29 @@ fn raced() {
 
 /// Whatever could reach beyond, or into the kernel's less trodden parts.
 fn families() {
-    let ip = [(1, 262), (1, 0), (2, 136), (3, 1), (2, 1), (5, 132), (6, 33)];
+    let ip = [(1, 262), (2, 136), (3, 1), (5, 132), (6, 33)];
     let families =
         [2, 10].into_iter().flat_map(|family| ip.map(|(kind, protocol)| (family, kind, protocol)));
     let others =
         [(17, 3, 768), (40, 1, 0), (38, 5, 0), (16, 3, 9), (16, 3, 15), (16, 3, 4), (29, 3, 1)];
-    for (family, kind, protocol) in families.chain(others) {
-        if call(libc::SYS_socket, [family, kind, protocol, 0, 0]) >= 0 {
-            println!("{GOT_IT} {family} {kind} {protocol}");
-        }
-        let high = 0x1_0000_0000;
-        if call(libc::SYS_socket, [family | high, kind | high, protocol | high, 0, 0]) >= 0 {
-            println!("{GOT_IT} wide {family} {kind} {protocol}");
-        }
+    families.chain(others).for_each(|(family, kind, protocol)| make(family, kind, protocol));
+}
+
+/// What everybody makes who has a network.
+fn internet() {
+    for (kind, protocol) in [(1, 0), (2, 0), (2, 1)] {
+        make(2, kind, protocol);
+        make(10, kind, protocol);
+    }
+}
+
+fn make(family: i64, kind: i64, protocol: i64) {
+    if call(libc::SYS_socket, [family, kind, protocol, 0, 0]) >= 0 {
+        println!("{GOT_IT} {family} {kind} {protocol}");
+    }
+    let high = 0x1_0000_0000;
+    if call(libc::SYS_socket, [family | high, kind | high, protocol | high, 0, 0]) >= 0 {
+        println!("{GOT_IT} wide {family} {kind} {protocol}");
     }
 }
 

@@ -1,0 +1,51 @@
+//! Absolute paths taken literally: component by component, never through a symbolic link.
+//!
+//! What an earlier command may have put in the way of a path can then fail it, but not redirect it.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::sys;
+
+/// Opens what a path names, for nothing but naming it. `ELOOP` if a link is in the way, `ENOENT` if
+/// there is no such thing.
+pub(crate) fn open(path: &Path) -> io::Result<OwnedFd> {
+    let mut here = sys::open_path(at_root(), c"/")?;
+    for name in components(path)? {
+        here = open_entry(here.as_fd(), &name)?;
+    }
+    Ok(here)
+}
+
+/// Opens an entry of a directory, refusing a symbolic link with `ELOOP`.
+pub(crate) fn open_entry(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
+    let entry = sys::open_path(directory, name)?;
+    if sys::file_type(entry.as_fd())? == libc::S_IFLNK {
+        return Err(io::Error::from_raw_os_error(libc::ELOOP));
+    }
+    Ok(entry)
+}
+
+/// The names of an absolute path, from the root down; `..` is refused with `EINVAL`.
+pub(crate) fn components(path: &Path) -> io::Result<Vec<CString>> {
+    let bytes = path.as_os_str().as_bytes();
+    let names = bytes.split(|&byte| byte == b'/').filter(|name| !matches!(*name, b"" | b"."));
+    let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
+    names
+        .map(|name| {
+            if name == b".." {
+                return Err(invalid());
+            }
+            CString::new(name).map_err(|_| invalid())
+        })
+        .collect()
+}
+
+/// Absolute paths ignore the directory they are opened at.
+pub(crate) fn at_root() -> BorrowedFd<'static> {
+    // SAFETY: AT_FDCWD is not a descriptor that anybody could close.
+    unsafe { BorrowedFd::borrow_raw(libc::AT_FDCWD) }
+}

@@ -1,0 +1,159 @@
+//! What in a writable root decides over later commands, and stays as it is.
+//!
+//! The agent's project directories, and of a repository what makes git run programs: hooks and
+//! settings. Objects, references and the index stay writable, so that commits work; for a linked
+//! worktree their place elsewhere becomes writable too, if that place names the worktree.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use crate::limits::{GIT_POINTER_BYTES_MAX, GIT_SUBMODULES_MAX};
+
+/// The agents' project directories.
+const PROJECT: [&str; 3] = [".windlass", ".codex", ".agents"];
+
+/// What makes git run programs, below a git directory.
+const GIT_CONTROL: [&str; 3] = ["hooks", "config", "config.worktree"];
+
+/// What commits from a linked worktree write in the common git directory.
+const GIT_SHARED: [&str; 3] = ["objects", "refs", "logs"];
+
+/// The paths of a writable root that commands must not change.
+pub fn protected(root: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = PROJECT.iter().map(|name| root.join(name)).collect();
+    let git = root.join(".git");
+    match fs::symlink_metadata(&git) {
+        Ok(found) if found.is_dir() => {
+            // Git writes its settings for one worktree only where there are several.
+            let present = |name: &&&str| **name != "config.worktree" || git.join(name).exists();
+            paths.extend(GIT_CONTROL.iter().filter(present).map(|name| git.join(name)));
+            paths.extend(submodules(&git));
+        }
+        // A pointer, or a link; where it leads to is protected where it is writable.
+        Ok(_) => {
+            paths.push(git.clone());
+            let places = pointed_to(&git).into_iter().flat_map(|(own, common)| [own, common]);
+            let control = places.flat_map(|place| GIT_CONTROL.map(|name| place.join(name)));
+            paths.extend(control.filter(|path| path.exists()));
+        }
+        // `git init` may make one.
+        Err(_) => {}
+    }
+    paths
+}
+
+/// Where commits from a linked worktree are written.
+pub fn linked_git(root: &Path) -> Vec<PathBuf> {
+    let git = root.join(".git");
+    let Some((own, common)) = pointed_to(&git) else { return Vec::new() };
+    // Whoever may write the pointer could point it anywhere, but not make that place point back.
+    let back = read_line(&own.join("gitdir")).and_then(|back| Path::new(&back).canonicalize().ok());
+    if own == common || back.as_deref() != git.canonicalize().ok().as_deref() {
+        return Vec::new();
+    }
+    let shared = GIT_SHARED.iter().map(|name| common.join(name));
+    [own.clone()].into_iter().chain(shared).filter(|path| path.is_dir()).collect()
+}
+
+/// The control files of submodules, whose git directories lie in that of the repository.
+fn submodules(git: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(git.join("modules")) else { return Vec::new() };
+    let directories = entries.flatten().map(|entry| entry.path());
+    directories
+        .take(GIT_SUBMODULES_MAX)
+        .flat_map(|directory| GIT_CONTROL.map(|name| directory.join(name)))
+        .filter(|path| path.exists())
+        .collect()
+}
+
+/// The git directory that a pointer names, and the one that has what all worktrees share.
+fn pointed_to(git: &Path) -> Option<(PathBuf, PathBuf)> {
+    let line = read_line(git)?;
+    let named = line.strip_prefix("gitdir:")?.trim();
+    let own = git.parent()?.join(named).canonicalize().ok()?;
+    let common = match read_line(&own.join("commondir")) {
+        Some(common) => own.join(common).canonicalize().ok()?,
+        None => own.clone(),
+    };
+    Some((own, common))
+}
+
+/// The first line of a small file.
+fn read_line(path: &Path) -> Option<String> {
+    if !fs::symlink_metadata(path).ok()?.is_file() {
+        return None;
+    }
+    let mut text = String::new();
+    let file = fs::File::open(path).ok()?;
+    file.take(GIT_POINTER_BYTES_MAX as u64).read_to_string(&mut text).ok()?;
+    Some(text.lines().next()?.trim_end().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Place(PathBuf);
+
+    impl Place {
+        fn new(name: &str) -> Place {
+            let base = std::env::temp_dir().canonicalize().unwrap();
+            let path = base.join(format!("windlass-protection-{name}-{}", std::process::id()));
+            fs::create_dir(&path).unwrap();
+            Place(path)
+        }
+
+        fn write(&self, path: &str, text: &str) {
+            let path = self.0.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    fn check(place: &Place, root: &str, expected: &[&str]) {
+        let root = place.0.join(root);
+        let found = protected(&root);
+        let found: Vec<_> = found
+            .iter()
+            .map(|path| path.strip_prefix(&place.0).unwrap().to_str().unwrap())
+            .collect();
+        assert_eq!(found[3..], *expected);
+    }
+
+    #[test]
+    fn control_files_of_a_repository_are_protected() {
+        let place = Place::new("plain");
+        place.write("w/.git/config", "");
+        place.write("w/.git/modules/sub/config", "");
+        check(&place, "w", &["w/.git/hooks", "w/.git/config", "w/.git/modules/sub/config"]);
+        fs::create_dir(place.0.join("none")).unwrap();
+        check(&place, "none", &[]);
+    }
+
+    #[test]
+    fn a_linked_worktree_may_be_committed_from() {
+        let place = Place::new("linked");
+        for name in ["objects/x", "refs/x", "config", "worktrees/w/HEAD"] {
+            place.write(&format!("main/.git/{name}"), "");
+        }
+        place.write("main/.git/worktrees/w/commondir", "../..\n");
+        let pointer = format!("gitdir: {}/main/.git/worktrees/w\n", place.0.display());
+        place.write("w/.git", &pointer);
+        let root = place.0.join("w");
+        assert_eq!(linked_git(&root), Vec::<PathBuf>::new(), "it does not point back");
+        place.write("main/.git/worktrees/w/gitdir", &format!("{}/.git\n", root.display()));
+        let main = place.0.join("main/.git");
+        let expected = ["worktrees/w", "objects", "refs"].map(|name| main.join(name));
+        assert_eq!(linked_git(&root), expected);
+        check(&place, "w", &["w/.git", "main/.git/config"]);
+        place.write("other/.git", &pointer);
+        assert_eq!(linked_git(&place.0.join("other")), Vec::<PathBuf>::new());
+    }
+}
