@@ -227,7 +227,7 @@ fn become_command(
     let unprotected = match prepared.apart {
         Apart::Nothing => Missing::NONE,
         apart @ (Apart::View | Apart::Whole) => {
-            view::build(&plan.policy, apart).at(Stage::Namespaces)?
+            view::build(&plan.policy, apart, plan.pty).at(Stage::Namespaces)?
         }
     };
     let has_own_network = prepared.apart != Apart::Nothing && !plan.policy.network;

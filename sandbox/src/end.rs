@@ -16,7 +16,9 @@ use std::os::fd::AsFd;
 
 use libc::{c_int, pid_t};
 
-use crate::limits::{DESCENDANTS_COUNT_MAX, PID_MAX, PROC_LINE_BYTES_MAX};
+use crate::limits::{
+    DESCENDANTS_COUNT_MAX, PID_MAX, PROC_LINE_BYTES_MAX, ROUND_PAUSE_MS_MAX, STRANGER_ROUNDS_COUNT,
+};
 use crate::sys;
 
 /// Bytes of a list of children: every number up to `PID_MAX` has at most eight characters.
@@ -38,6 +40,34 @@ pub(crate) fn signal_descendants(signal: c_int) -> usize {
         let _ = signal_one(descendant.pid, signal, is_child, &parents);
     }
     descendants.len()
+}
+
+/// Kills every process that became our child because its supervisor was killed, and reaps it.
+///
+/// They are known by their session, which is neither ours nor that of a supervisor in `known`. Our
+/// process must be a subreaper. What is left after so many rounds is met by the next call.
+pub fn end_strangers(known: &[i32]) -> usize {
+    let mut count = 0;
+    for round in 0..STRANGER_ROUNDS_COUNT {
+        let us = sys::pid();
+        let own_session = sys::session(0).ok();
+        let is_stranger = |pid: &pid_t| {
+            !known.contains(pid) && sys::session(*pid).is_ok_and(|it| Some(it) != own_session)
+        };
+        let children = children_listed(us).unwrap_or_else(|| children_by_number(us));
+        let strangers: Vec<pid_t> = children.into_iter().filter(is_stranger).collect();
+        if strangers.is_empty() {
+            break;
+        }
+        for pid in strangers {
+            // A child keeps its number until we reap it.
+            let _ = sys::kill(pid, libc::SIGKILL);
+            count += usize::from(matches!(sys::reap(pid), sys::Reaped::Child(..)));
+        }
+        // Whoever is being killed needs a moment; an error costs only that.
+        let _ = sys::poll(&mut [], round.min(ROUND_PAUSE_MS_MAX));
+    }
+    count
 }
 
 #[derive(Clone, Copy, Debug)]

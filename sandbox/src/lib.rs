@@ -34,12 +34,21 @@ mod status;
 mod sys;
 mod view;
 
+pub use end::end_strangers;
 pub use launcher::{is_launcher, launcher_main};
 pub use namespaces::Apart;
 pub use plan::{Plan, PlanError};
 pub use policy::{Access, Level, Missing, Policy};
 pub use spawn::{Spawned, Stdio, spawn, spawn_bare, spawn_detached};
 pub use status::{FRAME_BYTES_MAX, Frame, Stage, Status, StatusDecoder, StatusError};
+
+/// Makes the agent fit to hold secrets and to start commands: nobody may look into it, it leaves no
+/// image of its memory behind, and what outlives a killed supervisor becomes its child.
+pub fn guard_agent() -> std::io::Result<()> {
+    sys::prctl(libc::PR_SET_DUMPABLE, 0)?;
+    sys::set_soft_limit(libc::RLIMIT_CORE as libc::c_int, 0)?;
+    sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1).map(drop)
+}
 
 /// What this system offers to confine commands with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -105,7 +105,7 @@ fn trial(policy: &Policy) -> c_int {
 
 /// Does what the command will do, and what the supervisor may have to.
 fn build(policy: &Policy, apart: Apart) -> io::Result<()> {
-    view::build(policy, apart)?;
+    view::build(policy, apart, false)?;
     if policy.network {
         return Ok(());
     }

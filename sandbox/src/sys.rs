@@ -83,6 +83,12 @@ pub(crate) fn process_group(pid: pid_t) -> io::Result<pid_t> {
     result(unsafe { libc::getpgid(pid) })
 }
 
+/// The session of a process; 0 is ourselves.
+pub(crate) fn session(pid: pid_t) -> io::Result<pid_t> {
+    // SAFETY: getsid takes an integer.
+    result(unsafe { libc::getsid(pid) })
+}
+
 pub(crate) fn pid() -> pid_t {
     // SAFETY: getpid takes nothing and cannot fail.
     unsafe { libc::getpid() }

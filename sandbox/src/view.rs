@@ -23,6 +23,7 @@ use crate::sys;
 const PLAIN: c_ulong = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
 
 const TERMINALS: &str = "/dev/pts";
+const CONSOLE: &str = "/dev/console";
 
 /// Not the command's, even below a root at the top.
 const KERNEL_SETTINGS: [&str; 2] = ["/proc", "/sys"];
@@ -33,7 +34,7 @@ const CLOSED_FILE: &CStr = c"file";
 
 /// Leaves the namespaces of mounts, of System V objects and, without network, of the network, and
 /// arranges the mounts. What could not be protected comes back.
-pub(crate) fn build(policy: &Policy, apart: Apart) -> io::Result<Missing> {
+pub(crate) fn build(policy: &Policy, apart: Apart, pty: bool) -> io::Result<Missing> {
     let network = if policy.network { 0 } else { libc::CLONE_NEWNET };
     mounts::unshare(libc::CLONE_NEWNS | libc::CLONE_NEWIPC | network)?;
     mounts::make_private()?;
@@ -50,7 +51,7 @@ pub(crate) fn build(policy: &Policy, apart: Apart) -> io::Result<Missing> {
         seal(directory, &policy.unreadable)?;
     }
     cover(policy)?;
-    arrange_devices(policy.access)?;
+    arrange_devices(policy.access, pty)?;
     match apart {
         Apart::Whole => mounts::mount(c"proc", c"/proc", PLAIN | libc::MS_RDONLY, c"")?,
         Apart::View | Apart::Nothing => missing = missing.with(Missing::PROCESSES),
@@ -214,8 +215,15 @@ fn closed_tree() -> io::Result<OwnedFd> {
     Ok(tree)
 }
 
-/// Gives the command terminals and shared memory of its own.
-fn arrange_devices(access: Access) -> io::Result<()> {
+/// Gives the command terminals and shared memory of its own. The terminal it was given, if it was,
+/// is not among them and gets another name, since programs ask for one.
+fn arrange_devices(access: Access, pty: bool) -> io::Result<()> {
+    if pty
+        && let Ok(name) = std::fs::read_link("/proc/self/fd/0")
+        && let (Ok(terminal), Ok(place)) = (paths::open(&name), paths::open(Path::new(CONSOLE)))
+    {
+        mounts::attach(mounts::copy_of(terminal.as_fd())?.as_fd(), place.as_fd())?;
+    }
     if is_directory(TERMINALS) {
         let options = c"newinstance,ptmxmode=0666,mode=0620";
         mounts::mount(c"devpts", c"/dev/pts", libc::MS_NOSUID | libc::MS_NOEXEC, options)?;

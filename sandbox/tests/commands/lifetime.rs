@@ -21,6 +21,7 @@ pub(crate) const CASES: &[Case] = &[
     ("closing_the_control_pipe_ends_everything", closing_the_control_pipe_ends_everything),
     ("the_agents_death_ends_everything", the_agents_death_ends_everything),
     ("a_killed_supervisor_takes_the_command_along", a_killed_supervisor_takes_the_command_along),
+    ("what_a_killed_supervisor_leaves_is_ended", what_a_killed_supervisor_leaves_is_ended),
     ("a_command_that_kills_its_group_is_reported", a_command_that_kills_its_group_is_reported),
     ("the_end_is_told_before_the_rest_has_ended", the_end_is_told_before_the_rest_has_ended),
     ("a_background_server_lives_until_the_control_closes", a_background_server_lives),
@@ -172,6 +173,38 @@ fn a_killed_supervisor_takes_the_command_along() {
     let run = run.finish();
     assert!(matches!(run.statuses[..], [Status::Confined { .. }]), "no end was told");
     wait_for_processes(&marker, |count| count == 0);
+}
+
+/// Plays the agent in a process of its own, since it becomes a subreaper.
+fn what_a_killed_supervisor_leaves_is_ended() {
+    let marker = marker(7650);
+    let status = Command::new(exe()).arg0("play-guard").arg(&marker).status().unwrap();
+    assert!(status.success());
+    assert_eq!(processes_with(&marker), []);
+}
+
+pub(crate) fn play_guard(marker: &str) {
+    windlass_sandbox::guard_agent().unwrap();
+    // Shares our session, as the resolver does, and is left alone.
+    let mut own = Command::new("sleep").arg("60").spawn().unwrap();
+    let line = format!(
+        "(trap '' TERM; setsid sh -c 'sleep {marker} & sleep {marker}' > /dev/null 2>&1 &)
+         sleep 0.1; kill -9 $PPID"
+    );
+    let mut run = Run::start(&shell(Access::Full, &line));
+    run.until(|run| !run.statuses.is_empty());
+    let run = run.finish();
+    assert!(!run.statuses.iter().any(|it| matches!(it, Status::LeftOver { .. })));
+    let began = Instant::now();
+    let mut ended = 0;
+    while processes_with(marker).len() > 1 {
+        ended += windlass_sandbox::end_strangers(&[]);
+        assert!(began.elapsed() < Duration::from_secs(10));
+    }
+    assert!(ended >= 2, "{ended}");
+    assert!(own.try_wait().unwrap().is_none());
+    own.kill().unwrap();
+    own.wait().unwrap();
 }
 
 fn a_command_that_kills_its_group_is_reported() {

@@ -280,6 +280,7 @@ pub(crate) fn run_true_bare() {
 /// Plays one part of a case, in a process of its own.
 pub(crate) fn play(part: &str, words: &[&str]) -> ! {
     match part {
+        "guard" => crate::lifetime::play_guard(words[0]),
         "aged" => crate::aged::play_aged(words[0]),
         "empty" => crate::aged::play_empty(words[0]),
         "agent" => play_agent(words[0]),
