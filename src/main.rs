@@ -8,6 +8,7 @@ use windlass::config::args::{self, UsageError, Verb};
 use windlass::config::{completions, help, limits};
 use windlass::host::net::RESOLVER_NAME;
 use windlass::host::proc::launch::FILES_NAME;
+use windlass::host::{confined, demo, doctor, environment, exec, features, files, net, out, stdin};
 use windlass::host::{demo, environment, exec, features, files, net, out, sessions, stdin};
 use windlass::tools::patch;
 
@@ -48,6 +49,8 @@ fn agent(words: Vec<OsString>) -> u8 {
     match &invocation.verb {
         Verb::Help(command) => out::print(&help::text(command)),
         Verb::Completions(shell) => out::print(&completions::script(*shell)),
+        Verb::Sandbox => confined::run(&invocation, environment::own_executable()),
+        Verb::Doctor => doctor::print(&invocation),
         Verb::Features => features::list(&invocation),
         Verb::Limits => out::print(&limits::list()),
         Verb::Version => out::print(concat!("windlass ", env!("CARGO_PKG_VERSION"), "\n")),

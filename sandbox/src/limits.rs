@@ -33,7 +33,7 @@ pub const ROUND_PAUSE_MS_MAX: i32 = 20;
 /// Rounds of killing without a pause, to outrun processes that fork and exit.
 pub const ROUNDS_RUSHED_COUNT: u32 = 64;
 
-/// Rounds of killing what a killed supervisor left to the agent: 0.2 s at most, since its loop waits.
+/// Rounds of killing what a killed supervisor left to the agent: 0.3 s at most, as its loop waits.
 pub const STRANGER_ROUNDS_COUNT: i32 = 24;
 
 /// Highest process id of the kernel (`PID_MAX_LIMIT` on 64 bits).

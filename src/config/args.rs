@@ -25,6 +25,8 @@ pub struct Invocation {
     pub verb: Verb,
     /// As typed; `-` asks for stdin.
     pub prompt: Option<Box<str>>,
+    /// Another program and its arguments, byte for byte.
+    pub command: Vec<OsString>,
     /// `-c`, `--enable` and `--disable`, in order.
     pub overrides: Vec<Override>,
     pub profile: Option<Box<str>>,
@@ -93,6 +95,10 @@ pub enum Verb {
     Fork(Resumed),
     Review(Target),
     Demo,
+    /// Run a command of the user's confined.
+    Sandbox,
+    /// Say what works here.
+    Doctor,
     /// List the features.
     Features,
     /// List the bounds.
@@ -275,8 +281,17 @@ impl Reading {
 
     /// Takes a plain word: the next one of a command, or an argument of it.
     fn on_word(&mut self, word: OsString) -> Result<(), String> {
-        let word = word.into_string().map_err(|word| format!("{word:?} is not UTF-8"))?;
         let command = self.command;
+        let is_below = word.to_str().is_some_and(|word| command.below(word).is_some());
+        if let Some(Argument::Rest(_)) = command.arguments.first()
+            && (self.literal || !is_below)
+        {
+            self.invocation.command.push(word);
+            let rest = self.parser.raw_args().map_err(|error| said(&error))?;
+            self.invocation.command.extend(rest);
+            return Ok(());
+        }
+        let word = word.into_string().map_err(|word| format!("{word:?} is not UTF-8"))?;
         if !self.literal && self.plain.is_empty() {
             if let Some(below) = command.below(&word) {
                 self.command = below;
@@ -289,9 +304,13 @@ impl Reading {
         let Some(argument) = command.arguments.get(self.plain.len()) else {
             return Err(match command.arguments.last() {
                 Some(Argument::Prompt) => second_prompt(&word),
-                Some(Argument::Word(_) | Argument::Choice(..) | Argument::Command) | None => {
-                    unexpected(&word)
-                }
+                Some(
+                    Argument::Word(_)
+                    | Argument::Choice(..)
+                    | Argument::Command
+                    | Argument::Rest(_),
+                )
+                | None => unexpected(&word),
             });
         };
         if let Argument::Choice(_, choices) = argument

@@ -42,6 +42,8 @@ pub enum Argument {
     /// A word that leads to a command.
     Command,
     Prompt,
+    /// This word and all that follow, whatever they look like: another program's.
+    Rest(&'static str),
 }
 
 impl Command {
@@ -102,7 +104,7 @@ impl fmt::Debug for Command {
 impl Argument {
     pub fn label(self) -> &'static str {
         match self {
-            Argument::Word(label) | Argument::Choice(label, _) => label,
+            Argument::Word(label) | Argument::Choice(label, _) | Argument::Rest(label) => label,
             Argument::Command => "COMMAND",
             Argument::Prompt => "PROMPT",
         }
@@ -139,6 +141,40 @@ const ROW: Command = Command {
 /// What chooses settings, for commands that only read them.
 const CONFIGURED: &[&str] =
     &["config", "profile", "enable", "disable", "ignore-user-config", "strict-config"];
+
+/// What chooses settings and says them in JSON.
+const DOCTOR: &[&str] = &[
+    "config",
+    "profile",
+    "enable",
+    "disable",
+    "ignore-user-config",
+    "strict-config",
+    "sandbox",
+    "cd",
+    "json",
+];
+
+/// What both spellings of it share.
+const SANDBOX: Command = Command {
+    arguments: &[Argument::Rest("COMMAND")],
+    also: &[
+        "config",
+        "profile",
+        "ignore-user-config",
+        "strict-config",
+        "sandbox",
+        "full-auto",
+        "dangerously-bypass-approvals-and-sandbox",
+        "cd",
+        "add-dir",
+    ],
+    verb: |invocation, _| match invocation.command.is_empty() {
+        true => Err("say what to run, for example `windlass sandbox -- ls`".to_owned()),
+        false => Ok(Verb::Sandbox),
+    },
+    ..ROW
+};
 
 /// Every command, in the order of the help.
 pub static COMMANDS: &[Command] = &[
@@ -298,6 +334,23 @@ P0, which cannot wait, to P3. With --json it is the last agent_message, and as d
         paths: &[&["debug", "limits"]],
         help: "List the bounds: name, value, unit, reason; and the memory they add up to",
         verb: |_, _| Ok(Verb::Limits),
+        paths: &[&["sandbox"]],
+        help: "Run a command of yours as those of the model are run",
+        about: "Runs a command confined as those of the model are, on this terminal. It is read-only unless
+a flag or config.toml says otherwise. Its exit code becomes that of windlass: 128 and the number for
+a signal, 127 and 126 if it was not found or cannot be executed, 125 if it could not be confined.",
+        usage: &["sandbox [FLAGS] -- COMMAND [ARGUMENTS]"],
+        ..SANDBOX
+    },
+    Command { paths: &[&["sandbox", "linux"]], ..SANDBOX },
+    Command {
+        paths: &[&["doctor"]],
+        knows: &[],
+        also: DOCTOR,
+        help: "Say what works here: sandbox, settings, login, terminal",
+        about: "Says how strongly commands can be confined here, and what windlass would run with. \
+                Nothing is sent.",
+        verb: |_, _| Ok(Verb::Doctor),
         ..ROW
     },
     Command {

@@ -92,7 +92,8 @@ fn words_after(command: &Command, plain_count: usize) -> Vec<(&'static str, Stri
         Some(Argument::Choice(_, choices)) => {
             rows.extend(choices.iter().map(|choice| (*choice, String::new())));
         }
-        Some(Argument::Command | Argument::Word(_) | Argument::Prompt) | None => {}
+        Some(Argument::Command | Argument::Word(_) | Argument::Prompt | Argument::Rest(_))
+        | None => {}
     }
     rows
 }

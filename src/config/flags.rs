@@ -146,7 +146,7 @@ pub static FLAGS: &[Flag] = &[
     },
     Flag {
         name: "sandbox",
-        aliases: &[],
+        aliases: &["mode"],
         short: Some('s'),
         takes: Takes::SandboxName("MODE"),
         belongs: Belongs::Turns,

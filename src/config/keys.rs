@@ -123,6 +123,8 @@ static KEYS: &[(&str, Kind)] = &[
     ("model_reasoning_summary_format", Kind::Text),
     ("approval_policy", APPROVALS),
     ("sandbox_mode", SANDBOXES),
+    // Ours: what no command may read, in any mode.
+    ("sandbox_deny_read", Kind::Texts),
     ("sandbox_workspace_write.writable_roots", Kind::Texts),
     ("sandbox_workspace_write.network_access", Kind::Flag),
     ("sandbox_workspace_write.exclude_tmpdir_env_var", Kind::Flag),

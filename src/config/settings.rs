@@ -306,7 +306,8 @@ fn web(layers: &Layers) -> Option<WebReach> {
     }
 }
 
-fn sandbox(
+/// What commands may touch.
+pub fn sandbox(
     invocation: &Invocation,
     layers: &Layers,
     lent: Lent<'_>,
@@ -333,6 +334,10 @@ fn sandbox(
             return Err(layers.wrong(&key, &why));
         }
         policy.writable_roots.push(root.into());
+    }
+    for path in layers.texts(&["sandbox_deny_read"]).unwrap_or_default() {
+        let path = Path::new(lent.cwd).join(expanded(&path, lent.env));
+        policy.unreadable.extend(path.to_str().map(Box::from));
     }
     for directory in &invocation.add_dirs {
         let root = Path::new(lent.cwd).join(directory);
@@ -529,7 +534,8 @@ fn named_session(name: &str, cwd: &str) -> Result<Which, ConfigError> {
     Err(ConfigError::new(message))
 }
 
-fn shell_environment(layers: &Layers) -> ShellEnvironment {
+/// Which variables commands see.
+pub fn shell_environment(layers: &Layers) -> ShellEnvironment {
     let path = |key| ["shell_environment_policy", key];
     ShellEnvironment {
         inherit: match layers.text(&path("inherit")) {

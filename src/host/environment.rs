@@ -129,7 +129,7 @@ pub fn user_agent(originator: &str) -> String {
 }
 
 /// The kernel's release, as `uname -r` has it.
-fn release() -> String {
+pub fn release() -> String {
     let mut names = std::mem::MaybeUninit::<libc::utsname>::zeroed();
     // SAFETY: the pointer is to live memory of the right type.
     if unsafe { libc::uname(names.as_mut_ptr()) } != 0 {

@@ -87,6 +87,7 @@ pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Resu
     let (front, status) = front(&options, &settings);
     let last_message = options.output_last_message.clone();
     let seed = u64::from_le_bytes(clock::random().map_err(|error| error.to_string())?);
+    windlass_sandbox::guard_agent().map_err(|error| format!("cannot guard the agent: {error}"))?;
     let nofile = environment::raise_open_files();
     let links = home.path.as_deref().and_then(|home| environment::command_links(home, &exe));
     let variables =

@@ -4,8 +4,10 @@
 //! sleep, serve what is ready under byte budgets, tell the machine of deadlines.
 
 pub mod clock;
+pub mod confined;
 pub mod demo;
 pub mod disk;
+pub mod doctor;
 pub mod environment;
 pub mod exec;
 pub mod features;

@@ -26,6 +26,8 @@ pub struct SandboxPolicy {
     pub mode: SandboxMode,
     /// Roots beyond the working directory; absolute.
     pub writable_roots: Vec<Box<str>>,
+    /// What no command may read; absolute.
+    pub unreadable: Vec<Box<str>>,
     pub network: bool,
     pub exclude_tmpdir_env_var: bool,
     pub exclude_slash_tmp: bool,
@@ -37,6 +39,7 @@ impl SandboxPolicy {
         SandboxPolicy {
             mode,
             writable_roots: Vec::new(),
+            unreadable: Vec::new(),
             network: false,
             exclude_tmpdir_env_var: false,
             exclude_slash_tmp: false,

@@ -14,6 +14,7 @@ use crate::limits::{
     CONFIG_FILE_BYTES_MAX, DIRECTORY_DEPTH_MAX, GIVEN_WAIT_MS, INSTRUCTIONS_BYTES_MAX,
     OUTPUT_SCHEMA_BYTES_MAX, PROJECT_CONFIGS_MAX,
 };
+use crate::words::policy::SandboxMode;
 
 /// Settings, and where they are from.
 #[derive(Clone, Debug)]
@@ -121,6 +122,17 @@ pub fn load_layers(invocation: &Invocation, env: Env<'_>) -> Result<Layers, Conf
     let machine = Machine { etc: &ETC.map(Path::new), passwd: Path::new(PASSWD) };
     let home = Home::find(env, machine.passwd)?;
     read_layers(machine, invocation, home.path.as_deref())
+}
+
+/// Where our home is, if anywhere.
+pub fn find_home(env: Env<'_>) -> Result<Option<PathBuf>, ConfigError> {
+    Home::find(env, Path::new(PASSWD)).map(|home| home.path)
+}
+
+/// Refuses a mode that the machine does not allow, for commands that need no more than that.
+pub fn judge(mode: SandboxMode) -> Result<(), ConfigError> {
+    let machine = Machine { etc: &ETC.map(Path::new), passwd: Path::new(PASSWD) };
+    read_requirements(machine)?.iter().try_for_each(|required| required.judge(mode))
 }
 
 /// config.toml and what is above and below it; the demo is the same for everybody.
@@ -245,7 +257,7 @@ fn trust(layers: &Layers, cwd: &Path, root: Option<&Path>) -> Option<bool> {
 }
 
 /// The directory to work in, without symbolic links: records and sandbox mean the same one.
-fn working_directory(invocation: &Invocation) -> Result<PathBuf, ConfigError> {
+pub fn working_directory(invocation: &Invocation) -> Result<PathBuf, ConfigError> {
     let (asked, path) = match &invocation.directory {
         Some(path) => (format!("--cd {}", path.display()), path.clone()),
         None => ("the working directory".to_owned(), PathBuf::from(".")),

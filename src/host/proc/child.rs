@@ -19,6 +19,15 @@ use crate::tools::clip::Clip;
 use crate::words::call::{Life, Unread};
 use crate::words::ids::OpId;
 
+/// What programs say when the sandbox has refused something.
+const REFUSED_WORDS: [&str; 5] = [
+    "operation not permitted",
+    "permission denied",
+    "read-only file system",
+    "network is unreachable",
+    "failed to write file",
+];
+
 /// What a child was started for; its end is told accordingly.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Purpose {
@@ -55,6 +64,10 @@ pub struct Child {
     ended: Option<CommandEnded>,
     /// How it is held, from its start on.
     confined: Option<(Level, Missing)>,
+    /// Whether the launcher has seen everything end.
+    is_seen_off: bool,
+    /// What the model is told if it failed for the sandbox's sake.
+    advice: Option<String>,
     /// What is wrong if the command cannot be executed.
     program: String,
     /// What is wrong if it cannot be entered.
@@ -121,10 +134,25 @@ impl Child {
             collected,
             ended: None,
             confined: None,
+            is_seen_off: false,
+            advice: None,
             program,
             directory,
             linger_until_ms: None,
         }
+    }
+
+    /// The same, with what the model is told if the sandbox seems to have refused something.
+    #[must_use]
+    pub fn with_advice(mut self, advice: String) -> Child {
+        self.advice = Some(advice);
+        self
+    }
+
+    /// Whether its launcher was killed, so that what it had started may still run.
+    pub fn is_abandoned(&self) -> bool {
+        let is_refused = matches!(self.ended, Some(CommandEnded::NotStarted { .. }));
+        self.status.is_none() && self.confined.is_some() && !self.is_seen_off && !is_refused
     }
 
     pub fn status_fd(&self) -> Option<BorrowedFd<'_>> {
@@ -192,6 +220,7 @@ impl Child {
                     self.frames.push(&buffer[..count]);
                     while let Some(frame) = self.frames.pull() {
                         match frame {
+                            Ok(Status::LeftOver { .. }) => self.is_seen_off = true,
                             Ok(frame) => Self::on_frame(
                                 frame,
                                 (&self.program, &self.directory),
@@ -287,10 +316,12 @@ impl Child {
                 CommandEnded::NotStarted { why }
             }
         });
+        let is_confined = self.confined.is_some_and(|(level, _)| level != Level::Open);
+        let advice = self.advice.filter(|_| is_confined);
         let end = match self.collected {
-            Collected::Clipped(clip) => End::Command(result(ended, &clip)),
+            Collected::Clipped(clip) => End::Command(result(ended, &clip, advice)),
             Collected::Session(clip, backlog) => {
-                End::Session(result(ended, &clip), backlog.finish())
+                End::Session(result(ended, &clip, None), backlog.finish())
             }
             Collected::Whole { bytes, is_too_long } => {
                 let whole = ended == CommandEnded::Exited { code: 0 } && !is_too_long;
@@ -320,17 +351,36 @@ impl Collected {
     }
 }
 
-fn result(ended: CommandEnded, clip: &Clip) -> CommandResult {
+fn result(ended: CommandEnded, clip: &Clip, advice: Option<String>) -> CommandResult {
     let clipped = clip.finish();
+    let mut output = clipped.text;
+    if let Some(advice) = advice.filter(|_| looks_refused(&ended, &output)) {
+        if !output.is_empty() && !output.ends_with('\n') {
+            output.push('\n');
+        }
+        output.push_str(&advice);
+        output.push('\n');
+    }
     CommandResult {
         ended,
-        output: clipped.text.into(),
+        output: output.into(),
         lines_total: clipped.truncated.then_some(clipped.total_lines),
     }
 }
 
+/// Whether a confined command seems to have failed because something was refused.
+fn looks_refused(ended: &CommandEnded, output: &str) -> bool {
+    match ended {
+        CommandEnded::Exited { code: 0 } | CommandEnded::NotStarted { .. } => return false,
+        CommandEnded::Signalled { signal } if *signal == libc::SIGSYS => return true,
+        _ => {}
+    }
+    let output = output.to_ascii_lowercase();
+    REFUSED_WORDS.iter().any(|words| output.contains(words))
+}
+
 /// Cause, effect and next step of a command that was not run.
-fn refused(stage: Stage, errno: i32, (program, directory): (&str, &Path)) -> String {
+pub fn refused(stage: Stage, errno: i32, (program, directory): (&str, &Path)) -> String {
     let cause = io::Error::from_raw_os_error(errno);
     match stage {
         Stage::Exec => match errno {
@@ -339,10 +389,14 @@ fn refused(stage: Stage, errno: i32, (program, directory): (&str, &Path)) -> Str
             _ => format!("{program}: {cause}"),
         },
         Stage::Directory => format!("its working directory {}: {cause}", directory.display()),
+        Stage::Landlock | Stage::Namespaces if errno == libc::ELOOP => format!(
+            "sandbox: a path of the policy leads through a symbolic link that was put there meanwhile \
+             ({cause}); the command was not run. Look at the workspace before going on"
+        ),
         Stage::Landlock => format!(
-            "sandbox: Landlock cannot confine it on this kernel ({cause}). Options: a kernel from 6.2 on \
-             with Landlock enabled; or, where something else confines windlass, --sandbox \
-             danger-full-access"
+            "sandbox: no Landlock in this kernel ({cause}); the command was not run. Options: a kernel \
+             from 5.13 on with Landlock enabled; or, where something else confines windlass, \
+             --sandbox danger-full-access"
         ),
         Stage::Plan => "the windlass executable was replaced while it runs; start it again".into(),
         Stage::Supervise

@@ -15,7 +15,7 @@ use crate::host::proc::{protection, pty};
 use crate::limits::STOP_GRACE_MS;
 use crate::words::call::{CommandPlan, Life, SessionStdio};
 use crate::words::ids::OpId;
-use crate::words::policy::{Confinement, SandboxMode};
+use crate::words::policy::{ApprovalPolicy, Confinement, SandboxMode, SandboxPolicy};
 use crate::words::settings::ThreadSettings;
 
 /// The name under which our executable looks at files and applies patches.
@@ -83,12 +83,8 @@ impl Starter {
         confinement: Confinement,
         apart: Option<Apart>,
     ) -> io::Result<Child> {
-        let policy = self.policy(settings, confinement);
-        let mut env: Vec<(Vec<u8>, Vec<u8>)> = Vec::with_capacity(self.env.len() + 1);
-        env.extend(self.env.iter().map(|(name, value)| (bytes(name), bytes(value))));
-        if !settings.sandbox.network && settings.sandbox.mode != SandboxMode::DangerFullAccess {
-            env.push((b"CODEX_SANDBOX_NETWORK_DISABLED".to_vec(), b"1".to_vec()));
-        }
+        let policy = self.policy(&settings.sandbox, &settings.cwd, confinement);
+        let mut env = self.variables(&settings.sandbox);
         let stdio = match command.life {
             Life::Call { .. } => None,
             Life::Session { stdio, .. } => Some(stdio),
@@ -135,7 +131,8 @@ impl Starter {
             }
         };
         let (spawned, output) = self.start(&plan, stdin, ends)?;
-        Ok(Child::new(op, purpose, spawned, output, typing, program, plan.cwd))
+        let child = Child::new(op, purpose, spawned, output, typing, program, plan.cwd);
+        Ok(child.with_advice(advice(settings)))
     }
 
     /// Starts `windlass-files` with a request. It may look where the thread may look; it may write,
@@ -149,7 +146,7 @@ impl Starter {
         confinement: Confinement,
         apart: Option<Apart>,
     ) -> io::Result<Child> {
-        let mut policy = self.policy(settings, confinement);
+        let mut policy = self.policy(&settings.sandbox, &settings.cwd, confinement);
         let is_full = settings.sandbox.mode == SandboxMode::DangerFullAccess;
         if purpose != Purpose::Apply && !is_full {
             policy.access = Access::ReadOnly;
@@ -186,8 +183,33 @@ impl Starter {
         Ok((spawned, ends.ours))
     }
 
-    fn policy(&self, settings: &ThreadSettings, confinement: Confinement) -> Policy {
-        let sandbox = &settings.sandbox;
+    /// A command of the user's, on descriptors of the user's.
+    pub fn own_command(&self, argv: &[OsString], cwd: &str, sandbox: &SandboxPolicy) -> Plan {
+        Plan {
+            policy: self.policy(sandbox, cwd, Confinement::Sandboxed),
+            apart: None,
+            program: argv.first().map(|word| bytes(word)).unwrap_or_default(),
+            argv: argv.iter().map(|word| bytes(word)).collect(),
+            env: self.variables(sandbox),
+            cwd: PathBuf::from(cwd),
+            pty: false,
+            background: false,
+            grace_ms: STOP_GRACE_MS as u32,
+            nofile: self.nofile,
+        }
+    }
+
+    /// The environment of commands under a policy.
+    fn variables(&self, sandbox: &SandboxPolicy) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut env: Vec<(Vec<u8>, Vec<u8>)> =
+            self.env.iter().map(|(name, value)| (bytes(name), bytes(value))).collect();
+        if !sandbox.network && sandbox.mode != SandboxMode::DangerFullAccess {
+            env.push((b"CODEX_SANDBOX_NETWORK_DISABLED".to_vec(), b"1".to_vec()));
+        }
+        env
+    }
+
+    fn policy(&self, sandbox: &SandboxPolicy, cwd: &str, confinement: Confinement) -> Policy {
         let access = match (confinement, sandbox.mode) {
             (Confinement::Unconfined, _) | (_, SandboxMode::DangerFullAccess) => Access::Full,
             (Confinement::Sandboxed, SandboxMode::ReadOnly) => Access::ReadOnly,
@@ -197,9 +219,9 @@ impl Starter {
         if access == Access::WorkspaceWrite {
             let tmp = (!sandbox.exclude_slash_tmp).then(|| PathBuf::from("/tmp"));
             let tmpdir = self.tmpdir.clone().filter(|_| !sandbox.exclude_tmpdir_env_var);
-            let named = sandbox.writable_roots.iter().chain([&settings.cwd]);
+            let named = sandbox.writable_roots.iter().map(|root| &**root).chain([cwd]);
             // A root that does not exist grants nothing.
-            let named = named.filter_map(|root| Path::new(&**root).canonicalize().ok());
+            let named = named.filter_map(|root| Path::new(root).canonicalize().ok());
             for root in named {
                 protected.extend(protection::protected(&root));
                 writable_roots.extend(protection::linked_git(&root));
@@ -209,12 +231,41 @@ impl Starter {
             writable_roots.extend(temporary.filter_map(|root| root.canonicalize().ok()));
         }
         let network = sandbox.network || access == Access::Full;
-        let unreadable = if access == Access::Full { Vec::new() } else { self.secrets.clone() };
+        let mut unreadable = Vec::new();
+        if access != Access::Full {
+            unreadable.extend_from_slice(&self.secrets);
+            // What does not exist cannot be read; what comes later is found by the next command.
+            let denied = sandbox.unreadable.iter();
+            unreadable.extend(denied.filter_map(|path| Path::new(&**path).canonicalize().ok()));
+        }
         // Where one works in the agent's own directory, only its secrets are covered.
         let is_worked_in = |home: &PathBuf| writable_roots.iter().any(|it| it.starts_with(home));
         let sealed = self.home.iter().filter(|home| !is_worked_in(home)).cloned().collect();
         Policy { access, writable_roots, network, unreadable, protected, sealed }
     }
+}
+
+/// What the model is told when the sandbox seems to have refused something.
+fn advice(settings: &ThreadSettings) -> String {
+    let refused = match (settings.sandbox.mode, settings.sandbox.network) {
+        (SandboxMode::ReadOnly, _) => "every write and the network",
+        (SandboxMode::WorkspaceWrite, false) => {
+            "writes outside of the writable roots, changes of control files, and the network"
+        }
+        (SandboxMode::WorkspaceWrite, true) => {
+            "writes outside of the writable roots and changes of control files"
+        }
+        (SandboxMode::DangerFullAccess, _) => "nothing",
+    };
+    let next = match settings.approval {
+        ApprovalPolicy::OnRequest => {
+            "if it needs that, ask by calling again with with_escalated_permissions and a justification"
+        }
+        ApprovalPolicy::Untrusted | ApprovalPolicy::OnFailure | ApprovalPolicy::Never => {
+            "more cannot be asked for here: do without, or say what you would need"
+        }
+    };
+    format!("[sandbox: {refused} are refused, which is a likely cause; {next}]")
 }
 
 /// Output on its way from a command to us.

@@ -116,6 +116,11 @@ impl Children {
         }
         let child = self.slots.take(slot, generation)?;
         self.unreaped.push(child.pid);
+        if child.is_abandoned() {
+            let launchers = self.slots.iter().map(|child| child.pid);
+            let known: Vec<i32> = launchers.chain(self.unreaped.iter().copied()).collect();
+            windlass_sandbox::end_strangers(&known);
+        }
         Some(child.end())
     }
 
