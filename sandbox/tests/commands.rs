@@ -116,25 +116,31 @@ fn repeat(user: Option<u32>, apart: &str, filter: Option<&str>) {
     assert!(again.status().unwrap().success());
 }
 
-/// Prints what the sandbox costs; nothing is claimed, since machines differ.
+/// Prints what the sandbox costs; nothing is claimed, since machines differ. Each kind runs once in
+/// every round, and what it adds is compared within the round, so that other load hits all alike.
 fn measure() {
-    let median = |mut run: Box<dyn FnMut()>| {
-        let mut times: Vec<_> = (0..200)
-            .map(|_| {
-                let began = Instant::now();
-                run();
-                began.elapsed().as_micros()
-            })
-            .collect();
-        times.sort_unstable();
-        times[times.len() / 2]
+    let timed = |run: &dyn Fn()| {
+        let began = Instant::now();
+        run();
+        i64::try_from(began.elapsed().as_micros()).unwrap()
     };
-    let bare = median(Box::new(stage::run_true_bare));
-    println!("median of 200 runs of true, spawned bare: {bare} us");
-    for access in stage::ACCESSES {
-        let confined = median(Box::new(move || stage::run_true(access)));
-        let added = confined.saturating_sub(bare);
-        println!("median of 200 runs of true, {access:?}: {confined} us, {added} us added");
+    let kinds: Vec<(Access, Apart)> = [Access::ReadOnly, Access::WorkspaceWrite]
+        .into_iter()
+        .flat_map(|access| [(access, Apart::Nothing), (access, Apart::Whole)])
+        .filter(|(_, apart)| *apart == Apart::Nothing || is_granted("whole"))
+        .chain([(Access::Full, Apart::Nothing)])
+        .collect();
+    let mut added: Vec<Vec<i64>> = vec![Vec::new(); kinds.len()];
+    for _ in 0..200 {
+        let bare = timed(&stage::run_true_bare);
+        for ((access, apart), added) in kinds.iter().zip(&mut added) {
+            added.push(timed(&|| stage::run_true(*access, *apart)) - bare);
+        }
+    }
+    for ((access, apart), added) in kinds.iter().zip(&mut added) {
+        added.sort_unstable();
+        let (tenth, median) = (added[added.len() / 10], added[added.len() / 2]);
+        println!("true, {access:?} apart from {apart:?}: {median} us added, {tenth} at best");
     }
     for access in [Access::Full, Access::WorkspaceWrite] {
         println!("one chmod, {access:?}: {}", mediated::measure(access));

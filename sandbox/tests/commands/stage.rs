@@ -261,8 +261,10 @@ pub(crate) fn wait_for_processes(word: &str, mut holds: impl FnMut(usize) -> boo
     }
 }
 
-pub(crate) fn run_true(access: Access) {
-    let run = Run::whole(&plan(access, "/bin/true", &["true"]));
+pub(crate) fn run_true(access: Access, apart: Apart) {
+    let mut plan = plan(access, "/bin/true", &["true"]);
+    plan.apart = Some(apart);
+    let run = Run::whole(&plan);
     assert_eq!(run.end(), Status::Exited(0));
 }
 
