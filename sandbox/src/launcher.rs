@@ -341,7 +341,10 @@ fn settle(plan: &Plan) -> Apart {
         (Access::Full, _) => Apart::Nothing,
         (Access::ReadOnly | Access::WorkspaceWrite, Some(apart)) => apart,
         (Access::ReadOnly | Access::WorkspaceWrite, None) => {
-            namespaces::try_out(&plan.policy).unwrap_or(Apart::Nothing)
+            let apart = namespaces::try_out(&plan.policy).unwrap_or(Apart::Nothing);
+            // The end of the trial is not that of the command.
+            sys::forget_signal(libc::SIGCHLD);
+            apart
         }
     }
 }

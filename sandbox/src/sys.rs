@@ -198,6 +198,15 @@ pub(crate) fn signal_fd(set: &libc::sigset_t) -> io::Result<OwnedFd> {
     result(fd).map(owned)
 }
 
+/// Takes a blocked signal that waits, so that nobody hears of it any more.
+pub(crate) fn forget_signal(number: c_int) {
+    let set = signals(&[number]);
+    let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the set and the time outlive the call, and nothing is wanted of the signal. A failure
+    // means that none was waiting.
+    unsafe { libc::sigtimedwait(&raw const set, ptr::null_mut(), &raw const at_once) };
+}
+
 /// Takes one pending signal off a signal descriptor.
 pub(crate) fn next_signal(fd: BorrowedFd<'_>) -> Option<u32> {
     // SAFETY: the structure is plain integers, for which zeros are a valid value.

@@ -224,4 +224,12 @@ fn what_is_refused_is_found_out_by_trying() {
     let Status::Confined { level, .. } = run.statuses[0] else { panic!("{:?}", run.statuses) };
     let expected = windlass_sandbox::probe().namespaces.is_ok();
     assert_eq!(level == Level::Full, expected);
+    let place = Place::new("found");
+    let mut plan = with_roots(
+        crate::stage::part(Access::WorkspaceWrite, &["play-serve", "socket", "1"]),
+        &[&place.path],
+    );
+    plan.cwd.clone_from(&place.path);
+    plan.apart = None;
+    check_said(&plan, "0\nheard hello");
 }
