@@ -8,8 +8,8 @@ use windlass::config::args::{self, UsageError, Verb};
 use windlass::config::{completions, help, limits};
 use windlass::host::net::RESOLVER_NAME;
 use windlass::host::proc::launch::FILES_NAME;
-use windlass::host::{confined, demo, doctor, environment, exec, features, files, net, out, stdin};
-use windlass::host::{demo, environment, exec, features, files, net, out, sessions, stdin};
+use windlass::host::{confined, demo, doctor, environment, exec, features, files, net, out};
+use windlass::host::{sessions, stdin};
 use windlass::tools::patch;
 
 fn main() -> ExitCode {

@@ -334,6 +334,9 @@ P0, which cannot wait, to P3. With --json it is the last agent_message, and as d
         paths: &[&["debug", "limits"]],
         help: "List the bounds: name, value, unit, reason; and the memory they add up to",
         verb: |_, _| Ok(Verb::Limits),
+        ..ROW
+    },
+    Command {
         paths: &[&["sandbox"]],
         help: "Run a command of yours as those of the model are run",
         about: "Runs a command confined as those of the model are, on this terminal. It is read-only unless

@@ -142,6 +142,9 @@ pub const CHILDREN_MAX: usize = 512;
 
 const _: () = assert!(SESSIONS_MAX + CALLS_PARALLEL_MAX <= CHILDREN_MAX);
 
+/// Submodules whose control files are protected; each costs three mounts.
+pub const GIT_SUBMODULES_MAX: usize = 32;
+
 /// How long output may stay open after everything the command started is gone.
 pub const OUTPUT_LINGER_MS: u64 = 200;
 
