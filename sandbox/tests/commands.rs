@@ -2,7 +2,8 @@
 //!
 //! This executable plays every part: the agent, the launcher (by its name), and where a shell
 //! cannot say it, the command. Attempts are shown to succeed without the sandbox and proved from
-//! outside to have had no effect within it. It repeats itself with each kind of namespaces, and as root as an ordinary user.
+//! outside to have had no effect within it. It repeats itself with each kind of namespaces, and as
+//! root as an ordinary user.
 
 #![allow(clippy::unwrap_used, reason = "all of this is a test, which its own `main` hides")]
 

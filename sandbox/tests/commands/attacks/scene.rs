@@ -273,7 +273,10 @@ impl Drop for Scene {
         let _ = self.victim.wait();
         let _ = fs::remove_file(format!("/dev/shm/{}", self.number));
         let workspace = self.place.path.join("workspace");
-        let _ = fs::set_permissions(workspace, fs::Permissions::from_mode(0o755));
+        // Also what was made after the looks of a covered directory.
+        for path in [workspace.join("d"), workspace] {
+            let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o755));
+        }
     }
 }
 
