@@ -82,7 +82,7 @@ fn bash_is_offered_what_may_stand_there() {
         (&["exec", "--", "--js"], &[]),
         (&["completions", ""], &["bash", "zsh", "fish"]),
         (&["completion", "z"], &["zsh"]),
-        (&["help", "de"], &["demo"]),
+        (&["help", "dem"], &["demo"]),
         (&["features", ""], &["list"]),
         (&["exec", "--enable", "gho"], &["ghost_commit"]),
         (&["--ver"], &["--version"]),
