@@ -393,7 +393,7 @@ fn last_line_start(file: &File, length: u64) -> io::Result<Option<u64>> {
 
 /// How far the local zone is ahead of UTC at a moment; 0 if the system cannot say.
 fn zone_ahead_seconds(wall_ms: u64) -> i32 {
-    let Ok(seconds) = libc::time_t::try_from(wall_ms / 1000) else { return 0 };
+    let Ok(seconds) = (wall_ms / 1000).try_into() else { return 0 };
     // SAFETY: `tm` is integers and a pointer that nobody follows; all zero is a value of it.
     let mut parts: libc::tm = unsafe { std::mem::zeroed() };
     // SAFETY: both pointers are to locals that live through the call; nothing in this process
