@@ -79,35 +79,27 @@ fn two_calls_over_responses_are_two() {
     check(Dialect::Responses, stream, &["Created", CALLS[0], CALLS[1], end]);
 }
 
+/// What either wire makes of a thought and a message.
+const REASONED: [&str; 8] = [
+    "Created",
+    "ItemStarted(Reasoning)",
+    THOUGHT,
+    "ItemStarted(Message)",
+    "text: Then I answer it.",
+    REASONING,
+    MESSAGE,
+    "completed: 30 and 6 tokens",
+];
+
 #[test]
 fn reasoning_over_chat_comes_before_the_message() {
     let stream = include_str!("fixtures/llama.cpp/chat-reasoning.sse");
-    let expected = [
-        "Created",
-        "ItemStarted(Reasoning)",
-        THOUGHT,
-        "ItemStarted(Message)",
-        "text: Then I answer it.",
-        REASONING,
-        MESSAGE,
-        "completed: 30 and 6 tokens",
-    ];
-    check(Dialect::CHAT, stream, &expected);
+    check(Dialect::CHAT, stream, &REASONED);
 }
 
 /// The reasoning is done only after the message has begun.
 #[test]
 fn reasoning_over_responses_may_end_within_the_message() {
     let stream = include_str!("fixtures/llama.cpp/responses-reasoning.sse");
-    let expected = [
-        "Created",
-        "ItemStarted(Reasoning)",
-        THOUGHT,
-        "ItemStarted(Message)",
-        "text: Then I answer it.",
-        REASONING,
-        MESSAGE,
-        "completed: 30 and 6 tokens",
-    ];
-    check(Dialect::Responses, stream, &expected);
+    check(Dialect::Responses, stream, &REASONED);
 }
