@@ -138,13 +138,19 @@ impl Thread {
         }
     }
 
-    /// The summary is whole: it takes the history's place.
+    /// The response to a summary is whole: what it says takes the history's place. One
+    /// that says nothing is a failure like any other, and the history stays.
     pub(crate) fn on_summed_up(&mut self, desk: &mut Desk<'_>) {
-        let purpose = std::mem::replace(&mut self.turn_mut().purpose, Purpose::Answer);
-        let Purpose::Summary(Summing { summary, then, .. }) = purpose else {
+        let Purpose::Summary(summing) = &mut self.turn_mut().purpose else {
             unreachable!("only what is summed up comes to a summary")
         };
-        let summary = summary.unwrap_or_default();
+        let then = summing.then;
+        let summary = summing.summary.take().filter(|summary| !summary.trim().is_empty());
+        let Some(summary) = summary else {
+            let nothing = ModelFailure::new(FailureKind::Refused, "the model said nothing");
+            return self.fail_model(nothing, desk);
+        };
+        self.turn_mut().purpose = Purpose::Answer;
         let opening = opening::items(&self.settings);
         let items = bridge(opening, self.history.items(), &summary, self.said_bytes_kept());
         let items_count = items.len() as u32;

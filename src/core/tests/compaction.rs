@@ -156,11 +156,28 @@ fn a_turn_that_goes_on_is_summed_up_in_its_middle() {
 }
 
 #[test]
+fn a_summary_that_says_nothing_leaves_the_history_as_it_was() {
+    for nothing in [None, Some(" \n")] {
+        let mut story = going_on_at(limited(), LIMIT);
+        let held = story.items().to_vec();
+        let op = summary_op(&story);
+        if let Some(blank) = nothing {
+            story.say(op, said(blank));
+        }
+        story.say(op, used(LIMIT));
+        assert_eq!(story.items(), held);
+        assert_eq!(story.failed(), Some(Failed::Model(FailureKind::Refused)));
+        assert!(story.failure().contains("could not be summed up: the model said nothing"));
+    }
+}
+
+#[test]
 fn a_turn_that_is_over_the_limit_all_the_same_fails() {
     let mut story = going_on_at(limited(), LIMIT);
     let op = summary_op(&story);
+    story.say(op, said("sum"));
     story.say(op, used(LIMIT));
-    assert!(texts(story.items())[2].ends_with("(The model gave no summary.)"));
+    check_bridge(&story, &["do it"], "sum");
     let op = story.request_op();
     story.say(op, ModelEvent::ItemDone(Item::Call(shell("2", r#"["make"]"#))));
     story.say(op, used(LIMIT + 1));

@@ -160,7 +160,9 @@ fn a_history_takes_no_more_than_it_may_hold() {
     assert!(story.failure().starts_with("the conversation could not be summed up"));
     assert_eq!(story.items().len(), held, "what does not fit goes on waiting");
     story.prompt("this would fit");
-    story.say(story.request_op(), completed());
+    let op = story.request_op();
+    story.say(op, said("sum"));
+    story.say(op, completed());
     let [.., first, second] = story.items() else { panic!("both were taken") };
     assert_eq!((first.bytes(), second.bytes()), (large.len() as u64, 14));
     story.say(story.request_op(), completed());
