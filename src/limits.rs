@@ -348,6 +348,13 @@ const _: () = assert!((PARTIAL_BYTES_MAX as u64) < HISTORY_BYTES_MAX);
 
 // ---- fronts ----
 
+/// Elements of one array, or fields of one object, that a client of the app server may send: far
+/// more than any conversation has items.
+pub const PROTOCOL_ELEMENTS_MAX: usize = 100_000;
+
+/// Bytes of a client's own word that an error repeats: enough to recognize it.
+pub const PROTOCOL_WORD_BYTES_MAX: usize = 400;
+
 /// Lines of a command's output that a person sees while it scrolls by: enough to tell what
 /// happened.
 pub const PREVIEW_LINES_MAX: usize = 20;

@@ -9,6 +9,7 @@ use windlass::config::{completions, help, limits};
 use windlass::host::net::RESOLVER_NAME;
 use windlass::host::proc::launch::FILES_NAME;
 use windlass::host::{confined, demo, doctor, environment, exec, features, files, net, out};
+use windlass::host::{demo, environment, exec, features, files, net, out, schemas, stdin};
 use windlass::host::{sessions, stdin};
 use windlass::tools::patch;
 
@@ -53,6 +54,7 @@ fn agent(words: Vec<OsString>) -> u8 {
         Verb::Doctor => doctor::print(&invocation),
         Verb::Features => features::list(&invocation),
         Verb::Limits => out::print(&limits::list()),
+        Verb::Schema(language, directory) => schemas::write(*language, directory),
         Verb::Version => out::print(concat!("windlass ", env!("CARGO_PKG_VERSION"), "\n")),
         Verb::Sessions(sessions) => sessions::run(&invocation, sessions),
         Verb::Demo => demo::demo(&invocation, environment::own_executable()),

@@ -84,6 +84,8 @@ pub struct Listed {
     pub limit: Option<u64>,
     /// Where an earlier list has ended.
     pub cursor: Option<Box<str>>,
+    /// Where schemas are written.
+    pub out: Option<PathBuf>,
 }
 
 /// What is to be done.
@@ -105,8 +107,17 @@ pub enum Verb {
     Limits,
     Sessions(Sessions),
     Completions(Shell),
+    /// Write the app server's protocol into this directory.
+    Schema(SchemaLanguage, PathBuf),
     Help(&'static Command),
     Version,
+}
+
+/// How the app server's protocol is written down.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SchemaLanguage {
+    TypeScript,
+    JsonSchema,
 }
 
 /// Which session `resume` or `fork` names, not yet understood.

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use crate::config::args::{Invocation, Resumed, SchemaLanguage, Verb};
 use crate::config::args::{Invocation, Resumed, Sessions, Verb};
 use crate::config::completions::{SHELL_NAMES, Shell};
 use crate::config::flags::{Belongs, Flag};
@@ -354,6 +355,29 @@ a signal, 127 and 126 if it was not found or cannot be executed, 125 if it could
         about: "Says how strongly commands can be confined here, and what windlass would run with. \
                 Nothing is sent.",
         verb: |_, _| Ok(Verb::Doctor),
+        paths: &[&["app-server"]],
+        usage: &["app-server generate-ts|generate-json-schema --out DIR"],
+        about: "Says how programs talk to windlass.",
+        verb: |_, _| {
+            Err("say what to generate, for example `windlass app-server generate-ts --out DIR`"
+                .to_owned())
+        },
+        ..ROW
+    },
+    Command {
+        paths: &[&["app-server", "generate-ts"]],
+        also: &["out", "prettier"],
+        usage: &["app-server generate-ts --out DIR"],
+        help: "Write the protocol for programs as TypeScript",
+        verb: |invocation, _| schema(invocation, SchemaLanguage::TypeScript),
+        ..ROW
+    },
+    Command {
+        paths: &[&["app-server", "generate-json-schema"]],
+        also: &["out"],
+        usage: &["app-server generate-json-schema --out DIR"],
+        help: "Write the protocol for programs as JSON Schema",
+        verb: |invocation, _| schema(invocation, SchemaLanguage::JsonSchema),
         ..ROW
     },
     Command {
@@ -381,6 +405,11 @@ a signal, 127 and 126 if it was not found or cannot be executed, 125 if it could
         ..ROW
     },
 ];
+
+fn schema(invocation: &mut Invocation, language: SchemaLanguage) -> Result<Verb, String> {
+    let out = invocation.out.take().ok_or_else(|| "name a directory with --out DIR".to_owned())?;
+    Ok(Verb::Schema(language, out))
+}
 
 /// Tells the plain words apart that name a session: with `--last` the only one is the prompt.
 fn session(invocation: &mut Invocation, plain: Vec<Box<str>>) -> Result<Resumed, String> {

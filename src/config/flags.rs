@@ -210,6 +210,22 @@ pub static FLAGS: &[Flag] = &[
         help: "Print events as JSON, one object a line, instead of the final message",
     },
     Flag {
+        name: "out",
+        aliases: &[],
+        short: None,
+        takes: Takes::Path("DIR", |invocation, path| invocation.out = Some(path.into())),
+        belongs: Belongs::Named,
+        help: "Write into this directory; it is made if there is none",
+    },
+    Flag {
+        name: "prettier",
+        aliases: &[],
+        short: None,
+        takes: Takes::Ignored(Some("PROGRAM")),
+        belongs: Belongs::Named,
+        help: "",
+    },
+    Flag {
         name: "output-last-message",
         aliases: &[],
         short: Some('o'),

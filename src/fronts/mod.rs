@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod app_server;
 pub mod exec;
 pub mod notify;
 pub mod sessions;

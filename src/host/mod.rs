@@ -27,6 +27,7 @@ pub mod prompting;
 pub mod recorder;
 pub mod responses;
 pub mod rollouts;
+pub mod schemas;
 pub mod seam;
 pub mod sessions;
 pub mod signals;
