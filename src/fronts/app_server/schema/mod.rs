@@ -20,3 +20,21 @@ pub fn typescript() -> Vec<File> {
 pub fn json_schema() -> Vec<File> {
     json_schema::files(&Table::read())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{json_schema, typescript};
+    use crate::wire::json;
+
+    #[test]
+    fn every_file_has_a_path_of_its_own_and_schemas_are_json() {
+        let schemas = json_schema();
+        for file in &schemas {
+            assert!(json::is_json(file.text.trim_end()), "{}", file.path);
+        }
+        let all: Vec<_> = schemas.into_iter().chain(typescript()).map(|file| file.path).collect();
+        assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
+    }
+}
