@@ -9,8 +9,7 @@ use windlass::config::{completions, help, limits};
 use windlass::host::net::RESOLVER_NAME;
 use windlass::host::proc::launch::FILES_NAME;
 use windlass::host::{confined, demo, doctor, environment, exec, features, files, net, out};
-use windlass::host::{demo, environment, exec, features, files, net, out, schemas, stdin};
-use windlass::host::{sessions, stdin};
+use windlass::host::{schemas, sessions, stdin};
 use windlass::tools::patch;
 
 fn main() -> ExitCode {

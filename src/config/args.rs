@@ -42,6 +42,8 @@ pub struct Invocation {
     pub images: Vec<PathBuf>,
     pub output_schema: Option<PathBuf>,
     pub output_last_message: Option<PathBuf>,
+    /// Where schemas are written.
+    pub out: Option<PathBuf>,
     /// Where to write a recording of the model's answers.
     pub record: Option<PathBuf>,
     pub json: bool,
@@ -84,8 +86,6 @@ pub struct Listed {
     pub limit: Option<u64>,
     /// Where an earlier list has ended.
     pub cursor: Option<Box<str>>,
-    /// Where schemas are written.
-    pub out: Option<PathBuf>,
 }
 
 /// What is to be done.

@@ -6,8 +6,7 @@
 
 use std::fmt;
 
-use crate::config::args::{Invocation, Resumed, SchemaLanguage, Verb};
-use crate::config::args::{Invocation, Resumed, Sessions, Verb};
+use crate::config::args::{Invocation, Resumed, SchemaLanguage, Sessions, Verb};
 use crate::config::completions::{SHELL_NAMES, Shell};
 use crate::config::flags::{Belongs, Flag};
 use crate::config::review;
@@ -355,6 +354,9 @@ a signal, 127 and 126 if it was not found or cannot be executed, 125 if it could
         about: "Says how strongly commands can be confined here, and what windlass would run with. \
                 Nothing is sent.",
         verb: |_, _| Ok(Verb::Doctor),
+        ..ROW
+    },
+    Command {
         paths: &[&["app-server"]],
         usage: &["app-server generate-ts|generate-json-schema --out DIR"],
         about: "Says how programs talk to windlass.",
