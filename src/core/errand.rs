@@ -29,6 +29,7 @@ impl Thread {
         let op = desk.ops.start(self.id, Work::Errand).ok_or(Refusal::TooManyOps)?;
         self.phase = Phase::Loading { op, course };
         desk.out.act(Effect::Restore { op, thread: self.id, which, course });
+        desk.out.tell(self.id, Event::ThreadLoading);
         Ok(())
     }
 

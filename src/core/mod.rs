@@ -254,6 +254,9 @@ impl Agent {
             Command::Prompt { thread, parts } => {
                 self.on_ready_thread(thread, now, out, |thread, desk| thread.on_prompt(parts, desk))
             }
+            Command::Configure { thread, settings } => {
+                self.on_ready_thread(thread, now, out, |thread, _| thread.on_configure(settings))
+            }
             Command::Review { thread, parts, hint } => {
                 self.on_ready_thread(thread, now, out, |thread, desk| {
                     thread.on_review(parts, hint, desk)
@@ -304,6 +307,7 @@ impl Agent {
             front,
             conversation,
             settings,
+            settings_next: None,
             tools,
             facts: None,
             phase: Phase::Ready,
@@ -355,7 +359,7 @@ impl Agent {
         let mut desk = Desk { now, ops: &mut self.ops, prng: &mut self.prng, out };
         let done = work(thread, &mut desk);
         if thread.is_closed() {
-            out.tell_front(thread.front, Event::ThreadClosed);
+            out.tell(id, Event::ThreadClosed);
             out.act(effect::Effect::Release { thread: id });
         }
         self.last = Some(id);

@@ -15,7 +15,7 @@ use crate::core::turn::Wait;
 use crate::limits::{HISTORY_BYTES_MAX, PARTIAL_BYTES_MAX, RESPONSE_ITEMS_MAX};
 use crate::tools;
 use crate::words::call::CallAsked;
-use crate::words::event::{Ended, Event, Failed};
+use crate::words::event::{Ended, Event, Failed, Thought};
 use crate::words::ids::{CallId, OpId};
 use crate::words::item::{Item, Message, Role};
 use crate::words::model::{Counted, FailureKind, ItemStart, ModelEvent, ModelFailure, Usage};
@@ -84,12 +84,13 @@ impl Thread {
         match event {
             ModelEvent::ItemStarted(ItemStart::Served) => desk.out.tell(id, Event::ServedStarted),
             ModelEvent::Created
-            | ModelEvent::ItemStarted(ItemStart::Message | ItemStart::Reasoning)
-            | ModelEvent::ReasoningBreak => {}
-            ModelEvent::TextDelta(_)
+            | ModelEvent::ItemStarted(ItemStart::Message | ItemStart::Reasoning) => {}
+            ModelEvent::ReasoningBreak
+            | ModelEvent::TextDelta(_)
             | ModelEvent::ReasoningDelta(_)
             | ModelEvent::ReasoningRawDelta(_)
                 if sums_up => {}
+            ModelEvent::ReasoningBreak => desk.out.tell(id, Event::ReasoningBreak),
             ModelEvent::TextDelta(text) => {
                 let from_bytes = awaited.partial.len() as u32;
                 if awaited.partial.len() + text.len() <= PARTIAL_BYTES_MAX {
@@ -98,10 +99,12 @@ impl Thread {
                 }
             }
             ModelEvent::ReasoningDelta(text) | ModelEvent::ReasoningRawDelta(text) => {
+                let is_raw = matches!(event, ModelEvent::ReasoningRawDelta(_));
+                let kind = if is_raw { Thought::Raw } else { Thought::Summary };
                 let from_bytes = awaited.partial_reasoning.len() as u32;
                 if awaited.partial_reasoning.len() + text.len() <= PARTIAL_BYTES_MAX {
                     awaited.partial_reasoning.push_str(text);
-                    desk.out.tell(id, Event::ReasoningDelta { from_bytes });
+                    desk.out.tell(id, Event::ReasoningDelta { from_bytes, kind });
                 }
             }
             ModelEvent::ItemDone(item) if sums_up => self.on_summary_item(&item),

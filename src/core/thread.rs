@@ -13,6 +13,7 @@ use crate::core::ops::Work;
 use crate::core::session::Sessions;
 use crate::core::turn::Turn;
 use crate::limits::PROMPTS_WAITING_MAX;
+use crate::tools;
 use crate::words::command::{Course, Refusal};
 use crate::words::event::{Ended, Event, Failed};
 use crate::words::ids::{ConversationId, FrontId, ItemIndex, OpId, ThreadId, TurnId};
@@ -31,6 +32,8 @@ pub struct Thread {
     pub(crate) front: FrontId,
     pub(crate) conversation: ConversationId,
     pub(crate) settings: Box<ThreadSettings>,
+    /// What the next turn is to run with, if that is to differ.
+    pub(crate) settings_next: Option<Box<ThreadSettings>>,
     pub(crate) tools: Vec<ToolSpec>,
     /// `None` until they were asked for and came.
     pub(crate) facts: Option<OpeningFacts>,
@@ -109,6 +112,34 @@ impl Thread {
             self.start_turn(None, desk);
         }
         Ok(())
+    }
+
+    /// Changes what turns run with, from the next one on: a request that is being sent lends its
+    /// settings.
+    pub(crate) fn on_configure(&mut self, settings: Box<ThreadSettings>) -> Result<(), Refusal> {
+        if self.phase != Phase::Ready {
+            return Err(Refusal::NotReady);
+        }
+        self.settings_next = Some(settings);
+        if self.turn.is_none() {
+            self.configure();
+        }
+        Ok(())
+    }
+
+    /// Takes over the settings that wait, before a turn begins.
+    pub(crate) fn configure(&mut self) {
+        let Some(settings) = self.settings_next.take() else { return };
+        if settings.cwd != self.settings.cwd {
+            self.facts = None;
+        }
+        if settings.approval != self.settings.approval || settings.sandbox != self.settings.sandbox
+        {
+            // A person said yes under other rules.
+            self.approvals = Approvals::default();
+        }
+        self.tools = tools::offered(&settings);
+        self.settings = settings;
     }
 
     /// Whether the thread takes a prompt of these parts.

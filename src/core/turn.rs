@@ -88,6 +88,7 @@ impl Thread {
 
     /// Makes a turn that waits for nothing yet.
     pub(crate) fn begin_turn(&mut self, desk: &mut Desk<'_>) {
+        self.configure();
         self.turns_count += 1;
         self.prompts_due_ms = None;
         let id = TurnId(self.turns_count);

@@ -26,6 +26,11 @@ pub enum Command {
         thread: ThreadId,
         parts: Vec<Part>,
     },
+    /// Change what the thread runs with; a turn that runs goes on as it began.
+    Configure {
+        thread: ThreadId,
+        settings: Box<ThreadSettings>,
+    },
     /// Review something in a turn of its own; the thread's settings are those of reviews.
     Review {
         thread: ThreadId,

@@ -16,6 +16,8 @@ pub enum Event {
         /// It has a past, as the same conversation or as a fork.
         resumed: bool,
     },
+    /// The thread's past is being read; it starts or fails later.
+    ThreadLoading,
     /// The thread could not be opened or resumed; it does not exist.
     ThreadFailed {
         message: Box<str>,
@@ -43,7 +45,10 @@ pub enum Event {
     },
     ReasoningDelta {
         from_bytes: u32,
+        kind: Thought,
     },
+    /// What follows of the reasoning's summary is a part of its own.
+    ReasoningBreak,
     /// The provider begins to serve a call of its own (web search); it completes as an item.
     ServedStarted,
     /// An assistant message, reasoning or served call is whole.
@@ -142,6 +147,13 @@ pub enum Event {
     Refused {
         refusal: Refusal,
     },
+}
+
+/// What kind of reasoning is shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Thought {
+    Summary,
+    Raw,
 }
 
 /// How a command's end is to be understood.

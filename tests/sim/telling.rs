@@ -15,7 +15,6 @@ impl Watch {
                 self.batch.lane = Lane::Tell;
                 match event {
                     Event::Refused { refusal } => self.batch.refused = Some(*refusal),
-                    Event::ThreadClosed => self.closed(),
                     other => panic!("not for the front that asked: {other:?}"),
                 }
                 return;
@@ -67,11 +66,14 @@ impl Watch {
                 let Some(line) = open else {
                     panic!("a session ends once, and was started: {call:?}")
                 };
-                self.told(thread).end_denied(&Tried::Command(line));
+                // Another call may be asked about after the same line was refused.
+                if self.batch.denied {
+                    self.told(thread).end_denied(&Tried::Command(line));
+                }
             }
-            Event::Refused { .. } | Event::ThreadClosed => {
-                panic!("not for a thread: {event:?}")
-            }
+            Event::ThreadLoading => assert!(!self.threads.contains_key(&thread), "it has started"),
+            Event::ThreadClosed => self.closed(thread),
+            Event::Refused { .. } => panic!("not for a thread: {event:?}"),
             _ => {
                 assert!(self.told(thread).turn.is_some(), "told outside any turn: {event:?}");
                 self.event_of_turn(agent, thread, event);
@@ -111,12 +113,10 @@ impl Watch {
         self.batch.ended = Some(how.clone());
     }
 
-    fn closed(&mut self) {
-        // The batch names the thread, unless it was loading and so never started.
-        let Some(thread) = self.batch.thread else { return };
+    fn closed(&mut self, thread: ThreadId) {
         self.waiting.remove(&thread);
         let Some(told) = self.threads.remove(&thread) else {
-            // It failed to load.
+            // It failed to load, or was closed before it had.
             return;
         };
         assert_eq!(told.turn, None, "a thread closes after its turn");
@@ -145,7 +145,8 @@ impl Watch {
                 let partial = agent.partial_text(thread);
                 assert!(partial.is_char_boundary(*from_bytes as usize), "a delta is lent");
             }
-            Event::ReasoningDelta { from_bytes } => {
+            Event::ReasoningBreak => {}
+            Event::ReasoningDelta { from_bytes, .. } => {
                 let partial = agent.partial_reasoning(thread);
                 assert!(partial.is_char_boundary(*from_bytes as usize), "a delta is lent");
             }

@@ -44,6 +44,10 @@ impl World {
             }
             32..35 => self.resume_any(),
             35 => self.fork_any(),
+            36 => {
+                let settings = Box::new(settings(&mut self.chance, self.now.mono_ms));
+                self.command(Command::Configure { thread, settings });
+            }
             43..47 => {
                 let parts = self.prompt_parts();
                 self.command(Command::Review { thread, parts, hint: "a hint".into() });

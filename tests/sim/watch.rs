@@ -16,7 +16,7 @@ use windlass::words::event::{Ended, Failed, Question};
 use windlass::words::ids::{CallId, ConversationId, ItemIndex, OpId, ThreadId, TurnId};
 use windlass::words::item::{Item, Part, Role};
 use windlass::words::model::FailureKind;
-use windlass::words::policy::{Confinement, Decision};
+use windlass::words::policy::{ApprovalPolicy, Confinement, Decision, SandboxPolicy};
 use windlass::words::record::Record;
 use windlass::words::settings::{Budgets, ThreadSettings, TimeBudget};
 
@@ -72,6 +72,8 @@ pub(crate) struct Told {
     pub(crate) inspected: Vec<(PatchPlan, Vec<Change>)>,
     /// What a sandbox has refused, as it looks, and whose end was not told yet.
     pub(crate) denied: Vec<Confined>,
+    /// What the last command was judged by.
+    rules: Option<(ApprovalPolicy, SandboxPolicy)>,
     /// Requests since the last response that was whole.
     pub(crate) attempts: u32,
     /// Requests of the turn, tries aside, and its tokens.
@@ -111,6 +113,8 @@ pub(crate) struct Batch {
     pub(crate) thread: Option<ThreadId>,
     pub(crate) recorded: Vec<ItemIndex>,
     pub(crate) started: bool,
+    /// The input was the end of something that the sandbox got in the way of.
+    pub(crate) denied: bool,
     /// What the input approved.
     pub(crate) grant: Option<Question>,
     /// What was done, and what was told to begin.
@@ -159,6 +163,7 @@ impl Told {
             session: Vec::new(),
             inspected: Vec::new(),
             denied: Vec::new(),
+            rules: None,
             attempts: 0,
             requests: 0,
             tokens: 0,
@@ -170,6 +175,15 @@ impl Told {
     }
 
     /// What this is tried again for, if it is.
+    /// What was approved for the session is forgotten when the rules change.
+    fn rules(&mut self, settings: &ThreadSettings) {
+        let rules = (settings.approval, settings.sandbox.clone());
+        if self.rules.as_ref().is_some_and(|known| *known != rules) {
+            self.session.clear();
+        }
+        self.rules = Some(rules);
+    }
+
     fn take_denied(&mut self, what: &Tried, confinement: Confinement) -> Option<Confined> {
         let tried = self.denied.iter().position(|denied| denied.what == *what)?;
         (confinement == Confinement::Unconfined).then(|| self.denied.remove(tried))
@@ -254,6 +268,7 @@ impl Watch {
     fn ended(&mut self, op: OpId, denied: bool) {
         let Some(confined) = self.confined.remove(&op) else { return };
         if let Some(told) = self.threads.get_mut(&confined.thread) {
+            self.batch.denied = denied;
             told.denied.extend(Some(confined).filter(|_| denied));
         }
     }
@@ -266,8 +281,9 @@ impl Watch {
         argv: Vec<String>,
         cwd: Box<str>,
     ) {
-        let Some(told) = self.threads.get_mut(&thread) else { return };
         let settings = agent.settings(thread).unwrap();
+        let Some(told) = self.threads.get_mut(&thread) else { return };
+        told.rules(settings);
         for call in open_calls(disk, told.conversation) {
             let Plan::Command(command) = tools::plan(call, settings) else { continue };
             if command.argv == argv && command.workdir == cwd {
@@ -432,6 +448,7 @@ impl Watch {
             self.batch.grant.take(),
             Some(Question::Command { argv, cwd, .. }) if argv == key.0 && cwd == key.1
         );
+        self.told(thread).rules(settings);
         let approved = self.told(thread).session.contains(&key);
         let what = Tried::Command(line);
         let denied = self.told(thread).take_denied(&what, confinement);

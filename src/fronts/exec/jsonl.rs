@@ -111,18 +111,8 @@ impl Jsonl {
                 self.search = None;
                 error_line(&format!("Reconnecting... {attempt}/{attempts_max}"), out);
             }
-            Event::Warning { message } => {
-                let number = self.number();
-                item_head(out, Phase::Completed, number, "error");
-                field(out, "message", message);
-                item_tail(out);
-            }
-            Event::Compacted { .. } => {
-                let number = self.number();
-                item_head(out, Phase::Completed, number, "error");
-                field(out, "message", COMPACTED);
-                item_tail(out);
-            }
+            Event::Warning { message } => self.warning(message, out),
+            Event::Compacted { .. } => self.warning(COMPACTED, out),
             Event::Tokens { total, .. } => self.total = Some(*total),
             Event::TurnEnded { how, usage, .. } => self.turn_ended(how, usage, out),
             Event::ThreadFailed { .. }
@@ -131,6 +121,8 @@ impl Jsonl {
             | Event::ReviewExited { .. }
             | Event::TextDelta { .. }
             | Event::ReasoningDelta { .. }
+            | Event::ReasoningBreak
+            | Event::ThreadLoading
             | Event::CallAnswered { .. }
             | Event::ApprovalAsked { .. }
             | Event::ApprovalSettled { .. }
@@ -148,6 +140,12 @@ impl Jsonl {
         field(out, "text", text);
         push(out, ",\"review_output\":");
         review::encode(verdict, out);
+        item_tail(out);
+    }
+
+    fn warning(&mut self, message: &str, out: &mut Vec<u8>) {
+        item_head(out, Phase::Completed, self.number(), "error");
+        field(out, "message", message);
         item_tail(out);
     }
 

@@ -137,15 +137,11 @@ impl Plain {
                 let text = format!("Reconnecting... {attempt}/{attempts_max}: {message}\n");
                 self.piece(Ink::Caution, &text, err);
             }
-            Event::Warning { message } => {
-                self.piece(Ink::Caution, &format!("warning: {}\n", visible::block(message)), err);
-            }
+            Event::Warning { message } => self.warning(message, err),
             Event::CompactionStarted => {
                 self.piece(Ink::Faint, "summing up the conversation...\n", err);
             }
-            Event::Compacted { .. } => {
-                self.piece(Ink::Caution, &format!("warning: {COMPACTED}\n"), err);
-            }
+            Event::Compacted { .. } => self.warning(COMPACTED, err),
             Event::Tokens { total, .. } => self.total = Some(*total),
             Event::TurnStopping { .. } => self.piece(Ink::Caution, "interrupting...\n", err),
             Event::TurnEnded { how, usage, .. } => {
@@ -158,12 +154,18 @@ impl Plain {
             | Event::ServedStarted
             | Event::TextDelta { .. }
             | Event::ReasoningDelta { .. }
+            | Event::ReasoningBreak
+            | Event::ThreadLoading
             | Event::ApprovalAsked { .. }
             | Event::ApprovalSettled { .. }
             | Event::Limits { .. }
             | Event::ThreadClosed
             | Event::Refused { .. } => {}
         }
+    }
+
+    fn warning(&mut self, message: &str, err: &mut Vec<u8>) {
+        self.piece(Ink::Caution, &format!("warning: {}\n", visible::block(message)), err);
     }
 
     fn command_started(&mut self, call: CallId, argv: &[String], cwd: &str, err: &mut Vec<u8>) {

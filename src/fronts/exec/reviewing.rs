@@ -65,7 +65,9 @@ impl Reviewing {
             Event::Tokens { .. }
             | Event::Limits { .. }
             | Event::TextDelta { .. }
-            | Event::ReasoningDelta { .. } => Step { before: None, then: Then::Event },
+            | Event::ReasoningDelta { .. }
+            | Event::ReasoningBreak
+            | Event::ThreadLoading => Step { before: None, then: Then::Event },
             _ => Step { before: self.held.take(), then: Then::Event },
         }
     }

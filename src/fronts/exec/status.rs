@@ -106,7 +106,7 @@ impl Status {
                 self.since_ms = Some(now_ms);
                 self.doing = Doing::Waiting;
             }
-            Event::ReasoningDelta { .. } | Event::ItemCompleted { .. } => {
+            Event::ReasoningDelta { .. } | Event::ReasoningBreak | Event::ItemCompleted { .. } => {
                 self.does(Doing::Thinking)
             }
             Event::TextDelta { .. } => self.does(Doing::Answering),
@@ -150,6 +150,7 @@ impl Status {
                 self.commands.clear();
             }
             Event::ThreadStarted { .. }
+            | Event::ThreadLoading
             | Event::PromptTaken { .. }
             | Event::ReviewEntered { .. }
             | Event::ReviewExited { .. }
@@ -360,7 +361,10 @@ mod tests {
         let delta = Event::TextDelta { from_bytes: 0 };
         Story::begun()
             .reads("[0s] waiting for the model")
-            .told(Event::ReasoningDelta { from_bytes: 0 })
+            .told(Event::ReasoningDelta {
+                from_bytes: 0,
+                kind: crate::words::event::Thought::Summary,
+            })
             .reads("[0s] thinking")
             .told(delta)
             .reads("[0s] answering")
