@@ -143,6 +143,7 @@ impl Thread {
                     argv: command.argv.clone(),
                     cwd: command.workdir.clone(),
                     reason,
+                    risk: None,
                 };
                 self.ask(index, Asked::Command(command), question, desk);
             }

@@ -131,11 +131,11 @@ fn question(attempt: &Attempt) -> Question {
     match &attempt.what {
         Attempted::Command(command) => {
             let (argv, cwd) = (command.argv.clone(), command.workdir.clone());
-            Question::Command { argv, cwd, reason }
+            Question::Command { argv, cwd, reason, risk: None }
         }
         Attempted::Patch(patch, _) => {
             let argv = vec!["apply_patch".to_string()];
-            Question::Command { argv, cwd: patch.workdir.clone(), reason }
+            Question::Command { argv, cwd: patch.workdir.clone(), reason, risk: None }
         }
     }
 }

@@ -172,8 +172,32 @@ pub enum CommandEnd {
 /// What a person is asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Question {
-    Command { argv: Vec<String>, cwd: Box<str>, reason: Option<Box<str>> },
-    Patch { changes: Vec<Change>, reason: Option<Box<str>> },
+    Command {
+        argv: Vec<String>,
+        cwd: Box<str>,
+        reason: Option<Box<str>>,
+        /// What a model makes of it, if one was asked and answered in time.
+        risk: Option<Risk>,
+    },
+    Patch {
+        changes: Vec<Change>,
+        reason: Option<Box<str>>,
+    },
+}
+
+/// What running a command may do, as a model sees it: for whoever is asked, and nobody else.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Risk {
+    /// One line without control characters.
+    pub description: Box<str>,
+    pub level: RiskLevel,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum RiskLevel {
+    Low,
+    Medium,
+    High,
 }
 
 /// How a turn ended.

@@ -349,7 +349,7 @@ fn a_patch_that_its_sandbox_stopped_is_asked_about_under_on_failure_alone() {
         let asked = approval == ApprovalPolicy::OnFailure;
         let argv = vec!["apply_patch".to_string()];
         let reason = Some("command failed; retry without sandbox?".into());
-        let expected = Question::Command { argv, cwd: "/w".into(), reason };
+        let expected = Question::Command { argv, cwd: "/w".into(), reason, risk: None };
         assert_eq!(question(&story), asked.then_some(expected));
         if asked {
             story.answer(0, Decision::Approved);
