@@ -47,6 +47,13 @@ pub struct Summing {
     then: Then,
 }
 
+impl Summing {
+    /// Whether the turn is about nothing else.
+    pub(crate) fn is_all(&self) -> bool {
+        self.then == Then::Rest
+    }
+}
+
 /// What follows a summary.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Then {

@@ -192,7 +192,7 @@ impl Thread {
             self.counted.items = self.history.items().len();
         }
         if calls.is_empty() {
-            if self.prompts.is_empty() {
+            if self.prompts_due_count() == 0 {
                 self.finish(Ended::Completed, desk);
             } else {
                 self.request(desk);

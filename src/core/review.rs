@@ -1,10 +1,12 @@
 //! A review: a turn whose last message is a verdict.
 //!
 //! What it is asked runs under the settings of its thread. People and records are told when it
-//! begins and when it is over; what the verdict says is for whoever reads the message.
+//! begins and when it is over; what the verdict says is for whoever reads the message. It hears
+//! nothing but what it was asked: prompts that come meanwhile have a turn after it.
 
 use crate::core::Desk;
 use crate::core::thread::Thread;
+use crate::limits::PROMPTS_WAITING_MAX;
 use crate::words::command::Refusal;
 use crate::words::event::{Ended, Event, Failed};
 use crate::words::ids::ItemIndex;
@@ -36,9 +38,26 @@ impl Thread {
             return Err(Refusal::TurnRuns);
         }
         let prompts_ahead = self.prompts.len();
+        if prompts_ahead > PROMPTS_WAITING_MAX {
+            return Err(Refusal::TooManyPrompts);
+        }
         self.prompts.push_back(parts);
         self.start_turn(Some(Review::Asked { prompts_ahead, hint }), desk);
         Ok(())
+    }
+
+    /// How many of the waiting prompts the turn takes next: a review, those up to its own.
+    pub(crate) fn prompts_due_count(&self) -> usize {
+        match self.turn.as_ref().and_then(|turn| turn.review.as_ref()) {
+            None => self.prompts.len(),
+            Some(Review::Asked { prompts_ahead, .. }) => self.prompts.len().min(prompts_ahead + 1),
+            Some(Review::Entered) => 0,
+        }
+    }
+
+    /// Whether prompts wait for a review to be over.
+    pub(crate) fn has_prompts_behind(&self) -> bool {
+        self.prompts.len() > self.prompts_due_count()
     }
 
     /// The prompt that so many others were ahead of has become an item: if it is the review's, the

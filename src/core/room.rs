@@ -28,7 +28,7 @@ impl Thread {
         };
         let fresh = self.history.items().get(from..).unwrap_or_default();
         let fresh: u64 = fresh.iter().map(item_tokens).sum();
-        let waiting: u64 = self.prompts.iter().flatten().map(part_tokens).sum();
+        let waiting: u64 = self.prompts_due().flatten().map(part_tokens).sum();
         known.saturating_add(fresh).saturating_add(waiting)
     }
 }

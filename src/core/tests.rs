@@ -21,7 +21,7 @@ use crate::limits::{
 use crate::words::call::{
     Answer, CallAsked, CallKind, Change, ChangeKind, CommandPlan, Life, Seen, Unread,
 };
-use crate::words::command::{Command, Refusal, Which};
+use crate::words::command::{Command, Refusal, Unsteerable, Which};
 use crate::words::event::{CommandEnd, Ended, Event, Failed, Question};
 use crate::words::ids::{CallId, ConversationId, FrontId, ItemIndex, OpId, ThreadId, TurnId};
 use crate::words::item::{Item, Message, Output, Part, Role};

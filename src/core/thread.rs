@@ -140,6 +140,18 @@ impl Thread {
         }
         self.tools = tools::offered(&settings);
         self.settings = settings;
+    /// Takes a prompt for the turn that runs, if that is the one that is meant.
+    pub(crate) fn on_steer(
+        &mut self,
+        turn: TurnId,
+        parts: Vec<Part>,
+        desk: &mut Desk<'_>,
+    ) -> Result<(), Refusal> {
+        let meant = self.turn.as_ref().filter(|running| running.id == turn);
+        match meant.ok_or(Refusal::NoSuchTurn)?.unsteerable() {
+            Some(why) => Err(Refusal::NotSteerable(why)),
+            None => self.on_prompt(parts, desk),
+        }
     }
 
     /// Whether the thread takes a prompt of these parts.
@@ -154,12 +166,17 @@ impl Thread {
         if says_something { Ok(()) } else { Err(Refusal::EmptyPrompt) }
     }
 
-    /// What the waiting prompts will add to the history.
+    /// The waiting prompts that the turn takes next.
+    pub(crate) fn prompts_due(&self) -> impl Iterator<Item = &Vec<Part>> {
+        self.prompts.iter().take(self.prompts_due_count())
+    }
+
+    /// What those prompts will add to the history.
     pub(crate) fn prompts_bytes(&self) -> u64 {
         let bytes = |part: &Part| match part {
             Part::Text(text) | Part::Image(text) => text.len() as u64,
         };
-        self.prompts.iter().flatten().map(bytes).sum()
+        self.prompts_due().flatten().map(bytes).sum()
     }
 
     /// Stops what runs, then lets the thread be forgotten.
@@ -175,21 +192,21 @@ impl Thread {
         }
     }
 
-    /// Moves waiting prompts into the history, after what the model must know first.
+    /// Moves prompts that are due into the history, after what the model must know first.
     pub(crate) fn take_prompts(&mut self, desk: &mut Desk<'_>) {
-        if self.prompts.is_empty() {
+        let due_count = self.prompts_due_count();
+        if due_count == 0 {
             return;
         }
         self.begin_rollout(desk);
         for item in opening::changed(&self.settings, self.history.items()) {
             self.remember(item, desk);
         }
-        let mut ahead = 0;
-        while let Some(parts) = self.prompts.pop_front() {
+        for ahead in 0..due_count {
+            let Some(parts) = self.prompts.pop_front() else { return };
             let message = Message { role: Role::User, parts, id: None };
             let item = self.remember(Item::Message(message), desk);
             self.enter_review(ahead, item, desk);
-            ahead += 1;
             desk.out.append(self.id, Record::UserMessage(item));
             desk.out.tell(self.id, Event::PromptTaken { item });
         }

@@ -26,6 +26,7 @@ use crate::core::review::Review;
 use crate::core::stop::Stopping;
 use crate::core::thread::{Phase, Thread};
 use crate::limits::HISTORY_BYTES_MAX;
+use crate::words::command::Unsteerable;
 use crate::words::event::{Budget, Ended, Event, Failed};
 use crate::words::ids::{OpId, TurnId};
 use crate::words::model::Usage;
@@ -58,6 +59,15 @@ pub enum Wait {
 }
 
 impl Turn {
+    /// Why nobody can say anything in it, if so.
+    pub(crate) fn unsteerable(&self) -> Option<Unsteerable> {
+        match &self.purpose {
+            _ if self.review.is_some() => Some(Unsteerable::Review),
+            Purpose::Summary(summing) if summing.is_all() => Some(Unsteerable::Compaction),
+            Purpose::Summary(_) | Purpose::Answer => None,
+        }
+    }
+
     pub(crate) fn deadline(&self) -> Option<u64> {
         match &self.wait {
             Wait::Opening { .. } => None,
@@ -135,13 +145,13 @@ impl Thread {
         }
         if self.exceeds_bytes() {
             // There will never be room for what waits.
-            self.prompts.clear();
+            self.prompts.drain(..self.prompts_due_count());
             let mib = HISTORY_BYTES_MAX >> 20;
             let text = format!("the conversation exceeds {mib} MiB; start a new one");
             self.fail_bound(&text, desk);
             return;
         }
-        let fresh = !self.prompts.is_empty();
+        let fresh = self.prompts_due_count() > 0;
         self.take_prompts(desk);
         if fresh {
             desk.out.append(self.id, Record::TurnContext);
@@ -204,6 +214,10 @@ impl Thread {
 
     /// Ends the turn. Prompts that waited for it are kept: the next turn will know them.
     pub(crate) fn finish(&mut self, how: Ended, desk: &mut Desk<'_>) {
+        let recorded = !matches!(how, Ended::Failed { kind: Failed::Record, .. });
+        if recorded && self.has_prompts_behind() {
+            self.prompts_due_ms = Some(desk.now.mono_ms);
+        }
         match &how {
             Ended::Interrupted
             | Ended::Failed { kind: Failed::Model(_) | Failed::Bound | Failed::Spent(_), .. } => {

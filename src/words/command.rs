@@ -1,6 +1,6 @@
 //! What a front may ask, and the closed list of refusals.
 
-use crate::words::ids::{CallId, ConversationId, ThreadId};
+use crate::words::ids::{CallId, ConversationId, ThreadId, TurnId};
 use crate::words::item::{Item, Part};
 use crate::words::model::{Counted, RateLimits, Usage};
 use crate::words::policy::Decision;
@@ -22,6 +22,8 @@ pub enum Command {
         settings: Box<ThreadSettings>,
         which: Which,
     },
+    /// Say something: in the running turn, else in one of its own. A review hears nothing; what is
+    /// said meanwhile has a turn after it.
     Prompt {
         thread: ThreadId,
         parts: Vec<Part>,
@@ -30,6 +32,11 @@ pub enum Command {
     Configure {
         thread: ThreadId,
         settings: Box<ThreadSettings>,
+    /// Say something in this turn or not at all.
+    Steer {
+        thread: ThreadId,
+        turn: TurnId,
+        parts: Vec<Part>,
     },
     /// Review something in a turn of its own; the thread's settings are those of reviews.
     Review {
@@ -55,6 +62,13 @@ pub enum Command {
     Close {
         thread: ThreadId,
     },
+}
+
+/// A turn that is not a conversation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unsteerable {
+    Review,
+    Compaction,
 }
 
 /// Which recorded conversation is meant.
@@ -108,6 +122,10 @@ pub enum Refusal {
     NothingToCompact,
     /// Nothing runs that could be interrupted.
     NothingRuns,
+    /// The turn that was meant does not run.
+    NoSuchTurn,
+    /// The turn that was meant hears nothing.
+    NotSteerable(Unsteerable),
     /// No question is open for this call: answered already, or never asked.
     NoQuestion,
     /// Too much outside work is in progress.

@@ -1,7 +1,7 @@
 //! A user who says too much, too often, to the wrong thread.
 
 use windlass::words::command::{Command, Which};
-use windlass::words::ids::{CallId, ConversationId, ThreadId};
+use windlass::words::ids::{CallId, ConversationId, ThreadId, TurnId};
 use windlass::words::item::Part;
 use windlass::words::policy::Decision;
 
@@ -25,7 +25,7 @@ impl World {
         } else {
             self.chance.pick(&threads)
         };
-        match self.chance.below(47) {
+        match self.chance.below(50) {
             0..20 => self.prompt(thread),
             20..23 => {
                 let parts = vec![Part::Text(self.chance.pick(&["", " \n"]).into())];
@@ -53,6 +53,10 @@ impl World {
                 self.command(Command::Review { thread, parts, hint: "a hint".into() });
             }
             40..43 => self.command(Command::Compact { thread }),
+            47..50 => {
+                let (turn, parts) = (TurnId(self.chance.below(6) as u32), self.prompt_parts());
+                self.command(Command::Steer { thread, turn, parts });
+            }
             _ => {
                 let call = CallId(self.chance.below(5) as u32);
                 let decision = self.chance.pick(&[

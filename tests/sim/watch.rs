@@ -220,7 +220,10 @@ impl Watch {
         self.batch = Batch::default();
         match input {
             Input::Command {
-                command: Command::Prompt { thread, parts } | Command::Review { thread, parts, .. },
+                command:
+                    Command::Prompt { thread, parts }
+                    | Command::Steer { thread, parts, .. }
+                    | Command::Review { thread, parts, .. },
                 ..
             } => {
                 if let [Part::Text(text)] = parts.as_slice() {

@@ -115,3 +115,40 @@ fn a_review_is_a_turn_of_its_own() {
     story.say(op, COMPLETED);
     assert_eq!(story.exited(), None);
 }
+
+#[test]
+fn what_is_said_during_a_review_has_a_turn_after_it() {
+    let (mut story, op) = reviewing();
+    let turn = TurnId(1);
+    let parts = vec![Part::Text("left!".into())];
+    story.command(Command::Steer { thread: story.thread, turn, parts });
+    assert_eq!(story.refused(), Some(Refusal::NotSteerable(Unsteerable::Review)));
+    story.prompt("and then?");
+    assert!(story.effects.is_empty());
+    story.say(op, ModelEvent::ItemDone(Item::Call(look("1"))));
+    story.say(op, COMPLETED);
+    let op = story.look_ops()[0];
+    story.feed(Input::Looked { op, result: Ok(Seen::Text("seen".into())) });
+    let op = story.request_op();
+    assert!(!story.tells(|event| matches!(event, Event::PromptTaken { .. })));
+    story.say(op, said("the verdict"));
+    story.say(op, COMPLETED);
+    assert_eq!(story.exited(), Some(Some("the verdict")));
+    story.wait();
+    assert!(story.tells(|event| *event == Event::TurnStarted { turn: TurnId(2) }));
+    assert!(story.tells(|event| matches!(event, Event::PromptTaken { .. })));
+    story.request_op();
+}
+
+#[test]
+fn what_waits_behind_a_review_does_not_wait_for_its_success() {
+    let mut story = Story::new(settings());
+    story.review("look at it");
+    let op = story.open_op();
+    story.prompt("and then?");
+    story.interrupt();
+    story.feed(Input::Opened { op, facts: OpeningFacts::default() });
+    assert_eq!((story.exited(), story.ended()), (Some(None), Some(&Ended::Interrupted)));
+    story.wait();
+    assert!(story.tells(|event| *event == Event::TurnStarted { turn: TurnId(2) }));
+}

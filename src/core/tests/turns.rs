@@ -395,3 +395,27 @@ fn a_response_that_was_cut_short_still_counts() {
         story.tells(|event| { matches!(event, Event::TurnEnded { how: Ended::Completed, .. }) })
     );
 }
+
+#[test]
+fn only_the_turn_that_is_meant_is_steered() {
+    let (mut story, op) = Story::asked(settings());
+    let thread = story.thread;
+    let steer = |turn| {
+        let parts = vec![Part::Text("left!".into())];
+        Command::Steer { thread, turn: TurnId(turn), parts }
+    };
+    story.command(steer(0));
+    assert_eq!(story.refused(), Some(Refusal::NoSuchTurn));
+    story.command(steer(1));
+    assert_eq!(story.refused(), None);
+    story.say(op, said("done"));
+    story.say(op, completed());
+    assert!(story.tells(|event| matches!(event, Event::PromptTaken { .. })));
+    let op = story.request_op();
+    story.say(op, completed());
+    story.command(steer(1));
+    assert_eq!(story.refused(), Some(Refusal::NoSuchTurn));
+    story.command(Command::Compact { thread });
+    story.command(steer(2));
+    assert_eq!(story.refused(), Some(Refusal::NotSteerable(Unsteerable::Compaction)));
+}

@@ -216,6 +216,8 @@ fn fatal(refusal: Refusal) -> Option<&'static str> {
         Refusal::TurnRuns
         | Refusal::NothingToCompact
         | Refusal::NothingRuns
+        | Refusal::NoSuchTurn
+        | Refusal::NotSteerable(_)
         | Refusal::NoQuestion => None,
     }
 }
