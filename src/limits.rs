@@ -122,6 +122,17 @@ const _: () = assert!(PATCH_FILE_BYTES_MAX <= PATCH_FILES_BYTES_MAX);
 const _: () = assert!(SEARCH_MS < FILES_TIMEOUT_MS);
 const _: () = assert!(CHANGE_TEXT_BYTES_MAX <= CHANGES_TEXT_BYTES_MAX);
 
+/// One value of what a model is told of a command whose risk it is asked about: a long script.
+pub const RISK_FIELD_BYTES_MAX: usize = 8 << 10;
+
+/// Characters of a risk's description; clients show it beside the question.
+pub const RISK_CHARS_MAX: usize = 500;
+
+/// An answer about a command's risk; more is not what was asked for.
+pub const RISK_ANSWER_BYTES_MAX: usize = 16 << 10;
+
+const _: () = assert!(CLIP_BYTES_MIN <= RISK_FIELD_BYTES_MAX);
+
 // ---- wire ----
 
 /// Parts of one message, reasoning or tool output; people and models use a handful.

@@ -9,7 +9,7 @@ use std::path::Path;
 type Target = fn(&[u8]);
 
 /// Each corpus and what it is fed to; the same functions that the fuzz targets call.
-const TARGETS: [(&str, Target); 15] = [
+const TARGETS: [(&str, Target); 16] = [
     ("chat", windlass::wire::chat::decode::fuzz_cuts),
     ("clip", windlass::tools::clip::fuzz),
     ("command_line", windlass::tools::command_line::fuzz),
@@ -21,6 +21,7 @@ const TARGETS: [(&str, Target); 15] = [
     ("replay", windlass::wire::replay::fuzz),
     ("responses", windlass::wire::responses::decode::fuzz),
     ("review", windlass::wire::review::fuzz),
+    ("risk", windlass::tools::risk::fuzz),
     ("rollout", windlass::wire::rollout::fuzz),
     ("slice", windlass::tools::slice::fuzz),
     ("sse", windlass::wire::sse::fuzz_cuts),

@@ -30,6 +30,9 @@ pub struct Arguments {
     pub max_output_tokens: Option<f64>,
     pub session_id: Option<f64>,
     pub chars: Option<String>,
+    /// Of an answer about a command's risk.
+    pub description: Option<String>,
+    pub risk_level: Option<String>,
 }
 
 /// A command: models mix the two forms up, and both can be understood.

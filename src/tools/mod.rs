@@ -15,6 +15,7 @@ pub mod known_safe;
 pub mod listing;
 pub mod parsed;
 pub mod patch;
+pub mod risk;
 pub mod search;
 pub mod shell;
 pub mod slice;
