@@ -12,7 +12,7 @@
 //! wire    <- words       bytes to words and back; incremental; no sockets
 //! config  <- words       arguments, files and settings
 //! core    <- words, tools            the machine
-//! fronts  <- words, wire, config     people and programs to commands and events
+//! fronts  <- words, tools, wire, config  people and programs to commands and events
 //! host    <- everything              the only room that touches the system
 //! ```
 //!

@@ -23,7 +23,7 @@ const ROOMS: [(&str, &[&str], bool); 8] = [
     ("wire", &["limits", "words"], false),
     ("config", &["limits", "words"], false),
     ("core", &["limits", "words", "tools"], false),
-    ("fronts", &["limits", "words", "wire", "config"], false),
+    ("fronts", &["limits", "words", "tools", "wire", "config"], false),
     ("host", &["limits", "words", "tools", "wire", "config", "core", "fronts"], true),
 ];
 

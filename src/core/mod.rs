@@ -256,6 +256,7 @@ impl Agent {
             }
             Command::Configure { thread, settings } => {
                 self.on_ready_thread(thread, now, out, |thread, _| thread.on_configure(settings))
+            }
             Command::Steer { thread, turn, parts } => {
                 self.on_ready_thread(thread, now, out, |thread, desk| {
                     thread.on_steer(turn, parts, desk)

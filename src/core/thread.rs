@@ -140,6 +140,8 @@ impl Thread {
         }
         self.tools = tools::offered(&settings);
         self.settings = settings;
+    }
+
     /// Takes a prompt for the turn that runs, if that is the one that is meant.
     pub(crate) fn on_steer(
         &mut self,

@@ -32,6 +32,7 @@ pub enum Command {
     Configure {
         thread: ThreadId,
         settings: Box<ThreadSettings>,
+    },
     /// Say something in this turn or not at all.
     Steer {
         thread: ThreadId,
