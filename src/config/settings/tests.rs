@@ -1,7 +1,11 @@
 use super::*;
 use crate::config::args;
 use crate::config::layers::Named;
+use crate::limits::{MODEL_NAME_BYTES_MAX, OUTPUT_SCHEMA_BYTES_MAX};
+use crate::words::command::Which;
 use crate::words::ids::ConversationId;
+use crate::words::policy::SandboxPolicy;
+use crate::words::settings::{ShellForm, Verbosity, WebReach};
 
 /// Resolves a command line against a configuration and an environment.
 fn attempt(line: &[&str], config: &str, env: &[(&str, &str)]) -> Result<Resolved, ConfigError> {
