@@ -14,6 +14,7 @@ use lexopt::{Arg, Parser};
 use crate::config::commands::{self, Argument, Command, TOP};
 use crate::config::completions::Shell;
 use crate::config::flags::{self, Flag, Takes};
+use crate::config::request::Requested;
 use crate::limits::{ARGUMENTS_COUNT_MAX, SUGGESTION_BYTES_MAX};
 use crate::words::command::Course;
 use crate::words::policy::SandboxMode;
@@ -72,6 +73,8 @@ pub struct Invocation {
     pub listed: Listed,
     /// Questions are answered with yes.
     pub yes: bool,
+    /// What a client asks for; nobody typed it.
+    pub requested: Option<Box<Requested>>,
 }
 
 /// Which sessions `sessions list` shows.

@@ -11,6 +11,8 @@ use crate::config::ConfigError;
 use crate::config::args::{self, Override};
 use crate::config::flags;
 use crate::config::keys::{self, FEATURES, Kind, Knowledge};
+use crate::config::request::{self, Setting};
+use crate::config::value;
 use crate::limits::{CONFIG_ENTRIES_MAX, CONFIG_FILE_BYTES_MAX, CONFIG_KEY_PARTS_MAX};
 
 /// A sound source of settings.
@@ -19,6 +21,8 @@ pub struct Source {
     /// What to call it in messages: a path, or `-c`.
     name: Box<str>,
     form: Form,
+    /// Paths of which nothing below counts.
+    unset: Vec<Vec<Box<str>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -46,7 +50,7 @@ impl Source {
             let place = place(name, error.span().map(|span| line_of(text, span.start)));
             ConfigError::new(format!("{place}: {}", error.message().replace('\n', "; ")))
         })?;
-        let source = Source { name: name.into(), form: Form::File(document) };
+        let source = Source::new(name, Form::File(document));
         source.judge(source.table(), &mut Vec::new(), unknown)?;
         Ok(source)
     }
@@ -69,9 +73,28 @@ impl Source {
                 }
             }
         }
-        let source = Source { name: "-c".into(), form: Form::Overrides(table) };
+        let source = Source::new("-c", Form::Overrides(table));
         source.judge(source.table(), &mut Vec::new(), unknown)?;
         Ok(source)
+    }
+
+    /// Reads what a client asks for, later settings over earlier ones.
+    pub fn from_request(given: &[Setting], unknown: Unknown) -> Result<Source, ConfigError> {
+        let mut source = Source::new(request::NAME, Form::Overrides(Table::new()));
+        for setting in given {
+            let mut path = setting.path.iter().map(|part| part.to_string()).collect();
+            source.set(&mut path, &setting.value)?;
+        }
+        source.judge(source.table(), &mut Vec::new(), unknown)?;
+        Ok(source)
+    }
+
+    /// Whether this source says that what is below at a path does not count.
+    pub fn unsets(&self, path: &[&str]) -> bool {
+        let begins = |unset: &Vec<Box<str>>| {
+            unset.len() <= path.len() && unset.iter().zip(path).all(|(one, other)| **one == **other)
+        };
+        self.unset.iter().any(begins)
     }
 
     /// What stands at a path.
@@ -96,6 +119,36 @@ impl Source {
             Form::Overrides(_) => None,
         };
         place(&self.name, line)
+    }
+
+    fn new(name: &str, form: Form) -> Source {
+        Source { name: name.into(), form, unset: Vec::new() }
+    }
+
+    /// Sets what a client said, each field of an object by itself.
+    fn set(&mut self, path: &mut Vec<String>, json: &serde_json::Value) -> Result<(), ConfigError> {
+        if let serde_json::Value::Object(fields) = json
+            && !fields.is_empty()
+        {
+            for (name, value) in fields {
+                path.push(name.clone());
+                self.set(path, value)?;
+                path.pop();
+            }
+            return Ok(());
+        }
+        if json.is_null() {
+            self.unset.push(path.iter().map(|part| part.as_str().into()).collect());
+            return Ok(());
+        }
+        let value = value::from_json(json).map_err(|why| {
+            let path = path.iter().map(|name| Key::new(name).to_string()).collect::<Vec<_>>();
+            ConfigError::new(format!("{}: {}: {why}", self.name, path.join(".")))
+        })?;
+        if let Form::Overrides(table) = &mut self.form {
+            insert(table, path, value);
+        }
+        Ok(())
     }
 
     fn table(&self) -> &Table {

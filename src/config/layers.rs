@@ -3,6 +3,7 @@
 //! ```text
 //! flags                        not here: `settings` asks the invocation first
 //! managed                      managed_config.toml of the machine
+//! a client's request           what it unsets is unset in everything below
 //! -c key=value
 //! the profile's file           NAME.config.toml
 //! [profiles.NAME]              of -c, then of config.toml, then of the machine
@@ -34,6 +35,7 @@ pub struct Named<'a> {
 pub struct Layers {
     /// The highest first, as in all lists here.
     managed: Vec<Source>,
+    requested: Option<Source>,
     overrides: Source,
     profile_file: Option<Source>,
     projects: Vec<Source>,
@@ -52,7 +54,10 @@ impl Layers {
         };
         let config = config.filter(|_| !invocation.ignore_user_config);
         let config = config.map(|file| Source::from_text(file.name, file.text, unknown));
+        let requested = invocation.requested.as_ref();
+        let requested = requested.map(|asked| Source::from_request(&asked.settings, unknown));
         Ok(Layers {
+            requested: requested.transpose()?,
             overrides: Source::from_overrides(&invocation.overrides, unknown)?,
             managed: Vec::new(),
             profile_file: None,
@@ -189,7 +194,11 @@ impl Layers {
     pub fn notices(&self) -> Vec<Box<str>> {
         let mut notices = Vec::new();
         for (old, new) in OLD_NAMES.iter().chain(&[INCLUDE_PATCH]) {
-            if let Some((source, item)) = self.find(old) {
+            // Programs are not told what to write instead.
+            let typed = |source: &Source| {
+                self.requested.as_ref().is_none_or(|asked| !std::ptr::eq(asked, source))
+            };
+            if let Some((source, item)) = self.find(old).filter(|(source, _)| typed(source)) {
                 let (place, old) = (source.place(item), old.join("."));
                 let notice = format!("{place}: {old} is deprecated; use features.{new}");
                 notices.push(notice.into());
@@ -220,9 +229,10 @@ impl Layers {
         notices
     }
 
-    /// What `-c` says at a path, for the few settings that ask who said it.
+    /// What a request or `-c` says at a path, for the few settings that ask who said it.
     pub fn overridden(&self, path: &[&str]) -> Option<&str> {
-        self.overrides.find(path).and_then(Item::as_str)
+        let mut sources = self.requested.iter().chain([&self.overrides]);
+        sources.find_map(|source| source.find(path)).and_then(Item::as_str)
     }
 
     /// An error about the value at a path.
@@ -242,6 +252,12 @@ impl Layers {
         let from = |source: &'a Source, path: &[&str]| source.find(path).map(|item| (source, item));
         let mut found: Vec<(&Source, &Item)> = Vec::new();
         found.extend(self.managed.iter().filter_map(|source| from(source, path)));
+        if let Some(requested) = &self.requested {
+            found.extend(from(requested, path));
+            if requested.unsets(path) {
+                return found.into_iter();
+            }
+        }
         found.extend(from(&self.overrides, path));
         found.extend(self.profile_file.iter().filter_map(|source| from(source, path)));
         if profile {
@@ -256,7 +272,7 @@ impl Layers {
 
     /// The sources whose tables are profiles.
     fn tables(&self) -> impl Iterator<Item = &Source> {
-        [&self.overrides].into_iter().chain(&self.config).chain(&self.machine)
+        self.requested.iter().chain([&self.overrides]).chain(&self.config).chain(&self.machine)
     }
 }
 

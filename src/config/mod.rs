@@ -25,9 +25,11 @@ pub mod limits;
 pub mod models;
 pub mod projects;
 pub mod providers;
+pub mod request;
 pub mod requirements;
 pub mod review;
 pub mod settings;
+pub mod value;
 
 /// Looks up an environment variable; `None` if it is unset or not UTF-8.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;

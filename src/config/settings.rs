@@ -11,7 +11,7 @@ use crate::config::args::{Invocation, Override, Verb};
 use crate::config::layers::{Layers, Named};
 use crate::config::models;
 use crate::config::providers::{DEFAULT_PROVIDER, Provider};
-use crate::config::{ConfigError, Env, env_text, instructions, review};
+use crate::config::{ConfigError, Env, env_text, instructions, request, review};
 use crate::limits::{INSTRUCTIONS_BYTES_MAX, ORIGINATOR_BYTES_MAX, PROJECT_NOTES_BYTES_MAX};
 use crate::words::policy::{ApprovalPolicy, SandboxMode};
 use crate::words::settings::{Budgets, PatchForm, ThreadSettings};
@@ -20,6 +20,7 @@ mod model;
 mod options;
 mod places;
 
+pub use self::model::for_model;
 pub use self::options::ExecOptions;
 pub use self::places::{Inherit, ShellEnvironment, sandbox, shell_environment};
 
@@ -43,6 +44,8 @@ pub struct Lent<'a> {
     /// The working directory: absolute, existing, `--cd` applied.
     pub cwd: &'a str,
     pub project_notes: Option<&'a str>,
+    /// Whether the user trusts the place.
+    pub is_trusted: bool,
     /// The text of [`Wanted::instructions_file`].
     pub instructions: Option<&'a str>,
     /// The text of [`Wanted::compact_prompt_file`].
@@ -93,6 +96,9 @@ const NOTES_BYTES: u64 = 32 * 1024;
 
 const ORIGINATOR: &str = "codex_exec";
 
+/// Where threads of clients are from: most clients are editors.
+const CLIENTS: &str = "vscode";
+
 /// Resolves what was typed against what is configured.
 pub fn resolve(
     invocation: &Invocation,
@@ -109,18 +115,14 @@ pub fn resolve(
     let model = model::named(invocation, layers, &provider)?;
     let family = models::family(&model);
     let tools = model::tools(layers, family, &provider.wire);
-    let context_window = layers
-        .count(&["model_context_window"])
-        .filter(|tokens| *tokens > 0)
-        .or(family.context_window);
+    let context_window = model::context_window(layers, family);
     let settings = ThreadSettings {
         provider: provider.id.clone(),
         cwd: lent.cwd.into(),
-        // `exec` has nobody to ask.
-        approval: ApprovalPolicy::Never,
+        approval: approval(invocation, layers),
         sandbox: sandbox(invocation, layers, lent)?,
         shell: shell(lent.env),
-        instructions: base_instructions(layers, lent, tools.patch)?,
+        instructions: base_instructions(invocation, layers, lent, tools.patch)?,
         developer_instructions: layers
             .text(&["developer_instructions"])
             .filter(|text| !text.trim().is_empty())
@@ -130,10 +132,7 @@ pub fn resolve(
         verbosity: model::verbosity(layers, family, &provider.wire, &mut notices),
         output_schema: options::output_schema(invocation, lent)?,
         context_window,
-        compact_at_tokens: layers
-            .count(&["model_auto_compact_token_limit"])
-            .filter(|tokens| *tokens > 0)
-            .or(context_window.map(model::nine_tenths)),
+        compact_at_tokens: model::compact_at_tokens(layers, context_window),
         compact_prompt: compact_prompt(layers, lent)?,
         parallel_tool_calls: family.parallel_tool_calls,
         tools,
@@ -142,8 +141,8 @@ pub fn resolve(
         stream_idle_ms: provider.idle_ms,
         budgets: budgets(invocation, layers)?,
         stored_by_provider: provider.is_azure,
-        source: "exec",
-        originator: originator(lent.env),
+        source: if invocation.requested.is_some() { CLIENTS } else { "exec" },
+        originator: originator(invocation, lent.env),
         model,
     };
     let options = options::options(invocation, layers, lent.cwd)?;
@@ -185,16 +184,33 @@ fn provider(
     Provider::find(id, layers, env)
 }
 
+/// When people are asked. `exec` has nobody to ask.
+fn approval(invocation: &Invocation, layers: &Layers) -> ApprovalPolicy {
+    let Some(requested) = &invocation.requested else { return ApprovalPolicy::Never };
+    // A source holds only names of policies.
+    let configured = || layers.text(&["approval_policy"]).and_then(request::approval_policy);
+    requested.approval.or_else(configured).unwrap_or(ApprovalPolicy::OnRequest)
+}
+
 fn shell(env: Env<'_>) -> Box<str> {
     let shell = env_text(env, "SHELL").filter(|shell| shell.starts_with('/'));
     shell.map_or_else(|| "/bin/sh".into(), Box::from)
 }
 
 fn base_instructions(
+    invocation: &Invocation,
     layers: &Layers,
     lent: Lent<'_>,
     patch: PatchForm,
 ) -> Result<Cow<'static, str>, ConfigError> {
+    let asked = invocation.requested.as_ref().and_then(|asked| asked.base_instructions.as_ref());
+    if let Some(text) = asked.filter(|text| !text.trim().is_empty()) {
+        if text.len() > INSTRUCTIONS_BYTES_MAX {
+            let message = format!("baseInstructions: larger than {INSTRUCTIONS_BYTES_MAX} bytes");
+            return Err(ConfigError::new(message));
+        }
+        return Ok(Cow::Owned(text.to_string()));
+    }
     let Some(text) = lent.instructions else {
         return Ok(Cow::Borrowed(instructions::base(patch)));
     };
@@ -243,13 +259,14 @@ fn budgets(invocation: &Invocation, layers: &Layers) -> Result<Budgets, ConfigEr
     })
 }
 
-/// A token of headers and records, if the environment's is one.
-fn originator(env: Env<'_>) -> Box<str> {
+/// A token of headers and records: the environment's, if it is one, or the client's.
+fn originator(invocation: &Invocation, env: Env<'_>) -> Box<str> {
     let token = |text: &String| {
         text.len() <= ORIGINATOR_BYTES_MAX && text.bytes().all(|byte| byte.is_ascii_graphic())
     };
     let named = env_text(env, "CODEX_INTERNAL_ORIGINATOR_OVERRIDE").filter(token);
-    named.map_or_else(|| ORIGINATOR.into(), Box::from)
+    let asks = invocation.requested.as_ref().and_then(|asked| asked.originator());
+    named.map(Box::from).or(asks).unwrap_or_else(|| ORIGINATOR.into())
 }
 
 /// Feeds a user's file, a list of `-c` and a project's file to everything that reads them.
@@ -291,6 +308,7 @@ fn resolve_texts(
         env,
         cwd: "/work",
         project_notes: None,
+        is_trusted: false,
         instructions: None,
         compact_prompt: None,
         output_schema: None,

@@ -74,6 +74,7 @@ impl Place {
             env,
             cwd: &cwd,
             project_notes: None,
+            is_trusted: false,
             instructions: None,
             compact_prompt: None,
             output_schema: None,

@@ -1,13 +1,15 @@
 //! What depends on the model: its name, the tools it is offered and how it thinks and speaks.
 
-use crate::config::ConfigError;
+use std::borrow::Cow;
+
 use crate::config::args::{Invocation, Verb};
 use crate::config::layers::Layers;
 use crate::config::models::{self, Family, VerbositySupport};
 use crate::config::providers::{Provider, Wire};
+use crate::config::{ConfigError, instructions};
 use crate::limits::MODEL_NAME_BYTES_MAX;
 use crate::words::settings::{
-    PatchForm, ReasoningSettings, ShellForm, ToolSettings, Verbosity, WebReach,
+    PatchForm, ReasoningSettings, ShellForm, ThreadSettings, ToolSettings, Verbosity, WebReach,
 };
 
 /// A model of config.toml is meant for its provider, so that `--oss` passes it over.
@@ -30,11 +32,91 @@ pub(super) fn named(
     let configured = of_reviews.or_else(|| text("model"));
     let named = invocation.model.as_deref().or(configured).map(str::trim);
     let model = named.filter(|model| !model.is_empty()).unwrap_or(provider.default_model());
+    checked(model)
+}
+
+fn checked(model: &str) -> Result<Box<str>, ConfigError> {
     if model.len() > MODEL_NAME_BYTES_MAX || model.chars().any(char::is_control) {
         let why = format!("longer than {MODEL_NAME_BYTES_MAX} bytes or with control characters");
         return Err(ConfigError::new(format!("the name of the model is {why}")));
     }
     Ok(model.into())
+}
+
+/// The settings of a thread whose model is another one from now on.
+///
+/// What followed from the old model follows from the new one; what was said otherwise stays.
+pub fn for_model(
+    settings: ThreadSettings,
+    model: &str,
+    layers: &Layers,
+    wire: &Wire,
+) -> Result<ThreadSettings, ConfigError> {
+    let model = checked(model.trim())?;
+    if model.is_empty() {
+        return Err(ConfigError::new("the name of the model is empty"));
+    }
+    let old = Following::new(&settings.model, layers, wire);
+    let new = Following::new(&model, layers, wire);
+    let followed = *settings.instructions == *instructions::base(old.tools.patch);
+    Ok(ThreadSettings {
+        instructions: match followed {
+            true => Cow::Borrowed(instructions::base(new.tools.patch)),
+            false => settings.instructions,
+        },
+        tools: either(settings.tools, &old.tools, new.tools),
+        reasoning: ReasoningSettings {
+            supported: new.reasoning.supported,
+            effort: either(settings.reasoning.effort, &old.reasoning.effort, new.reasoning.effort),
+            summary: settings.reasoning.summary,
+        },
+        verbosity: new.verbosity,
+        context_window: new.context_window,
+        compact_at_tokens: new.compact_at_tokens,
+        parallel_tool_calls: new.parallel_tool_calls,
+        model,
+        ..settings
+    })
+}
+
+/// The new value if the present one is the old one.
+fn either<T: PartialEq>(present: T, old: &T, new: T) -> T {
+    if present == *old { new } else { present }
+}
+
+/// What follows from a model.
+struct Following {
+    tools: ToolSettings,
+    reasoning: ReasoningSettings,
+    verbosity: Option<Verbosity>,
+    context_window: Option<u64>,
+    compact_at_tokens: Option<u64>,
+    parallel_tool_calls: bool,
+}
+
+impl Following {
+    fn new(model: &str, layers: &Layers, wire: &Wire) -> Following {
+        let family = models::family(model);
+        let context_window = context_window(layers, family);
+        Following {
+            tools: tools(layers, family, wire),
+            reasoning: reasoning(layers, family, wire),
+            verbosity: verbosity(layers, family, wire, &mut Vec::new()),
+            context_window,
+            compact_at_tokens: compact_at_tokens(layers, context_window),
+            parallel_tool_calls: family.parallel_tool_calls,
+        }
+    }
+}
+
+pub(super) fn context_window(layers: &Layers, family: &Family) -> Option<u64> {
+    let configured = layers.count(&["model_context_window"]).filter(|tokens| *tokens > 0);
+    configured.or(family.context_window)
+}
+
+pub(super) fn compact_at_tokens(layers: &Layers, context_window: Option<u64>) -> Option<u64> {
+    let configured = layers.count(&["model_auto_compact_token_limit"]).filter(|tokens| *tokens > 0);
+    configured.or(context_window.map(nine_tenths))
 }
 
 /// Chat Completions know functions alone: there every tool is offered in that form.
@@ -116,6 +198,6 @@ pub(super) fn verbosity(
 }
 
 /// What of a window is filled before the conversation is summed up.
-pub(super) fn nine_tenths(tokens: u64) -> u64 {
+fn nine_tenths(tokens: u64) -> u64 {
     tokens - tokens.div_ceil(10)
 }

@@ -41,7 +41,12 @@ pub fn sandbox(
     let configured = layers.text(&["sandbox_mode"]);
     // A source holds only names of modes.
     let configured = configured.and_then(|name| flags::sandbox_mode(name).ok());
-    let mode = invocation.sandbox.or(configured).unwrap_or(SandboxMode::ReadOnly);
+    // Where people are asked, a place they trust is theirs to be worked in.
+    let usual = match lent.is_trusted && invocation.requested.is_some() {
+        true => SandboxMode::WorkspaceWrite,
+        false => SandboxMode::ReadOnly,
+    };
+    let mode = invocation.sandbox.or(configured).unwrap_or(usual);
     let table = |key| ["sandbox_workspace_write", key];
     let flag = |key| layers.flag(&table(key)).unwrap_or(false);
     let mut policy = SandboxPolicy::of(mode);

@@ -14,7 +14,7 @@ use crate::limits::{
     CONFIG_FILE_BYTES_MAX, DIRECTORY_DEPTH_MAX, GIVEN_WAIT_MS, INSTRUCTIONS_BYTES_MAX,
     OUTPUT_SCHEMA_BYTES_MAX, PROJECT_CONFIGS_MAX,
 };
-use crate::words::policy::SandboxMode;
+use crate::words::policy::{ApprovalPolicy, SandboxMode};
 
 /// Settings, and where they are from.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct Loaded {
     pub home: Home,
     pub layers: Layers,
     pub resolved: Resolved,
+    /// Files of notes that count.
+    pub notes: Vec<PathBuf>,
 }
 
 /// Where a machine keeps what is not the user's.
@@ -61,10 +63,12 @@ pub fn load_on(
         return Err(ConfigError::new(message));
     };
     let mut notices = Vec::new();
+    let mut is_trusted = false;
     // The demo is the same for everybody, but for what the machine requires.
     if invocation.verb != Verb::Demo {
         let root = git::repository_root(&cwd);
         let trust = trust(&layers, &cwd, root.as_deref());
+        is_trusted = trust == Some(true);
         if !invocation.skip_git_repo_check && root.is_none() && trust != Some(true) {
             let message = format!(
                 "{cwd_text} is not inside a git repository, where changes could be undone; add \
@@ -104,6 +108,7 @@ pub fn load_on(
         env,
         cwd: cwd_text,
         project_notes: notes.text.as_deref(),
+        is_trusted,
         instructions: instructions.as_deref(),
         compact_prompt: compact_prompt.as_deref(),
         output_schema: output_schema.as_deref(),
@@ -111,10 +116,13 @@ pub fn load_on(
     let mut resolved = settings::resolve(invocation, &layers, lent)?;
     for required in &requirements {
         required.judge(resolved.settings.sandbox.mode)?;
+        if invocation.requested.is_some() {
+            required.judge_approval(resolved.settings.approval)?;
+        }
     }
     resolved.notices.extend(notices);
     resolved.notices.extend(notes.notices);
-    Ok(Loaded { home, layers, resolved })
+    Ok(Loaded { home, layers, resolved, notes: notes.files })
 }
 
 /// Reads what is configured outside of projects, for commands that need no more than that.
@@ -127,6 +135,15 @@ pub fn load_layers(invocation: &Invocation, env: Env<'_>) -> Result<Layers, Conf
 /// Where our home is, if anywhere.
 pub fn find_home(env: Env<'_>) -> Result<Option<PathBuf>, ConfigError> {
     Home::find(env, Path::new(PASSWD)).map(|home| home.path)
+}
+
+/// Refuses what the machine does not allow a turn.
+pub fn judge_turn(mode: SandboxMode, approval: ApprovalPolicy) -> Result<(), ConfigError> {
+    let machine = Machine { etc: &ETC.map(Path::new), passwd: Path::new(PASSWD) };
+    read_requirements(machine)?.iter().try_for_each(|required| {
+        required.judge(mode)?;
+        required.judge_approval(approval)
+    })
 }
 
 /// Refuses a mode that the machine does not allow, for commands that need no more than that.
@@ -259,6 +276,9 @@ fn trust(layers: &Layers, cwd: &Path, root: Option<&Path>) -> Option<bool> {
 /// The directory to work in, without symbolic links: records and sandbox mean the same one.
 pub fn working_directory(invocation: &Invocation) -> Result<PathBuf, ConfigError> {
     let (asked, path) = match &invocation.directory {
+        Some(path) if invocation.requested.is_some() => {
+            (format!("cwd {}", path.display()), path.clone())
+        }
         Some(path) => (format!("--cd {}", path.display()), path.clone()),
         None => ("the working directory".to_owned(), PathBuf::from(".")),
     };
