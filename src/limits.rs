@@ -359,6 +359,12 @@ const _: () = assert!((PARTIAL_BYTES_MAX as u64) < HISTORY_BYTES_MAX);
 
 // ---- fronts ----
 
+/// Bytes of what a client of the app server says at once: it becomes one message.
+pub const CLIENT_INPUT_BYTES_MAX: usize = 16 << 20;
+
+/// Parts of what a client of the app server says at once.
+pub const CLIENT_INPUT_PARTS_MAX: usize = 1000;
+
 /// Elements of one array, or fields of one object, that a client of the app server may send: far
 /// more than any conversation has items.
 pub const PROTOCOL_ELEMENTS_MAX: usize = 100_000;

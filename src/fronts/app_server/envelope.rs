@@ -143,7 +143,8 @@ pub fn request(id: i64, method: &str, params: &dyn Fn(&mut Vec<u8>), out: &mut V
     });
 }
 
-fn line(out: &mut Vec<u8>, fill: impl FnOnce(&mut Fields<'_>)) {
+/// Writes one message; `fill` writes its fields.
+pub fn line(out: &mut Vec<u8>, fill: impl FnOnce(&mut Fields<'_>)) {
     let mut fields = Fields::open(out);
     fill(&mut fields);
     fields.close();

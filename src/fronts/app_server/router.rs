@@ -1,0 +1,165 @@
+//! Requests to what answers them: the machine, the host, or at once.
+
+use crate::fronts::Output;
+use crate::fronts::app_server::ask::{Ask, How};
+use crate::fronts::app_server::envelope::Failure;
+use crate::fronts::app_server::types::codec::Text;
+use crate::fronts::app_server::types::methods::ClientRequest;
+use crate::fronts::app_server::types::v1::{InitializeParams, InitializeResponse, RequestId};
+use crate::fronts::app_server::types::v2;
+use crate::fronts::app_server::{AppServer, Client, clipped};
+use crate::words::command::{Command, Which};
+use crate::words::ids::ConversationId;
+
+impl AppServer {
+    pub(super) fn request(
+        &mut self,
+        id: &RequestId,
+        method: &str,
+        params: Option<&str>,
+        out: &mut Output,
+    ) -> Result<(), Failure> {
+        let request = ClientRequest::decode(method, params).map_err(|fault| {
+            if ClientRequest::METHODS.contains(&method) {
+                return Failure::from(fault);
+            }
+            let known = ClientRequest::METHODS.join("`, `");
+            let method = clipped(method);
+            Failure::refused(format!(
+                "Invalid request: unknown variant `{method}`, expected one of `{known}`"
+            ))
+        });
+        if let Ok(ClientRequest::Initialize(params)) = request {
+            return self.initialize(id, params, out);
+        }
+        if self.client.is_none() {
+            return Err(Failure::refused("Not initialized"));
+        }
+        self.route(id, request?, out)
+    }
+
+    fn initialize(
+        &mut self,
+        id: &RequestId,
+        params: InitializeParams,
+        out: &mut Output,
+    ) -> Result<(), Failure> {
+        if self.client.is_some() {
+            return Err(Failure::refused("Already initialized"));
+        }
+        let info = params.client_info;
+        let user_agent = (self.place.user_agent)(&info.name, &info.version).into();
+        let opted_out = params.capabilities.and_then(|can| can.opt_out_notification_methods);
+        self.client = Some(Client {
+            name: info.name,
+            version: info.version,
+            opted_out: opted_out.unwrap_or_default(),
+        });
+        let response = InitializeResponse {
+            user_agent,
+            codex_home: self.place.home.clone(),
+            platform_family: "unix".into(),
+            platform_os: "linux".into(),
+        };
+        self.answer(id, &response, out);
+        Ok(())
+    }
+
+    fn route(
+        &mut self,
+        id: &RequestId,
+        request: ClientRequest,
+        out: &mut Output,
+    ) -> Result<(), Failure> {
+        match request {
+            ClientRequest::ThreadStart(_) => {
+                self.open(id, request, How::Start, None);
+                Ok(())
+            }
+            ClientRequest::ThreadResume(ref params) => {
+                let which = self.resumed(&params.thread_id, params.path.as_deref())?;
+                self.open(id, request, How::Resume, Some(which));
+                Ok(())
+            }
+            ClientRequest::ThreadFork(ref params) => {
+                let which = self.resumed(&params.thread_id, None)?;
+                self.open(id, request, How::Fork, Some(which));
+                Ok(())
+            }
+            ClientRequest::TurnStart(params) => self.start_turn(id, params),
+            ClientRequest::TurnSteer(params) => {
+                self.steer_turn(id, &params.thread_id, &params.expected_turn_id, &params.input)
+            }
+            ClientRequest::TurnInterrupt(params) => {
+                self.interrupt_turn(id, &params.thread_id, &params.turn_id)
+            }
+            ClientRequest::ThreadCompactStart(params) => self.compact(id, &params.thread_id),
+            ClientRequest::ReviewStart(params) => {
+                let thread = self.find(&params.thread_id)?;
+                self.ask(Ask::Review { id: id.clone(), thread, target: params.target });
+                Ok(())
+            }
+            ClientRequest::ThreadLoadedList(params) => self.loaded_list(id, &params, out),
+            ClientRequest::ThreadUnsubscribe(params) => {
+                self.unsubscribe(id, &params.thread_id, out);
+                Ok(())
+            }
+            request => {
+                self.ask(Ask::Errand { id: id.clone(), request: Box::new(request) });
+                Ok(())
+            }
+        }
+    }
+
+    fn open(&mut self, id: &RequestId, request: ClientRequest, how: How, which: Option<Which>) {
+        self.ask(Ask::Open { id: id.clone(), request: Box::new(request), how, which });
+    }
+
+    /// Which recorded conversation a request means.
+    fn resumed(&self, id: &str, path: Option<&str>) -> Result<Which, Failure> {
+        match (path, id.parse::<ConversationId>()) {
+            (Some(path), _) => Ok(Which::Path(path.into())),
+            (None, Ok(id)) => Ok(Which::Id(id)),
+            (None, Err(_)) => Err(Failure::refused(format!("invalid thread id: {}", clipped(id)))),
+        }
+    }
+
+    fn loaded_list(
+        &mut self,
+        id: &RequestId,
+        params: &v2::ThreadLoadedListParams,
+        out: &mut Output,
+    ) -> Result<(), Failure> {
+        let loaded = self.threads.values().filter(|loaded| loaded.is_open());
+        let mut data: Vec<Text> = loaded.map(|loaded| loaded.id.clone()).collect();
+        data.sort();
+        if let Some(after) = &params.cursor {
+            data.retain(|id| id > after);
+        }
+        let limit = params.limit.map_or(data.len(), |limit| limit.max(1) as usize);
+        let has_more = data.len() > limit;
+        data.truncate(limit);
+        let next_cursor = data.last().filter(|_| has_more).cloned();
+        self.answer(id, &v2::ThreadLoadedListResponse { data, next_cursor }, out);
+        Ok(())
+    }
+
+    /// The client no longer follows a thread, which is then forgotten.
+    fn unsubscribe(&mut self, id: &RequestId, thread: &str, out: &mut Output) {
+        let status = match self.find(thread) {
+            Err(_) => v2::ThreadUnsubscribeStatus::NotLoaded,
+            Ok(thread) => {
+                let loaded = self.threads.get_mut(&thread);
+                let was = loaded.map(|loaded| std::mem::replace(&mut loaded.is_subscribed, false));
+                if was == Some(true) {
+                    let command = Command::Close { thread };
+                    self.ask(Ask::Command { ticket: None, command });
+                    v2::ThreadUnsubscribeStatus::Unsubscribed
+                } else {
+                    v2::ThreadUnsubscribeStatus::NotSubscribed
+                }
+            }
+        };
+        self.answer(id, &v2::ThreadUnsubscribeResponse { status }, out);
+    }
+}

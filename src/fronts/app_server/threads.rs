@@ -1,0 +1,162 @@
+//! Threads that are loaded, and what opens and closes them.
+
+use crate::fronts::Output;
+use crate::fronts::app_server::ask::{How, Opened, Past, Ticket, Waits};
+use crate::fronts::app_server::objects::{self, OpenedResponse};
+use crate::fronts::app_server::turns::Running;
+use crate::fronts::app_server::types::codec::Text;
+use crate::fronts::app_server::types::methods::ServerNotification;
+use crate::fronts::app_server::types::v1::RequestId;
+use crate::fronts::app_server::types::v2_items::{Thread, ThreadStartedNotification, Turn};
+use crate::fronts::app_server::{AppServer, Lent};
+use crate::limits::PREVIEW_BYTES_MAX;
+use crate::words::ids::{ConversationId, ThreadId};
+
+/// A thread that is loaded, or about to be.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The conversation's id; empty until it is open.
+    pub id: Text,
+    /// What it was opened for, until it is open.
+    pub opening: Option<Ticket>,
+    pub is_ephemeral: bool,
+    pub preview: Text,
+    pub name: Option<Text>,
+    pub forked_from: Option<Text>,
+    /// Unix seconds.
+    pub created_at: i64,
+    pub updated_at: i64,
+    /// Turns and items before those that were seen here: ids are counted on.
+    pub turns_before: u32,
+    pub items_count: u32,
+    /// Whether this client is told of it in the words of the second protocol.
+    pub is_subscribed: bool,
+    /// Who listens in the words of the first protocol.
+    pub listeners: Vec<Listener>,
+    pub turn: Option<Box<Running>>,
+}
+
+/// A subscription of the first protocol.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listener {
+    pub id: Text,
+    /// It wants items of the provider as they are, too.
+    pub raw: bool,
+}
+
+impl Loaded {
+    /// A thread whose past is being read.
+    pub fn loading(ticket: Ticket) -> Loaded {
+        Loaded {
+            id: Text::default(),
+            opening: Some(ticket),
+            is_ephemeral: false,
+            preview: Text::default(),
+            name: None,
+            forked_from: None,
+            created_at: 0,
+            updated_at: 0,
+            turns_before: 0,
+            items_count: 0,
+            is_subscribed: false,
+            listeners: Vec::new(),
+            turn: None,
+        }
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.opening.is_none()
+    }
+
+    /// An id for the next item that has none of its own.
+    pub fn item_id(&mut self) -> Text {
+        self.items_count += 1;
+        format!("item-{}", self.items_count).into()
+    }
+
+    /// The id of a turn by its number in this process: the thread's, with the turn's number in its
+    /// last digits.
+    pub fn turn_id(&self, number: u32) -> Text {
+        turn_id(&self.id, self.turns_before + number)
+    }
+
+    /// What begins the conversation is what people know it by.
+    pub fn preview(&mut self, text: &str) {
+        if self.preview.is_empty() {
+            let end = text.floor_char_boundary(PREVIEW_BYTES_MAX);
+            self.preview = text[..end].into();
+        }
+    }
+}
+
+/// The id of a thread's turn, from 1: always the same for the same turn.
+pub fn turn_id(thread: &str, number: u32) -> Text {
+    match thread.parse::<ConversationId>() {
+        Ok(ConversationId(mut bytes)) => {
+            for (byte, own) in bytes[12..].iter_mut().zip(number.to_be_bytes()) {
+                *byte ^= own;
+            }
+            ConversationId(bytes).to_string().into()
+        }
+        Err(_) => number.to_string().into(),
+    }
+}
+
+impl AppServer {
+    /// A thread is open: answers what opened it.
+    pub(super) fn thread_started(
+        &mut self,
+        thread: ThreadId,
+        is_resumed: bool,
+        lent: Lent<'_>,
+        out: &mut Output,
+    ) {
+        let known = self.threads.remove(&thread).and_then(|loaded| loaded.opening);
+        let ticket = if is_resumed { known } else { self.current.take() };
+        let Some(Ticket { id, waits: Waits::Opened(opened) }) = ticket else { return };
+        let Some(conversation) = lent.conversation else { return };
+        let Opened { how, is_ephemeral, past } = *opened;
+        let now_s = objects::seconds(lent.wall_ms);
+        let Past { turns, turns_count, items_count, preview, name, created_at, forked_from } = past;
+        let loaded = Loaded {
+            id: conversation.to_string().into(),
+            opening: None,
+            is_ephemeral,
+            preview,
+            name,
+            forked_from,
+            created_at: created_at.unwrap_or(now_s),
+            updated_at: now_s,
+            turns_before: turns_count,
+            items_count,
+            is_subscribed: true,
+            listeners: Vec::new(),
+            turn: None,
+        };
+        self.answer_opened(&id, &loaded, how, turns, lent, out);
+        self.threads.insert(thread, loaded);
+    }
+
+    fn answer_opened(
+        &mut self,
+        id: &RequestId,
+        loaded: &Loaded,
+        how: How,
+        turns: Vec<Turn>,
+        lent: Lent<'_>,
+        out: &mut Output,
+    ) {
+        let Some(settings) = lent.settings else { return };
+        let object = objects::thread(loaded, lent, turns);
+        let shown = Thread { turns: Vec::new(), ..object.clone() };
+        match objects::opened(how, object, settings) {
+            OpenedResponse::Start(response) => self.answer(id, &response, out),
+            OpenedResponse::Resume(response) => self.answer(id, &response, out),
+            OpenedResponse::Fork(response) => self.answer(id, &response, out),
+        }
+        if how != How::Resume {
+            let started = ThreadStartedNotification { thread: shown };
+            self.notify(&ServerNotification::ThreadStarted(started), out);
+        }
+    }
+}
