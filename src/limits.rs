@@ -362,6 +362,12 @@ const _: () = assert!((PARTIAL_BYTES_MAX as u64) < HISTORY_BYTES_MAX);
 /// Bytes of what a client of the app server says at once: it becomes one message.
 pub const CLIENT_INPUT_BYTES_MAX: usize = 16 << 20;
 
+/// Bytes of one line of a client of the app server: what it says at once, as Base64 and escaped.
+pub const CLIENT_LINE_BYTES_MAX: usize = 2 * CLIENT_INPUT_BYTES_MAX;
+
+/// Lines of a client that are served before others have their turn.
+pub const CLIENT_LINES_PER_TURN: usize = 64;
+
 /// Parts of what a client of the app server says at once.
 pub const CLIENT_INPUT_PARTS_MAX: usize = 1000;
 

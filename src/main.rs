@@ -8,7 +8,9 @@ use windlass::config::args::{self, UsageError, Verb};
 use windlass::config::{completions, help, limits};
 use windlass::host::net::RESOLVER_NAME;
 use windlass::host::proc::launch::FILES_NAME;
-use windlass::host::{confined, demo, doctor, environment, exec, features, files, net, out};
+use windlass::host::{
+    app_server, confined, demo, doctor, environment, exec, features, files, net, out,
+};
 use windlass::host::{schemas, sessions, stdin};
 use windlass::tools::patch;
 
@@ -53,6 +55,7 @@ fn agent(words: Vec<OsString>) -> u8 {
         Verb::Doctor => doctor::print(&invocation),
         Verb::Features => features::list(&invocation),
         Verb::Limits => out::print(&limits::list()),
+        Verb::AppServer => app_server::serve(&invocation, environment::own_executable()),
         Verb::Schema(language, directory) => schemas::write(*language, directory),
         Verb::Version => out::print(concat!("windlass ", env!("CARGO_PKG_VERSION"), "\n")),
         Verb::Sessions(sessions) => sessions::run(&invocation, sessions),

@@ -110,6 +110,8 @@ pub enum Verb {
     Limits,
     Sessions(Sessions),
     Completions(Shell),
+    /// Serve programs over stdin and stdout.
+    AppServer,
     /// Write the app server's protocol into this directory.
     Schema(SchemaLanguage, PathBuf),
     Help(&'static Command),

@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::config::args::{Color, Invocation, StdinUse};
-use crate::config::credentials::{self, KeyFromEnv};
+use crate::config::credentials::{self, KeyFromEnv, StoredLogin};
 use crate::config::providers::{Provider, Secret, Wire};
 use crate::config::review::{self, Request};
 use crate::config::settings::{ExecOptions, Resolved};
@@ -20,6 +20,7 @@ use crate::fronts::exec::style::{Colour, Place};
 use crate::fronts::notify::Notifier;
 use crate::fronts::visible;
 use crate::host::disk::config::{self, Loaded};
+use crate::host::disk::home::Home;
 use crate::host::disk::{auth, read_whole};
 use crate::host::net::{Net, Trust};
 use crate::host::playing::{EXIT_MISMATCH, Recorded};
@@ -27,7 +28,8 @@ use crate::host::proc::launch::Starter;
 use crate::host::prompting::{Asks, Prompting, Stage};
 use crate::host::recorder::Recording;
 use crate::host::rollouts::{Keeping, Rollouts};
-use crate::host::seam::Seam;
+use crate::host::routes::Routes;
+use crate::host::seam::{Front, Seam};
 use crate::host::stdin::{Asked, Demand, PromptFrom};
 use crate::host::{Host, Parts, clock, environment, git, images, notify, status, stdio};
 use crate::limits::{GIVEN_WAIT_MS, RECORDING_BYTES_MAX};
@@ -73,12 +75,7 @@ pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Resu
     let time = options.timeout_ms.map(|length_ms| TimeBudget { since_ms, length_ms });
     settings.budgets.time = time;
     let env = |name: &str| std::env::var(name).ok();
-    let stored = if provider.requires_openai_auth {
-        let login = home.path.as_deref().map(auth::read).transpose();
-        login.map_err(|failure| failure.to_string())?.flatten()
-    } else {
-        None
-    };
+    let stored = stored(&home, &provider)?;
     let credentials = credentials::resolve(&provider, &env, KeyFromEnv::Honoured, stored.as_ref());
     let recorded = recorded(&provider, embedded)?;
     let recording = recording(&options, &provider, credentials.as_ref().ok())?;
@@ -101,11 +98,10 @@ pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Resu
     let notifier = notify.is_some().then(|| Notifier::new(&settings.cwd));
     let prompting = prompting(&options, settings);
     let mut host = Host::new(Parts {
-        seam: Seam::new(seed, Rollouts::new(keeping), front).showing(status),
+        seam: Seam::new(seed, Rollouts::new(keeping), Front::Exec(Box::new(front))).showing(status),
         net: Net::new(trust(), environment::spawn_resolver).behind(Proxies::of_environment(&env)),
         starter,
-        provider,
-        credentials,
+        routes: Routes::one(provider, credentials),
         recorded,
         recording,
         home: home.path,
@@ -125,6 +121,15 @@ pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Resu
     }
     let mismatched = host.recorded.is_some_and(|recorded| recorded.is_mismatched);
     Ok(if mismatched { EXIT_MISMATCH } else { code })
+}
+
+/// The stored login, if the provider wants one.
+pub(crate) fn stored(home: &Home, provider: &Provider) -> Result<Option<StoredLogin>, String> {
+    if !provider.requires_openai_auth {
+        return Ok(None);
+    }
+    let login = home.path.as_deref().map(auth::read).transpose();
+    Ok(login.map_err(|failure| failure.to_string())?.flatten())
 }
 
 /// What shows the run, and the line that a terminal has besides.
@@ -207,7 +212,8 @@ fn images(options: &ExecOptions, settings: &ThreadSettings) -> Vec<Part> {
     options.images.iter().map(|path| images::part(path, left_ms())).collect()
 }
 
-fn recorded(
+/// The recording that answers in place of a provider, if that is what it is.
+pub(crate) fn recorded(
     provider: &Provider,
     embedded: Option<&'static str>,
 ) -> Result<Option<Recorded>, String> {
@@ -273,7 +279,7 @@ fn looks(options: &ExecOptions) -> Looks {
 }
 
 /// Where trust in servers comes from, as the environment says.
-fn trust() -> Trust {
+pub(crate) fn trust() -> Trust {
     let path = |name: &str| -> Option<OsString> {
         std::env::var_os(name).filter(|value| !value.is_empty())
     };

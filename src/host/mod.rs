@@ -28,6 +28,7 @@ pub mod prompting;
 pub mod recorder;
 pub mod responses;
 pub mod rollouts;
+pub mod routes;
 pub mod schemas;
 pub mod seam;
 pub mod sessions;
@@ -41,10 +42,9 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::credentials::Credentials;
-use crate::config::providers::Provider;
 use crate::core::input::Input;
 use crate::fronts::visible;
+use crate::host::app_server::Server;
 use crate::host::loading::Loading;
 use crate::host::net::Net;
 use crate::host::playing::Recorded;
@@ -54,6 +54,7 @@ use crate::host::proc::launch::Starter;
 use crate::host::prompting::Prompting;
 use crate::host::recorder::Recording;
 use crate::host::responses::{Ear, Responses};
+use crate::host::routes::Routes;
 use crate::host::seam::Seam;
 use crate::host::signals::{Signal, Signals};
 use crate::host::stdio::{Drained, Flush, Loss, Outlet, Pressure, Watch};
@@ -78,8 +79,7 @@ pub struct Host {
     children: Children,
     starter: Starter,
     loading: Vec<Loading>,
-    provider: Provider,
-    credentials: Result<Credentials, Box<str>>,
+    routes: Routes,
     recorded: Option<Recorded>,
     playing: Vec<(OpId, replay::Playing)>,
     recording: Option<Recording>,
@@ -89,6 +89,8 @@ pub struct Host {
     outlets: [Outlet; 2],
     prompting: Prompting,
     notify: Option<notify::Program>,
+    /// What the app server needs, if that is the front.
+    server: Option<Box<Server>>,
     /// The signal that asked us to stop, and how often.
     stop: Option<(Signal, u32)>,
     is_held: bool,
@@ -102,8 +104,7 @@ pub struct Parts {
     pub seam: Seam,
     pub net: Net,
     pub starter: Starter,
-    pub provider: Provider,
-    pub credentials: Result<Credentials, Box<str>>,
+    pub routes: Routes,
     pub recorded: Option<Recorded>,
     pub recording: Option<Recording>,
     pub home: Option<PathBuf>,
@@ -124,12 +125,11 @@ impl Host {
             poller,
             seam: parts.seam,
             net: parts.net,
-            responses: Responses::over(&parts.provider.wire),
+            responses: Responses::default(),
             children: Children::default(),
             starter: parts.starter,
             loading: Vec::new(),
-            provider: parts.provider,
-            credentials: parts.credentials,
+            routes: parts.routes,
             recorded: parts.recorded,
             playing: Vec::new(),
             recording: parts.recording,
@@ -139,6 +139,7 @@ impl Host {
             outlets,
             prompting: parts.prompting,
             notify: parts.notify,
+            server: None,
             stop: None,
             is_held: false,
             without_stdout: None,
@@ -147,7 +148,11 @@ impl Host {
 
     /// Runs until the front has finished; gives the exit code.
     pub fn run(&mut self) -> io::Result<u8> {
-        self.begin_prompting()?;
+        if self.server.is_some() {
+            self.begin_serving()?;
+        } else {
+            self.begin_prompting()?;
+        }
         loop {
             self.step();
             self.flush();
@@ -190,6 +195,8 @@ impl Host {
 
     fn is_done(&self) -> bool {
         let over = self.seam.front.is_finished() || self.without_prompt().is_some();
+        let over =
+            over || self.is_served() || self.without_stdout.is_some() && self.server.is_some();
         over && self.seam.deeds.is_empty()
     }
 
@@ -215,12 +222,14 @@ impl Host {
     fn serve(&mut self, key: Key, readiness: Readiness) {
         match key.kind() {
             Kind::Signals => self.on_signals(),
+            Kind::Stdin if self.server.is_some() => self.on_client(),
             Kind::Stdin => self.on_stdin(),
             // Written to at the end of the revolution.
             Kind::Stdout | Kind::Stderr => {}
             Kind::Exchange | Kind::Resolver => {
                 let mut ear = Ear {
                     responses: &mut self.responses,
+                    routes: &mut self.routes,
                     seam: &mut self.seam,
                     recording: &mut self.recording,
                 };
@@ -249,6 +258,7 @@ impl Host {
         if self.net.next_deadline(now_ms).is_some_and(|at_ms| at_ms <= now_ms) {
             let mut ear = Ear {
                 responses: &mut self.responses,
+                routes: &mut self.routes,
                 seam: &mut self.seam,
                 recording: &mut self.recording,
             };
@@ -328,6 +338,9 @@ impl Host {
                     self.net.resume(&mut self.poller, now_ms, exchange);
                 }
             }
+            if !hold && self.server.is_some() {
+                self.poller.mark_ready(Key::new(Kind::Stdin, 0, 0));
+            }
         }
     }
 
@@ -373,6 +386,7 @@ impl Host {
             self.seam.feed(Input::Command { front: FRONT, command: Command::Close { thread } });
             self.work();
         }
+        self.close_threads();
         self.erase_status();
         self.seam.status = None;
         let began_ms = clock::mono_ms();

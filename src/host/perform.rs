@@ -74,7 +74,10 @@ impl Host {
                 self.files(op, thread, Purpose::Apply, &request, confinement);
             }
             Effect::Stop { op, how } => self.stop(op, how),
-            Effect::Release { thread } => self.seam.rollouts.release(thread),
+            Effect::Release { thread } => {
+                self.seam.rollouts.release(thread);
+                self.routes.forget(thread);
+            }
         }
     }
 
@@ -85,7 +88,7 @@ impl Host {
     }
 
     fn request(&mut self, op: OpId, thread: ThreadId) {
-        let begun = match &self.provider.wire {
+        let begun = match &self.routes.of(thread).provider.wire {
             Wire::Responses | Wire::Chat => self.send(op, thread),
             Wire::Replay { .. } => self.play(op),
         };
@@ -97,7 +100,9 @@ impl Host {
     /// Sends a request to the provider.
     fn send(&mut self, op: OpId, thread: ThreadId) -> Result<(), ModelFailure> {
         let setup = |text: String| ModelFailure::new(FailureKind::Setup, text);
-        let credentials = match &self.credentials {
+        let route = self.routes.of(thread);
+        let provider = &route.provider;
+        let credentials = match &route.credentials {
             Ok(credentials) => credentials,
             Err(text) => {
                 return Err(ModelFailure::new(FailureKind::Credentials, text.clone()));
@@ -106,11 +111,11 @@ impl Host {
         let Some(view) = self.seam.agent.request_view(op) else { return Ok(()) };
         let base = Url::parse(&credentials.base_url);
         let query: Vec<(&str, &str)> =
-            self.provider.query_params.iter().map(|(name, value)| (&**name, &**value)).collect();
-        let dialect = self.responses.dialect();
+            provider.query_params.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let dialect = route.dialect;
         let url = base.and_then(|base| base.join(dialect.path(), &query));
         let url = url.map_err(|error| {
-            setup(format!("the address of the provider {}: {error}", self.provider.id))
+            setup(format!("the address of the provider {}: {error}", provider.id))
         })?;
         let mut headers: Vec<(String, String)> = dialect
             .headers(&view, &self.user_agent)
@@ -123,7 +128,7 @@ impl Host {
         if let Some(account) = &credentials.account_id {
             headers.push(("chatgpt-account-id".into(), account.to_string()));
         }
-        for (name, value) in &self.provider.headers {
+        for (name, value) in &provider.headers {
             headers.push((name.to_string(), value.expose().to_string()));
         }
         let idle_ms = view.settings.stream_idle_ms;
@@ -143,7 +148,7 @@ impl Host {
         let now_ms = crate::host::clock::mono_ms();
         match self.net.start(&mut self.poller, now_ms, call, op.packed()) {
             Ok(exchange) => {
-                self.responses.add(op, thread, exchange, calls_count);
+                self.responses.add(op, thread, exchange, dialect, calls_count);
                 Ok(())
             }
             Err(failure) => Err(responses::failed_at_once(&failure)),

@@ -9,7 +9,7 @@ use crate::fronts::exec::prompt::compose;
 use crate::fronts::exec::{EXIT_FAILED, EXIT_TIMED_OUT};
 use crate::fronts::visible;
 use crate::host::poller::{Key, Kind};
-use crate::host::stdin::{Asked, Ending, Progress, Stdin, StdinError};
+use crate::host::stdin::{Asked, Demand, Ending, Progress, PromptFrom, Stdin, StdinError};
 use crate::host::stdio::Watch;
 use crate::host::{FRONT, Host, clock};
 use crate::limits::READ_BUDGET_BYTES;
@@ -56,6 +56,20 @@ pub enum Stage {
 const STDIN: Key = Key::new(Kind::Stdin, 0, 0);
 
 impl Prompting {
+    /// Nobody is prompted for.
+    pub fn none() -> Prompting {
+        let (demand, prompt) = (Demand::Never, PromptFrom::Argument);
+        Prompting {
+            argument: None,
+            images: Vec::new(),
+            asks: Asks::Work,
+            asked: Asked { demand, prompt, timeout_ms: None },
+            end_ms: None,
+            opening: None,
+            stage: Stage::Given,
+        }
+    }
+
     pub fn next_deadline(&self) -> Option<u64> {
         match &self.stage {
             Stage::Reading(stdin) => stdin.next_deadline(),

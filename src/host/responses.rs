@@ -7,12 +7,12 @@
 
 use std::fmt::Write as _;
 
-use crate::config::providers::Wire;
 use crate::core::effect::Effect;
 use crate::core::input::Input;
 use crate::host::clock;
 use crate::host::net::{Caller, ExchangeId, NetEvent, NetFailure, Waiting};
 use crate::host::recorder::Recording;
+use crate::host::routes::Routes;
 use crate::host::seam::Seam;
 use crate::limits::ERROR_BODY_BYTES_MAX;
 use crate::wire::dialect::{Cursor, Decoder, Dialect};
@@ -23,10 +23,8 @@ use crate::words::ids::{OpId, ThreadId};
 use crate::words::model::{FailureKind, ModelEvent, ModelFailure};
 
 /// Everything that is coming in.
-#[derive(Debug)]
+#[derive(Default, Debug)]
 pub struct Responses {
-    /// What the provider speaks, as far as we know by now.
-    dialect: Dialect,
     live: Vec<Response>,
 }
 
@@ -64,24 +62,15 @@ struct Refusal {
 }
 
 impl Responses {
-    /// None yet, from a provider of this wire.
-    pub fn over(wire: &Wire) -> Responses {
-        let dialect = match wire {
-            // A recording is asked nothing.
-            Wire::Responses | Wire::Replay { .. } => Dialect::Responses,
-            Wire::Chat => Dialect::CHAT,
-        };
-        Responses { dialect, live: Vec::new() }
-    }
-
-    /// What the next request is to be written in.
-    pub fn dialect(&self) -> Dialect {
-        self.dialect
-    }
-
-    /// Watches a response that was asked for in the present dialect.
-    pub fn add(&mut self, op: OpId, thread: ThreadId, exchange: ExchangeId, calls_count: u32) {
-        let dialect = self.dialect;
+    /// Watches a response that was asked for in this dialect.
+    pub fn add(
+        &mut self,
+        op: OpId,
+        thread: ThreadId,
+        exchange: ExchangeId,
+        dialect: Dialect,
+        calls_count: u32,
+    ) {
         self.live.push(Response {
             op,
             thread,
@@ -117,6 +106,7 @@ impl Responses {
 #[derive(Debug)]
 pub struct Ear<'a> {
     pub responses: &'a mut Responses,
+    pub routes: &'a mut Routes,
     pub seam: &'a mut Seam,
     pub recording: &'a mut Option<Recording>,
 }
@@ -172,7 +162,7 @@ impl Ear<'_> {
     }
 
     fn on_body(&mut self, owner: u64, piece: &[u8]) {
-        let Ear { responses, seam, recording } = self;
+        let Ear { responses, seam, recording, .. } = self;
         let Some(response) = responses.of(owner) else { return };
         let op = response.op;
         match &mut response.stage {
@@ -221,8 +211,8 @@ impl Ear<'_> {
             }
             Stage::Refused { head, body } => {
                 if let Some(simpler) = response.dialect.simpler(head.status, &body) {
-                    self.responses.dialect = simpler;
                     let (op, thread) = (response.op, response.thread);
+                    self.routes.of_mut(thread).dialect = simpler;
                     self.seam.deeds.push_back(Effect::Request { op, thread });
                     return;
                 }

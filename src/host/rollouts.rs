@@ -1,13 +1,14 @@
 //! The rollouts of the threads that are loaded.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use crate::host::disk::Failure;
 use crate::host::disk::rollout::Rollout;
 use crate::limits::ROLLOUT_BATCH_BYTES;
 use crate::wire::rollout;
 use crate::wire::time::Rfc3339;
-use crate::words::ids::ThreadId;
+use crate::words::ids::{ConversationId, ThreadId};
 use crate::words::record::{Record, RecordView};
 
 /// Open rollout files, one for each thread that has recorded something.
@@ -15,6 +16,8 @@ use crate::words::record::{Record, RecordView};
 pub struct Rollouts {
     keeping: Keeping,
     open: Vec<(ThreadId, Rollout)>,
+    /// Threads that are not kept although others are.
+    forgone: BTreeSet<ThreadId>,
     /// Lines that are gathered for one rollout, to be written at once.
     lines: Vec<u8>,
     /// Whose they are: a place in `open`. Invariant: `Some` while `lines` holds anything.
@@ -32,7 +35,13 @@ pub enum Keeping {
 
 impl Rollouts {
     pub fn new(keeping: Keeping) -> Rollouts {
-        Rollouts { keeping, open: Vec::new(), lines: Vec::new(), gathering: None }
+        Rollouts {
+            keeping,
+            open: Vec::new(),
+            forgone: BTreeSet::new(),
+            lines: Vec::new(),
+            gathering: None,
+        }
     }
 
     /// Whether a record of the thread fits what is gathered; if not, commit first.
@@ -51,6 +60,9 @@ impl Rollouts {
         wall_ms: u64,
     ) {
         let Keeping::Home(home) = &self.keeping else { return };
+        if self.forgone.contains(&thread) {
+            return;
+        }
         assert!(self.has_room(thread), "lines of one rollout are gathered at a time");
         let index = match self.open.iter().position(|(id, _)| *id == thread) {
             Some(index) => index,
@@ -78,6 +90,26 @@ impl Rollouts {
         self.open.push((thread, rollout));
     }
 
+    /// Keeps nothing of the thread.
+    pub fn forgo(&mut self, thread: ThreadId) {
+        self.forgone.insert(thread);
+    }
+
+    /// Says where the thread will be recorded, before it is.
+    pub fn foresee(&mut self, thread: ThreadId, conversation: ConversationId, wall_ms: u64) {
+        if let Keeping::Home(home) = &self.keeping
+            && self.path(thread).is_none()
+        {
+            self.open.push((thread, Rollout::new(home, conversation, wall_ms)));
+        }
+    }
+
+    /// Where the thread is recorded, if it is.
+    pub fn path(&self, thread: ThreadId) -> Option<&Path> {
+        let open = self.open.iter().find(|(id, _)| *id == thread);
+        open.map(|(_, rollout)| rollout.path())
+    }
+
     pub fn keeping(&self) -> &Keeping {
         &self.keeping
     }
@@ -86,6 +118,7 @@ impl Rollouts {
     pub fn release(&mut self, thread: ThreadId) {
         assert!(self.gathering.is_none(), "a batch is written before what follows from it is done");
         self.open.retain(|(id, _)| *id != thread);
+        self.forgone.remove(&thread);
     }
 }
 
@@ -95,7 +128,7 @@ mod tests {
 
     use super::*;
     use crate::host::disk::tests::Place;
-    use crate::words::ids::{ConversationId, ItemIndex};
+    use crate::words::ids::ItemIndex;
     use crate::words::item::{Item, Message, Role};
     use crate::words::samples::settings;
 

@@ -12,8 +12,9 @@ use crate::core::Agent;
 use crate::core::effect::{Audience, Effect, Effects};
 use crate::core::input::{Input, Lost, Now};
 use crate::fronts::Output;
-use crate::fronts::exec::Exec;
+use crate::fronts::app_server::{AppServer, Lent};
 use crate::fronts::exec::status::Status;
+use crate::fronts::exec::{EXIT_COMPLETED, Exec};
 use crate::fronts::notify::Notifier;
 use crate::host::clock;
 use crate::host::rollouts::Rollouts;
@@ -29,7 +30,7 @@ pub struct Seam {
     /// What is to be done.
     pub deeds: VecDeque<Effect>,
     pub rollouts: Rollouts,
-    pub front: Exec,
+    pub front: Front,
     /// What the front's terminal shows besides, if it has one.
     pub status: Option<Status>,
     /// What the front wants written.
@@ -40,6 +41,39 @@ pub struct Seam {
     pub notifier: Option<Notifier>,
     /// What the user's program is to be told: one argument for each completed turn.
     pub completed: Vec<String>,
+}
+
+/// Who is told.
+#[derive(Debug)]
+pub enum Front {
+    Exec(Box<Exec>),
+    Server(Box<AppServer>),
+}
+
+impl Front {
+    /// Whether nothing that is told is heard any more.
+    pub fn is_finished(&self) -> bool {
+        match self {
+            Front::Exec(exec) => exec.is_finished(),
+            Front::Server(_) => false,
+        }
+    }
+
+    /// How the process is to end if nothing else is known.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Front::Exec(exec) => exec.exit_code(),
+            Front::Server(_) => EXIT_COMPLETED,
+        }
+    }
+
+    /// What the model said last, if that was to be kept.
+    pub fn last_message(&self) -> Option<&str> {
+        match self {
+            Front::Exec(exec) => exec.last_message(),
+            Front::Server(_) => None,
+        }
+    }
 }
 
 /// A batch that could not be recorded.
@@ -57,7 +91,7 @@ struct Gathered {
 }
 
 impl Seam {
-    pub fn new(seed: u64, rollouts: Rollouts, front: Exec) -> Seam {
+    pub fn new(seed: u64, rollouts: Rollouts, front: Front) -> Seam {
         Seam {
             agent: Agent::new(seed),
             effects: Effects::default(),
@@ -143,16 +177,48 @@ impl Seam {
         })
     }
 
+    /// The app server, if that is the front.
+    pub fn server(&mut self) -> Option<&mut AppServer> {
+        match &mut self.front {
+            Front::Exec(_) => None,
+            Front::Server(server) => Some(server),
+        }
+    }
+
     fn tell(&mut self, now: Now, to: Audience, event: &Event) {
         let thread = match to {
             Audience::Thread(thread) => Some(thread),
             Audience::Front(_) => None,
         };
-        if let Event::ThreadStarted { .. } = event {
-            self.thread = thread;
-        }
         let items = thread.map_or(&[][..], |thread| self.agent.items(thread));
-        self.front.told(event, items, &mut self.output);
+        match &mut self.front {
+            Front::Exec(exec) => {
+                if let Event::ThreadStarted { .. } = event {
+                    self.thread = thread;
+                }
+                exec.told(event, items, &mut self.output);
+            }
+            Front::Server(server) => {
+                if let (Some(thread), Event::ThreadStarted { conversation, .. }) = (thread, event) {
+                    self.rollouts.foresee(thread, *conversation, now.wall_ms);
+                }
+                let record = thread.and_then(|thread| self.agent.record_view(thread));
+                let lent = Lent {
+                    conversation: record.map(|record| record.conversation),
+                    settings: record.map(|record| record.settings),
+                    git: record.and_then(|record| record.git),
+                    items,
+                    partial: thread.map_or("", |thread| self.agent.partial_text(thread)),
+                    partial_reasoning: thread
+                        .map_or("", |thread| self.agent.partial_reasoning(thread)),
+                    rollout: thread
+                        .and_then(|thread| self.rollouts.path(thread))
+                        .and_then(|path| path.to_str()),
+                    wall_ms: now.wall_ms,
+                };
+                server.told(thread, event, lent, &mut self.output);
+            }
+        }
         if let Some(status) = &mut self.status {
             status.told(event, now.mono_ms);
         }

@@ -152,7 +152,7 @@ pub enum Notice {
 }
 
 #[derive(Debug)]
-enum Way {
+pub(crate) enum Way {
     Closed,
     /// A description of our own, non-blocking.
     Private(File),
@@ -380,7 +380,7 @@ impl Stdin {
 }
 
 impl Way {
-    fn find(file: File) -> io::Result<(Way, Kind)> {
+    pub(crate) fn find(file: File) -> io::Result<(Way, Kind)> {
         let kind = file.metadata()?.file_type();
         Ok(if file.is_terminal() {
             (Way::Shared(file), Kind::Terminal)
@@ -400,7 +400,8 @@ impl Way {
         })
     }
 
-    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    /// Reads what there is; `WouldBlock` if there is nothing yet.
+    pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Way::Closed => Ok(0),
             Way::Private(file) => (&*file).read(buffer),
@@ -414,7 +415,7 @@ impl Way {
         }
     }
 
-    fn raw_fd(&self) -> Option<RawFd> {
+    pub(crate) fn raw_fd(&self) -> Option<RawFd> {
         match self {
             Way::Closed => None,
             Way::Private(file) | Way::Shared(file) => Some(file.as_raw_fd()),

@@ -83,6 +83,9 @@ pub const CONNECT_MS: u64 = 15_000;
 /// Bytes of a provider's refusal that are read; its reasons stand at the beginning.
 pub const ERROR_BODY_BYTES_MAX: usize = 16 << 10;
 
+/// Providers that threads of one process ask.
+pub const ROUTES_MAX: usize = 64;
+
 /// Exchanges going on or connections kept at once: one for each turn that may be awake.
 pub const EXCHANGES_MAX: usize = 1024;
 

@@ -171,6 +171,11 @@ impl AppServer {
         envelope::failed(id, failure, &mut out.stdout);
     }
 
+    /// What the client calls itself.
+    pub fn client_name(&self) -> Option<Box<str>> {
+        self.client.as_ref().map(|client| client.name.clone())
+    }
+
     /// Threads whose turn runs.
     pub fn busy(&self) -> impl Iterator<Item = ThreadId> + '_ {
         self.threads.iter().filter(|(_, loaded)| loaded.turn.is_some()).map(|(id, _)| *id)

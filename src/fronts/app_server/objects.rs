@@ -75,6 +75,8 @@ pub fn status(loaded: &Loaded) -> ThreadStatus {
 }
 
 /// The answer to what has opened a thread; they differ in name alone.
+#[allow(clippy::large_enum_variant)]
+#[derive(Debug)]
 pub enum OpenedResponse {
     Start(ThreadStartResponse),
     Resume(ThreadResumeResponse),

@@ -19,6 +19,7 @@ use crate::words::call::{Answer, Task, TaskStatus};
 use crate::words::event::{CommandEnd, Ended, Event, Thought};
 use crate::words::ids::{CallId, ItemIndex, ThreadId};
 use crate::words::item::Item;
+use crate::words::model::{RateLimits, Usage};
 
 impl AppServer {
     pub(super) fn told_of_thread(
@@ -64,35 +65,11 @@ impl AppServer {
             Event::Retrying { attempt, attempts_max, message, .. } => {
                 self.retrying(thread, (*attempt, *attempts_max), message, out);
             }
-            Event::Warning { message } => {
-                let thread_id = self.threads.get(&thread).map(|loaded| loaded.id.clone());
-                let warning = WarningNotification { thread_id, message: message.clone() };
-                self.notify_of(thread, &ServerNotification::Warning(warning), out);
-            }
+            Event::Warning { message } => self.warned(thread, message, out),
             Event::CompactionStarted => self.compaction_started(thread, lent, out),
             Event::Compacted { .. } => self.compacted(thread, lent, out),
-            Event::Limits { limits } => {
-                let rate_limits = objects::limits(limits);
-                let updated = AccountRateLimitsUpdatedNotification { rate_limits };
-                self.notify_of(thread, &ServerNotification::AccountRateLimitsUpdated(updated), out);
-            }
-            Event::Tokens { last, total, .. } => {
-                let window = lent.settings.and_then(|settings| settings.context_window);
-                let token_usage = ThreadTokenUsage {
-                    total: objects::usage(total),
-                    last: objects::usage(last),
-                    model_context_window: window.map(|tokens| tokens as i64),
-                };
-                self.with_turn(
-                    thread,
-                    |thread_id, turn_id| {
-                        ServerNotification::ThreadTokenUsageUpdated(
-                            ThreadTokenUsageUpdatedNotification { thread_id, turn_id, token_usage },
-                        )
-                    },
-                    out,
-                );
-            }
+            Event::Limits { limits } => self.limits_changed(thread, limits, out),
+            Event::Tokens { last, total, .. } => self.tokens_used(thread, last, total, lent, out),
             Event::ThreadClosed => self.thread_closed(thread, out),
             Event::ThreadStarted { .. }
             | Event::ThreadLoading
@@ -100,6 +77,39 @@ impl AppServer {
             | Event::TurnStopping { .. }
             | Event::Refused { .. } => {}
         }
+    }
+
+    fn warned(&mut self, thread: ThreadId, message: &str, out: &mut Output) {
+        let thread_id = self.threads.get(&thread).map(|loaded| loaded.id.clone());
+        let warning = WarningNotification { thread_id, message: message.into() };
+        self.notify_of(thread, &ServerNotification::Warning(warning), out);
+    }
+
+    fn limits_changed(&mut self, thread: ThreadId, limits: &RateLimits, out: &mut Output) {
+        let rate_limits = objects::limits(limits);
+        let updated = AccountRateLimitsUpdatedNotification { rate_limits };
+        self.notify_of(thread, &ServerNotification::AccountRateLimitsUpdated(updated), out);
+    }
+
+    fn tokens_used(
+        &mut self,
+        thread: ThreadId,
+        last: &Usage,
+        total: &Usage,
+        lent: Lent<'_>,
+        out: &mut Output,
+    ) {
+        let window = lent.settings.and_then(|settings| settings.context_window);
+        let token_usage = ThreadTokenUsage {
+            total: objects::usage(total),
+            last: objects::usage(last),
+            model_context_window: window.map(|tokens| tokens as i64),
+        };
+        let told = |thread_id, turn_id| {
+            let updated = ThreadTokenUsageUpdatedNotification { thread_id, turn_id, token_usage };
+            ServerNotification::ThreadTokenUsageUpdated(updated)
+        };
+        self.with_turn(thread, told, out);
     }
 
     /// Writes a notification, unless the client does not want it.

@@ -12,8 +12,8 @@ use crate::fronts::app_server::types::v2::{
     TurnSteerResponse,
 };
 use crate::fronts::app_server::types::v2_items::{
-    NonSteerableTurnKind, ThreadItem, ThreadStatusChangedNotification, TurnCompletedNotification,
-    TurnStartedNotification, UserInput,
+    CodexErrorInfo, NonSteerableTurnKind, ThreadItem, ThreadStatusChangedNotification,
+    TurnCompletedNotification, TurnStartedNotification, UserInput,
 };
 use crate::fronts::app_server::{AppServer, Lent};
 use crate::limits::{CLIENT_INPUT_BYTES_MAX, CLIENT_INPUT_PARTS_MAX};
@@ -262,9 +262,7 @@ pub(super) fn refused(refusal: Refusal) -> Failure {
                 Unsteerable::Review => ("review", NonSteerableTurnKind::Review),
                 Unsteerable::Compaction => ("compact", NonSteerableTurnKind::Compact),
             };
-            let info = crate::fronts::app_server::types::v2_items::CodexErrorInfo::ActiveTurnNotSteerable {
-                turn_kind: kind,
-            };
+            let info = CodexErrorInfo::ActiveTurnNotSteerable { turn_kind: kind };
             let mut failure = Failure::refused(format!("cannot steer a {what} turn"));
             failure.data = Some(Json::of(&info));
             return failure;

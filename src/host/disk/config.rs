@@ -84,20 +84,12 @@ pub fn load_on(
     let requirements = read_requirements(machine)?;
     notices.extend(requirements.iter().flat_map(|required| required.notices.iter().cloned()));
     let wanted = settings::wanted(&layers);
-    let instructions = match &wanted.instructions_file {
-        Some(path) => {
-            let path = cwd.join(path);
-            Some(required_text("the instructions", &path, INSTRUCTIONS_BYTES_MAX)?)
-        }
-        None => None,
+    let text = |what: &str, file: &Option<PathBuf>| {
+        let path = file.as_ref().map(|path| cwd.join(path));
+        path.map(|path| required_text(what, &path, INSTRUCTIONS_BYTES_MAX)).transpose()
     };
-    let compact_prompt = match &wanted.compact_prompt_file {
-        Some(path) => {
-            let path = cwd.join(path);
-            Some(required_text("the prompt for summaries", &path, INSTRUCTIONS_BYTES_MAX)?)
-        }
-        None => None,
-    };
+    let instructions = text("the instructions", &wanted.instructions_file)?;
+    let compact_prompt = text("the prompt for summaries", &wanted.compact_prompt_file)?;
     let output_schema = match &invocation.output_schema {
         Some(path) => Some(schema_text(path, invocation.timeout_ms)?),
         None => None,

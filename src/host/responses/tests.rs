@@ -3,7 +3,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use super::*;
-use crate::config::providers::Wire;
+use crate::config::providers::Provider;
 use crate::core::effect::{Effect, Stop};
 use crate::fronts::exec::Exec;
 use crate::fronts::exec::jsonl::{Jsonl, ReasoningShown};
@@ -11,6 +11,9 @@ use crate::host::FRONT;
 use crate::host::net::{Call, Net, Trust};
 use crate::host::poller::Poller;
 use crate::host::rollouts::{Keeping, Rollouts};
+use crate::host::routes::Routes;
+use crate::host::seam::Front;
+use crate::wire::dialect::Dialect;
 use crate::wire::http::Method;
 use crate::wire::responses::encode;
 use crate::wire::url::Url;
@@ -30,6 +33,7 @@ struct World {
     net: Net,
     seam: Seam,
     responses: Responses,
+    routes: Routes,
     recording: Option<Recording>,
     op: OpId,
     server: TcpStream,
@@ -40,7 +44,7 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let front = Exec::jsonl(Jsonl::new(ReasoningShown::Hidden));
-        let mut seam = Seam::new(7, Rollouts::new(Keeping::Nothing), front);
+        let mut seam = Seam::new(7, Rollouts::new(Keeping::Nothing), Front::Exec(Box::new(front)));
         let settings = ThreadSettings { stream_retries_max: 0, ..settings() };
         command(&mut seam, Command::Start { settings: Box::new(settings) });
         let thread = seam.thread.unwrap();
@@ -63,11 +67,12 @@ impl World {
             idle_ms: 10_000,
         };
         let exchange = net.start(&mut poller, 0, call, op.packed()).unwrap();
-        let mut responses = Responses::over(&Wire::Responses);
-        responses.add(op, thread, exchange, 0);
+        let mut responses = Responses::default();
+        responses.add(op, thread, exchange, Dialect::Responses, 0);
         let (server, _) = listener.accept().unwrap();
         server.set_nonblocking(true).unwrap();
-        World { poller, net, seam, responses, recording: None, op, server }
+        let routes = Routes::one(Provider::demo(), Err("nobody asks".into()));
+        World { poller, net, seam, responses, routes, recording: None, op, server }
     }
 
     /// One revolution of the loop; how many sources were ready.
@@ -76,8 +81,8 @@ impl World {
         let count = self.poller.ready_count();
         for _ in 0..count {
             let Some((key, readiness)) = self.poller.pop_ready() else { break };
-            let World { poller, net, seam, responses, recording, .. } = self;
-            let mut ear = Ear { responses, seam, recording };
+            let World { poller, net, seam, responses, routes, recording, .. } = self;
+            let mut ear = Ear { responses, routes, seam, recording };
             net.on_ready(poller, 0, key, readiness, &mut ear);
         }
         count

@@ -1,0 +1,184 @@
+//! Opening threads and giving them prompts, with what the place has to do with it.
+
+use std::path::Path;
+
+use crate::config::credentials::{self, KeyFromEnv};
+use crate::config::review;
+use crate::fronts::app_server::ask::{How, Opened, Past, Said, Ticket, Waits};
+use crate::fronts::app_server::envelope::Failure;
+use crate::fronts::app_server::types::methods::ClientRequest;
+use crate::fronts::app_server::types::v1::RequestId;
+use crate::fronts::app_server::types::v2;
+use crate::host::app_server::settings::{Overrides, TurnOverrides, settings_for, turn_overrides};
+use crate::host::disk::config::Loaded;
+use crate::host::{Host, exec, git, images};
+use crate::limits::GIVEN_WAIT_MS;
+use crate::words::command::{Command, Which};
+use crate::words::ids::ThreadId;
+use crate::words::item::Part;
+use crate::words::review::Target;
+use crate::words::settings::ThreadSettings;
+
+impl Host {
+    pub(super) fn open_thread(
+        &mut self,
+        id: RequestId,
+        request: &ClientRequest,
+        how: How,
+        which: Option<Which>,
+    ) {
+        if let Err(failure) = self.try_open(&id, request, how, which) {
+            self.fail_request(&id, &failure);
+        }
+    }
+
+    fn try_open(
+        &mut self,
+        id: &RequestId,
+        request: &ClientRequest,
+        how: How,
+        which: Option<Which>,
+    ) -> Result<(), Failure> {
+        let Some(overrides) = overrides(request) else {
+            return Err(Failure::internal("this opens no thread"));
+        };
+        let client = self.seam.server().and_then(|front| front.client_name());
+        let overrides = overrides.by(client.as_deref().unwrap_or(""));
+        let Some(server) = &self.server else { return Ok(()) };
+        let loaded = settings_for(&server.base, &overrides)?;
+        let place = self.route(&loaded)?;
+        let settings = Box::new(loaded.resolved.settings);
+        let opened = Opened { how, is_ephemeral: overrides.ephemeral, past: Past::default() };
+        let waits = Waits::Opened(Box::new(opened));
+        let ticket = Some(Ticket { id: id.clone(), waits });
+        let command = match (how, which) {
+            (How::Resume, Some(which)) => Command::Resume { settings, which },
+            (How::Fork, Some(which)) => Command::Fork { settings, which },
+            (How::Start | How::Resume | How::Fork, _) => Command::Start { settings },
+        };
+        let before = self.seam.server().map(|front| front.all()).unwrap_or_default();
+        self.command(ticket, command);
+        let after = self.seam.server().map(|front| front.all()).unwrap_or_default();
+        if let Some(thread) = after.into_iter().find(|thread| !before.contains(thread)) {
+            self.routes.lead(thread, place);
+            if overrides.ephemeral {
+                self.seam.rollouts.forgo(thread);
+            }
+        }
+        Ok(())
+    }
+
+    /// The place of a thread's provider among the routes.
+    fn route(&mut self, loaded: &Loaded) -> Result<usize, Failure> {
+        let provider = &loaded.resolved.provider;
+        let env = |name: &str| std::env::var(name).ok();
+        let stored = exec::stored(&loaded.home, provider).map_err(Failure::internal)?;
+        let credentials =
+            || credentials::resolve(provider, &env, KeyFromEnv::Honoured, stored.as_ref());
+        let place = self.routes.place(provider, credentials);
+        place.ok_or_else(|| Failure::refused("too many different providers are in use"))
+    }
+
+    pub(super) fn prompt_of_client(
+        &mut self,
+        ticket: Ticket,
+        thread: ThreadId,
+        input: Vec<Said>,
+        request: Option<&ClientRequest>,
+    ) {
+        let id = ticket.id.clone();
+        let parts: Vec<Part> = input
+            .into_iter()
+            .map(|said| match said {
+                Said::Part(part) => part,
+                Said::Local(path) => images::part(Path::new(&*path), GIVEN_WAIT_MS),
+            })
+            .collect();
+        let changed = request.map(|request| self.changed(thread, request)).transpose();
+        match changed {
+            Err(failure) => return self.fail_request(&id, &failure),
+            Ok(Some(Some(settings))) => {
+                let settings = Box::new(settings);
+                self.command(None, Command::Configure { thread, settings });
+            }
+            Ok(Some(None) | None) => {}
+        }
+        let command = match &ticket.waits {
+            Waits::Steered { turn, .. } => Command::Steer { thread, turn: *turn, parts },
+            Waits::Turn { .. }
+            | Waits::Opened(_)
+            | Waits::Reviewed { .. }
+            | Waits::Stopped { .. }
+            | Waits::Taken => Command::Prompt { thread, parts },
+        };
+        self.command(Some(ticket), command);
+    }
+
+    /// What the thread runs with from now on, if the request changes that.
+    fn changed(
+        &self,
+        thread: ThreadId,
+        request: &ClientRequest,
+    ) -> Result<Option<ThreadSettings>, Failure> {
+        let overrides = match request {
+            ClientRequest::TurnStart(params) => TurnOverrides::of_turn(params)?,
+            ClientRequest::SendUserTurn(params) => TurnOverrides::of_user_turn(params),
+            _ => return Ok(None),
+        };
+        let Some(settings) = self.seam.agent.settings(thread) else { return Ok(None) };
+        let is_same = overrides == TurnOverrides::default() && settings.output_schema.is_none();
+        let Some(server) = self.server.as_ref().filter(|_| !is_same) else { return Ok(None) };
+        let from = Overrides {
+            cwd: Some(settings.cwd.clone()),
+            model_provider: Some(settings.provider.clone()),
+            ..Overrides::default()
+        };
+        let from = settings_for(&server.base, &from)?;
+        turn_overrides(settings, &from, &overrides).map(Some)
+    }
+
+    pub(super) fn review_of_client(
+        &mut self,
+        id: RequestId,
+        thread: ThreadId,
+        target: &v2::ReviewTarget,
+    ) {
+        let cwd = self.seam.agent.settings(thread).map(|settings| settings.cwd.clone());
+        let Some(cwd) = cwd else {
+            return self.fail_request(&id, &Failure::refused("thread not found"));
+        };
+        let (target, said) = match target {
+            v2::ReviewTarget::UncommittedChanges => (Target::Uncommitted, None),
+            v2::ReviewTarget::BaseBranch { branch } => {
+                (Target::Base { branch: branch.clone() }, None)
+            }
+            v2::ReviewTarget::Commit { sha, title } => {
+                (Target::Commit { sha: sha.clone(), title: title.clone() }, None)
+            }
+            v2::ReviewTarget::Custom { instructions } => (Target::Custom, Some(instructions)),
+        };
+        let base = match &target {
+            Target::Base { branch } => git::base(Path::new(&*cwd), branch),
+            Target::Uncommitted | Target::Commit { .. } | Target::Custom => None,
+        };
+        let (prompt, hint) = match (review::request(&target, base.as_ref()), said) {
+            (Some(request), _) => (request.prompt.into(), request.hint),
+            (None, Some(said)) => (said.clone(), review::hint(said)),
+            (None, None) => return self.fail_request(&id, &Failure::refused("target: empty")),
+        };
+        let parts = vec![Part::Text(prompt)];
+        let ticket = Some(Ticket { id, waits: Waits::Reviewed { thread } });
+        self.command(ticket, Command::Review { thread, parts, hint });
+    }
+}
+
+/// What a request that opens a thread says of its settings.
+fn overrides(request: &ClientRequest) -> Option<Overrides> {
+    match request {
+        ClientRequest::ThreadStart(params) => Some(Overrides::of_start(params)),
+        ClientRequest::ThreadResume(params) => Some(Overrides::of_resume(params)),
+        ClientRequest::ThreadFork(params) => Some(Overrides::of_fork(params)),
+        ClientRequest::NewConversation(params) => Some(Overrides::of_conversation(params)),
+        _ => None,
+    }
+}
