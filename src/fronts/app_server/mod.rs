@@ -7,6 +7,7 @@
 
 pub mod approvals;
 pub mod ask;
+pub mod calls;
 pub mod envelope;
 pub mod items;
 pub mod objects;

@@ -2,13 +2,12 @@
 
 use crate::fronts::Output;
 use crate::fronts::app_server::envelope;
-use crate::fronts::app_server::turns::{Open, Reasoning};
+use crate::fronts::app_server::turns::Reasoning;
 use crate::fronts::app_server::types::codec::Text;
 use crate::fronts::app_server::types::methods::ServerNotification;
 use crate::fronts::app_server::types::v2_items::{
-    AccountRateLimitsUpdatedNotification, CodexErrorInfo, CommandExecutionSource,
-    CommandExecutionStatus, ContextCompactedNotification, ErrorNotification,
-    ItemCompletedNotification, ItemStartedNotification, PatchApplyStatus,
+    AccountRateLimitsUpdatedNotification, CodexErrorInfo, ContextCompactedNotification,
+    ErrorNotification, ItemCompletedNotification, ItemStartedNotification,
     ReasoningSummaryPartAddedNotification, ThreadClosedNotification, ThreadItem, ThreadItemKind,
     ThreadTokenUsage, ThreadTokenUsageUpdatedNotification, TurnError, TurnPlanStep,
     TurnPlanStepStatus, TurnPlanUpdatedNotification, WarningNotification,
@@ -16,8 +15,8 @@ use crate::fronts::app_server::types::v2_items::{
 use crate::fronts::app_server::{AppServer, Lent, items, objects};
 use crate::wire::json::{self, Fields};
 use crate::words::call::{Answer, Task, TaskStatus};
-use crate::words::event::{CommandEnd, Ended, Event, Thought};
-use crate::words::ids::{CallId, ItemIndex, ThreadId};
+use crate::words::event::{Event, Thought};
+use crate::words::ids::{ItemIndex, ThreadId};
 use crate::words::item::Item;
 use crate::words::model::{RateLimits, Usage};
 
@@ -366,106 +365,6 @@ impl AppServer {
         }
     }
 
-    fn call_started(&mut self, thread: ThreadId, event: &Event, lent: Lent<'_>, out: &mut Output) {
-        let name = |index: ItemIndex, call: CallId| -> Text {
-            match lent.items.get(index.0 as usize) {
-                Some(Item::Call(asked)) => asked.call_id.clone(),
-                _ => format!("call-{}", call.0).into(),
-            }
-        };
-        let (call, item) = match event {
-            Event::CommandStarted { call, item, argv, cwd, .. } => {
-                let source = CommandExecutionSource::Agent;
-                (*call, items::command(name(*item, *call), argv, cwd, source))
-            }
-            Event::PatchStarted { call, item, changes } => {
-                let status = PatchApplyStatus::InProgress;
-                (*call, items::file_change(name(*item, *call), changes, status))
-            }
-            _ => return,
-        };
-        self.item_started(thread, &item, lent, out);
-        if let Some(turn) = self.running(thread) {
-            turn.calls.push(Open { call, item, started_ms: lent.wall_ms });
-        }
-    }
-
-    fn take_open(&mut self, thread: ThreadId, call: CallId) -> Option<Open> {
-        let turn = self.running(thread)?;
-        let index = turn.calls.iter().position(|open| open.call == call)?;
-        Some(turn.calls.remove(index))
-    }
-
-    fn command_ended(
-        &mut self,
-        thread: ThreadId,
-        call: CallId,
-        (ended, answer): (CommandEnd, Option<&Answer>),
-        lent: Lent<'_>,
-        out: &mut Output,
-    ) {
-        let Some(Open { mut item, started_ms, .. }) = self.take_open(thread, call) else { return };
-        if let ThreadItemKind::CommandExecution {
-            status,
-            exit_code,
-            aggregated_output,
-            duration_ms,
-            ..
-        } = &mut item.kind
-        {
-            let (code, how) = match ended {
-                CommandEnd::Exited { exit_code: 0 } => (Some(0), CommandExecutionStatus::Completed),
-                CommandEnd::Exited { exit_code } => {
-                    (Some(exit_code), CommandExecutionStatus::Failed)
-                }
-                CommandEnd::Declined => (None, CommandExecutionStatus::Declined),
-                CommandEnd::NotStarted | CommandEnd::Interrupted => {
-                    (None, CommandExecutionStatus::Failed)
-                }
-            };
-            (*exit_code, *status) = (code, how);
-            *aggregated_output = answer.map(|answer| answer.text().into());
-            *duration_ms = Some(lent.wall_ms.saturating_sub(started_ms) as i64);
-        }
-        self.item_completed(thread, &item, lent, out);
-    }
-
-    fn patch_ended(
-        &mut self,
-        thread: ThreadId,
-        call: CallId,
-        applied: bool,
-        declined: bool,
-        lent: Lent<'_>,
-        out: &mut Output,
-    ) {
-        let Some(Open { mut item, .. }) = self.take_open(thread, call) else { return };
-        if let ThreadItemKind::FileChange { status, .. } = &mut item.kind {
-            *status = match (applied, declined) {
-                (true, _) => PatchApplyStatus::Completed,
-                (false, true) => PatchApplyStatus::Declined,
-                (false, false) => PatchApplyStatus::Failed,
-            };
-        }
-        self.item_completed(thread, &item, lent, out);
-    }
-
-    fn call_answered(
-        &mut self,
-        thread: ThreadId,
-        index: ItemIndex,
-        lent: Lent<'_>,
-        out: &mut Output,
-    ) {
-        let Some(Item::Call(asked)) = lent.items.get(index.0 as usize) else { return };
-        if &*asked.name == "view_image"
-            && let Some(path) = json::field(&asked.arguments, "path").and_then(json::boxed)
-        {
-            let item = items::item(ThreadItemKind::ImageView { id: asked.call_id.clone(), path });
-            self.item_whole(thread, &item, lent, out);
-        }
-    }
-
     fn tasks_updated(&mut self, thread: ThreadId, tasks: &[Task], out: &mut Output) {
         let plan = tasks.iter().map(|task| TurnPlanStep {
             step: task.step.clone(),
@@ -564,21 +463,6 @@ impl AppServer {
         let id = self.fresh_id(thread);
         let item = items::item(ThreadItemKind::ExitedReviewMode { id, review });
         self.item_whole(thread, &item, lent, out);
-    }
-
-    /// Items that have started and will never be whole end with their turn.
-    pub(super) fn close_open_items(
-        &mut self,
-        thread: ThreadId,
-        _how: &Ended,
-        lent: Lent<'_>,
-        out: &mut Output,
-    ) {
-        let Some(turn) = self.running(thread) else { return };
-        let calls: Vec<CallId> = turn.calls.iter().map(|open| open.call).collect();
-        for call in calls {
-            self.command_ended(thread, call, (CommandEnd::Interrupted, None), lent, out);
-        }
     }
 
     fn thread_closed(&mut self, thread: ThreadId, out: &mut Output) {

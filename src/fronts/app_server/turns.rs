@@ -214,7 +214,7 @@ impl AppServer {
         lent: Lent<'_>,
         out: &mut Output,
     ) {
-        self.close_open_items(thread, how, lent, out);
+        self.close_open_items(thread, lent, out);
         let Some(loaded) = self.threads.get_mut(&thread) else { return };
         let Some(running) = loaded.turn.take() else { return };
         loaded.updated_at = objects::seconds(lent.wall_ms);
