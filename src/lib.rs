@@ -8,6 +8,7 @@
 //! ```text
 //! limits                 every bound in the program
 //! words   <- limits      plain data every room speaks
+//! search  <- limits      paths by a few of their letters
 //! tools   <- words       what the model may call: describe, parse, plan, answer
 //! wire    <- words       bytes to words and back; incremental; no sockets
 //! config  <- words       arguments, files and settings
@@ -24,6 +25,7 @@ pub mod core;
 pub mod fronts;
 pub mod host;
 pub mod limits;
+pub mod search;
 pub mod tools;
 pub mod wire;
 pub mod words;

@@ -14,6 +14,13 @@ pub const DIFF_EDITS_MAX: usize = 1024;
 /// Line comparisons of one diff before it gives up being minimal; tens of milliseconds.
 pub const DIFF_STEPS_MAX: usize = 8 << 20;
 
+// ---- search ----
+
+/// Characters of a query for paths; people type a dozen.
+pub const FUZZY_QUERY_CHARS_MAX: usize = 128;
+/// Characters of a path that are looked at: what the kernel takes for one (`PATH_MAX`).
+pub const FUZZY_PATH_CHARS_MAX: usize = 4096;
+
 // ---- tools ----
 
 /// A command's time when the model names none.

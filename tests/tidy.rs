@@ -16,15 +16,18 @@ const COLUMNS_MAX: usize = 100;
 const CRATES_MAX: usize = 60;
 
 /// Each room, the rooms it may use, and whether it may touch the system.
-const ROOMS: [(&str, &[&str], bool); 8] = [
+const ROOMS: [(&str, &[&str], bool); 9] = [
     ("limits", &[], false),
     ("words", &["limits"], false),
+    ("search", &["limits"], false),
     ("tools", &["limits", "words"], false),
     ("wire", &["limits", "words"], false),
     ("config", &["limits", "words"], false),
     ("core", &["limits", "words", "tools"], false),
     ("fronts", &["limits", "words", "tools", "wire", "config"], false),
     ("host", &["limits", "words", "tools", "wire", "config", "core", "fronts"], true),
+    ("fronts", &["limits", "words", "wire", "config"], false),
+    ("host", &["limits", "words", "search", "tools", "wire", "config", "core", "fronts"], true),
 ];
 
 /// What a pure room never names.
