@@ -25,7 +25,7 @@ use crate::tools::listing::{Kind, ListDir};
 use crate::tools::slice::ReadFile;
 
 mod patching;
-mod regular;
+pub(in crate::host) mod regular;
 pub mod request;
 mod searching;
 

@@ -237,6 +237,11 @@ impl Host {
                 self.net.on_ready(&mut self.poller, now_ms, key, readiness, &mut ear);
                 self.work();
             }
+            // Programs of clients: the app server's.
+            Kind::ProgramStatus
+            | Kind::ProgramStdout
+            | Kind::ProgramStderr
+            | Kind::ProgramInput => {}
             Kind::CommandStatus | Kind::CommandOutput | Kind::CommandInput => {
                 let now_ms = clock::mono_ms();
                 if let Some((op, purpose, end)) =

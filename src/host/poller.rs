@@ -53,6 +53,10 @@ pub enum Kind {
     CommandStatus,
     CommandOutput,
     CommandInput,
+    ProgramStatus,
+    ProgramStdout,
+    ProgramStderr,
+    ProgramInput,
 }
 
 /// What the kernel said of a source since it was last taken off the ready list. A hint: trust the
@@ -209,7 +213,7 @@ impl Poller {
 }
 
 impl Kind {
-    const ALL: [Kind; 9] = [
+    const ALL: [Kind; 13] = [
         Kind::Signals,
         Kind::Stdin,
         Kind::Stdout,
@@ -219,6 +223,10 @@ impl Kind {
         Kind::CommandStatus,
         Kind::CommandOutput,
         Kind::CommandInput,
+        Kind::ProgramStatus,
+        Kind::ProgramStdout,
+        Kind::ProgramStderr,
+        Kind::ProgramInput,
     ];
     const COUNT: usize = Kind::ALL.len();
 }

@@ -145,6 +145,9 @@ pub const CHILDREN_MAX: usize = 512;
 
 const _: () = assert!(SESSIONS_MAX + CALLS_PARALLEL_MAX <= CHILDREN_MAX);
 
+/// Programs that clients run at once; each costs five descriptors and a launcher.
+pub const PROGRAMS_MAX: usize = 128;
+
 /// Submodules whose control files are protected; each costs three mounts.
 pub const GIT_SUBMODULES_MAX: usize = 32;
 
@@ -250,3 +253,17 @@ const _: () = assert!(FILES_REPLY_BYTES_MAX >= 6 * FILE_SHOWN_BYTES_MAX);
 const _: () = assert!(FILES_REPLY_BYTES_MAX >= VIEWED_IMAGE_BYTES_MAX.div_ceil(3) * 4 + 64);
 const _: () = assert!(VIEWED_IMAGE_BYTES_MAX <= IMAGE_BYTES_MAX);
 const _: () = assert!(HISTORY_SPARE_BYTES < HISTORY_BYTES_MAX);
+
+// ---- host: app server ----
+
+/// Paths that one `fuzzyFileSearch` finds; clients show a list.
+pub const FUZZY_FOUND_MAX: usize = 50;
+/// Roots of one such search; clients name one or two.
+pub const FUZZY_ROOTS_MAX: usize = 64;
+/// Directories within each other that it enters; each is open for as long.
+pub const FUZZY_DEPTH_MAX: usize = 64;
+/// Text of the `.gitignore` files of one directory and those around it; each path is compared with
+/// all of it.
+pub const FUZZY_IGNORES_BYTES_MAX: usize = 128 << 10;
+/// How long one slice of such a search may take.
+pub const FUZZY_STEP_MS: u64 = 4;

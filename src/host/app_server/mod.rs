@@ -234,3 +234,6 @@ impl Host {
         }
     }
 }
+//! The app server's engines: work of its own that clients ask for.
+
+pub mod searching;

@@ -11,7 +11,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Opens a regular file for reading.
-pub(super) fn open(path: &Path) -> io::Result<File> {
+pub(in crate::host) fn open(path: &Path) -> io::Result<File> {
     judge(&fs::metadata(path)?)?;
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     judge(&file.metadata()?)?;
@@ -19,7 +19,7 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 }
 
 /// The bytes of a file, or `None` if there is no such file.
-pub(super) fn read(path: &Path, bytes_max: usize) -> io::Result<Option<Vec<u8>>> {
+pub(in crate::host) fn read(path: &Path, bytes_max: usize) -> io::Result<Option<Vec<u8>>> {
     let file = match open(path) {
         Ok(file) => file,
         // A link to nothing is something: writing would go through it.
