@@ -17,8 +17,8 @@ use crate::config::{ConfigError, Env};
 use crate::host::disk::config;
 use crate::host::environment;
 use crate::host::exec::say;
-use crate::host::proc::child::refused;
 use crate::host::proc::launch::Starter;
+use crate::host::proc::launched::refused;
 use crate::host::signals::{Signal, Signals};
 use crate::words::policy::SandboxPolicy;
 

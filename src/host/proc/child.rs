@@ -1,18 +1,18 @@
-//! One child that runs under a launcher: its status, its output, its end.
+//! One child that runs for a call: its output, its end.
 //!
-//! The launcher's frames say how the command ended; end of file on the status pipe says that
-//! everything the command left behind is gone too. A child has ended when both its status and its
-//! output have, or `OUTPUT_LINGER_MS` after its status if something still holds the output open.
+//! It has ended when both its status and its output have, or `OUTPUT_LINGER_MS` after its status if
+//! something still holds the output open.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use windlass_sandbox::{Level, Missing, Spawned, Stage, Status, StatusDecoder};
+use windlass_sandbox::{Level, Spawned};
 
 use crate::core::effect::Stop;
 use crate::core::input::{CommandEnded, CommandResult};
+use crate::host::proc::launched::Launched;
 use crate::host::proc::session::{Backlog, Typed, Typing};
 use crate::limits::FILES_REPLY_BYTES_MAX;
 use crate::tools::clip::Clip;
@@ -53,27 +53,13 @@ impl Purpose {
 pub struct Child {
     pub op: OpId,
     pub purpose: Purpose,
-    pub pid: i32,
-    status: Option<File>,
-    frames: StatusDecoder,
-    control: File,
+    launched: Launched,
     output: Option<File>,
     /// Of a session, until its input is ended.
     typing: Option<Typing>,
     collected: Collected,
-    ended: Option<CommandEnded>,
-    /// How it is held, from its start on.
-    confined: Option<(Level, Missing)>,
-    /// Whether the launcher has seen everything end.
-    is_seen_off: bool,
     /// What the model is told if it failed for the sandbox's sake.
     advice: Option<String>,
-    /// What is wrong if the command cannot be executed.
-    program: String,
-    /// What is wrong if it cannot be entered.
-    directory: PathBuf,
-    /// When the output is given up, once the status has ended.
-    pub linger_until_ms: Option<u64>,
 }
 
 /// Output as far as it is kept.
@@ -125,20 +111,11 @@ impl Child {
         Child {
             op,
             purpose,
-            pid: spawned.pid,
-            status: Some(File::from(spawned.status)),
-            frames: StatusDecoder::default(),
-            control: File::from(spawned.control),
+            launched: Launched::new(spawned, program, directory),
             output: Some(File::from(output)),
             typing,
             collected,
-            ended: None,
-            confined: None,
-            is_seen_off: false,
             advice: None,
-            program,
-            directory,
-            linger_until_ms: None,
         }
     }
 
@@ -149,23 +126,12 @@ impl Child {
         self
     }
 
-    /// Whether its launcher was killed, so that what it had started may still run.
-    pub fn is_abandoned(&self) -> bool {
-        let is_refused = matches!(self.ended, Some(CommandEnded::NotStarted { .. }));
-        self.status.is_none() && self.confined.is_some() && !self.is_seen_off && !is_refused
-    }
-
-    pub fn status_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.status.as_ref().map(AsFd::as_fd)
+    pub fn launched(&self) -> &Launched {
+        &self.launched
     }
 
     pub fn output_fd(&self) -> Option<BorrowedFd<'_>> {
         self.output.as_ref().map(AsFd::as_fd)
-    }
-
-    /// How it is held; `None` until it has started.
-    pub fn confined(&self) -> Option<(Level, Missing)> {
-        self.confined
     }
 
     pub fn typing_fd(&self) -> Option<BorrowedFd<'_>> {
@@ -211,57 +177,7 @@ impl Child {
 
     /// Reads status frames until there are no more.
     pub fn read_status(&mut self, now_ms: u64, linger_ms: u64) {
-        let Some(status) = &mut self.status else { return };
-        let mut buffer = [0; 256];
-        loop {
-            match status.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => {
-                    self.frames.push(&buffer[..count]);
-                    while let Some(frame) = self.frames.pull() {
-                        match frame {
-                            Ok(Status::LeftOver { .. }) => self.is_seen_off = true,
-                            Ok(frame) => Self::on_frame(
-                                frame,
-                                (&self.program, &self.directory),
-                                &mut self.confined,
-                                &mut self.ended,
-                            ),
-                            // Whoever writes this is not our launcher: there is nothing to wait
-                            // for.
-                            Err(_) => return self.status_ended(now_ms, linger_ms),
-                        }
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break,
-            }
-        }
-        self.status_ended(now_ms, linger_ms);
-    }
-
-    fn on_frame(
-        frame: Status,
-        named: (&str, &Path),
-        confined: &mut Option<(Level, Missing)>,
-        ended: &mut Option<CommandEnded>,
-    ) {
-        match frame {
-            Status::Confined { level, missing } => *confined = Some((level, missing)),
-            Status::Refused { stage, errno } => {
-                let why = refused(stage, errno, named).into();
-                *ended = Some(CommandEnded::NotStarted { why });
-            }
-            Status::Exited(code) => *ended = Some(CommandEnded::Exited { code }),
-            Status::Signalled(signal) => *ended = Some(CommandEnded::Signalled { signal }),
-            Status::LeftOver { .. } => {}
-        }
-    }
-
-    fn status_ended(&mut self, now_ms: u64, linger_ms: u64) {
-        self.status = None;
-        self.linger_until_ms = Some(now_ms + linger_ms);
+        self.launched.read_status(now_ms, linger_ms);
     }
 
     /// Reads output into the clip, at most this much of it.
@@ -291,32 +207,20 @@ impl Child {
 
     /// Whether nothing more is to be expected.
     pub fn has_ended(&self, now_ms: u64) -> bool {
-        let given_up = self.linger_until_ms.is_some_and(|until_ms| until_ms <= now_ms);
-        self.status.is_none() && (self.output.is_none() || given_up)
+        let until_ms = self.launched.linger_until_ms();
+        let given_up = until_ms.is_some_and(|until_ms| until_ms <= now_ms);
+        self.launched.is_gone() && (self.output.is_none() || given_up)
     }
 
     /// Asks the launcher to stop the command. A launcher that is gone has stopped it.
     pub fn stop(&mut self, how: Stop) {
-        let byte = match how {
-            Stop::Interrupt => b'I',
-            Stop::Terminate => b'T',
-            Stop::Kill => b'K',
-        };
-        // A full pipe holds such a byte already, and a closed one means that all is over.
-        let _ = self.control.write(&[byte]);
+        self.launched.stop(how);
     }
 
     /// What it came to. Closes what is open, which ends what is left.
     pub fn end(self) -> (OpId, Purpose, End) {
-        let ended = self.ended.unwrap_or_else(|| {
-            if self.confined.is_some() {
-                CommandEnded::Signalled { signal: libc::SIGKILL }
-            } else {
-                let why = "the launcher ended before it could start the command".into();
-                CommandEnded::NotStarted { why }
-            }
-        });
-        let is_confined = self.confined.is_some_and(|(level, _)| level != Level::Open);
+        let is_confined = self.launched.confined().is_some_and(|(level, _)| level != Level::Open);
+        let ended = self.launched.into_ended();
         let advice = self.advice.filter(|_| is_confined);
         let end = match self.collected {
             Collected::Clipped(clip) => End::Command(result(ended, &clip, advice)),
@@ -377,38 +281,4 @@ fn looks_refused(ended: &CommandEnded, output: &str) -> bool {
     }
     let output = output.to_ascii_lowercase();
     REFUSED_WORDS.iter().any(|words| output.contains(words))
-}
-
-/// Cause, effect and next step of a command that was not run.
-pub fn refused(stage: Stage, errno: i32, (program, directory): (&str, &Path)) -> String {
-    let cause = io::Error::from_raw_os_error(errno);
-    match stage {
-        Stage::Exec => match errno {
-            libc::ENOENT => format!("{program}: no such program"),
-            libc::EACCES => format!("{program}: not executable"),
-            _ => format!("{program}: {cause}"),
-        },
-        Stage::Directory => format!("its working directory {}: {cause}", directory.display()),
-        Stage::Landlock | Stage::Namespaces if errno == libc::ELOOP => format!(
-            "sandbox: a path of the policy leads through a symbolic link that was put there meanwhile \
-             ({cause}); the command was not run. Look at the workspace before going on"
-        ),
-        Stage::Landlock => format!(
-            "sandbox: no Landlock in this kernel ({cause}); the command was not run. Options: a kernel \
-             from 5.13 on with Landlock enabled; or, where something else confines windlass, \
-             --sandbox danger-full-access"
-        ),
-        Stage::Plan => "the windlass executable was replaced while it runs; start it again".into(),
-        Stage::Supervise
-        | Stage::Orphaned
-        | Stage::Fork
-        | Stage::Session
-        | Stage::Terminal
-        | Stage::Limits
-        | Stage::Capabilities
-        | Stage::Privileges
-        | Stage::Seccomp
-        | Stage::Namespaces
-        | Stage::Descriptors => format!("sandbox: {stage:?} failed: {cause}"),
-    }
 }

@@ -69,8 +69,19 @@ impl Starter {
         self.through_profile = true;
     }
 
+    /// The same, with another copy of our executable for launcher.
+    #[must_use]
+    pub fn with_executable(mut self, exe: PathBuf) -> Starter {
+        self.exe = exe;
+        self
+    }
+
     pub fn exe(&self) -> &Path {
         &self.exe
+    }
+
+    pub(super) fn nofile(&self) -> Option<u64> {
+        self.nofile
     }
 
     /// Starts a command of the model; stdout and stderr come in one stream, as they arrive. `apart`
@@ -200,7 +211,7 @@ impl Starter {
     }
 
     /// The environment of commands under a policy.
-    fn variables(&self, sandbox: &SandboxPolicy) -> Vec<(Vec<u8>, Vec<u8>)> {
+    pub(super) fn variables(&self, sandbox: &SandboxPolicy) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut env: Vec<(Vec<u8>, Vec<u8>)> =
             self.env.iter().map(|(name, value)| (bytes(name), bytes(value))).collect();
         if !sandbox.network && sandbox.mode != SandboxMode::DangerFullAccess {
@@ -209,7 +220,12 @@ impl Starter {
         env
     }
 
-    fn policy(&self, sandbox: &SandboxPolicy, cwd: &str, confinement: Confinement) -> Policy {
+    pub(super) fn policy(
+        &self,
+        sandbox: &SandboxPolicy,
+        cwd: &str,
+        confinement: Confinement,
+    ) -> Policy {
         let access = match (confinement, sandbox.mode) {
             (Confinement::Unconfined, _) | (_, SandboxMode::DangerFullAccess) => Access::Full,
             (Confinement::Sandboxed, SandboxMode::ReadOnly) => Access::ReadOnly,
@@ -269,13 +285,13 @@ fn advice(settings: &ThreadSettings) -> String {
 }
 
 /// Output on its way from a command to us.
-struct Ends {
-    ours: OwnedFd,
-    theirs: OwnedFd,
+pub(super) struct Ends {
+    pub(super) ours: OwnedFd,
+    pub(super) theirs: OwnedFd,
 }
 
 impl Ends {
-    fn pipe() -> io::Result<Ends> {
+    pub(super) fn pipe() -> io::Result<Ends> {
         let (ours, theirs) = io::pipe()?;
         let ours = OwnedFd::from(ours);
         set_nonblocking(&ours)?;

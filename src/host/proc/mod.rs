@@ -6,6 +6,8 @@
 
 pub mod child;
 pub mod launch;
+pub mod launched;
+pub mod programs;
 pub mod protection;
 pub mod pty;
 pub mod session;
@@ -20,14 +22,19 @@ use crate::core::effect::Stop;
 use crate::core::slots::Slots;
 use crate::host::poller::{Key, Kind, Poller};
 use crate::host::proc::child::{Child, Drained, End, Purpose};
-use crate::limits::{CHILDREN_MAX, OUTPUT_LINGER_MS, READ_BUDGET_BYTES, SCRATCH_BYTES};
+use crate::host::proc::launched::Launched;
+use crate::host::proc::programs::Program;
+use crate::limits::{
+    CHILDREN_MAX, OUTPUT_LINGER_MS, PROGRAMS_MAX, READ_BUDGET_BYTES, SCRATCH_BYTES,
+};
 use crate::words::call::Unread;
 use crate::words::ids::OpId;
 
-/// All children.
+/// All children: those of calls, and the programs of clients.
 #[derive(Debug)]
 pub struct Children {
     slots: Slots<Child>,
+    programs: Slots<Program>,
     /// Launchers that have closed their status and are about to be gone.
     unreaped: Vec<i32>,
     scratch: Box<[u8]>,
@@ -37,7 +44,13 @@ pub struct Children {
 impl Default for Children {
     fn default() -> Children {
         let scratch = vec![0; SCRATCH_BYTES].into_boxed_slice();
-        Children { slots: Slots::new(CHILDREN_MAX), unreaped: Vec::new(), scratch, apart: None }
+        Children {
+            slots: Slots::new(CHILDREN_MAX),
+            programs: Slots::new(PROGRAMS_MAX),
+            unreaped: Vec::new(),
+            scratch,
+            apart: None,
+        }
     }
 }
 
@@ -61,7 +74,7 @@ impl Children {
             }
             None => Ok(()),
         };
-        watch(child.status_fd(), Kind::CommandStatus, Interest::READABLE)?;
+        watch(child.launched().status_fd(), Kind::CommandStatus, Interest::READABLE)?;
         watch(child.output_fd(), Kind::CommandOutput, Interest::READABLE)?;
         watch(child.typing_fd(), Kind::CommandInput, Interest::WRITABLE)
     }
@@ -83,7 +96,7 @@ impl Children {
                 }
             }
         }
-        if let Some((level, missing)) = child.confined() {
+        if let Some((level, missing)) = child.launched().confined() {
             self.apart = Apart::of(level, missing).or(self.apart);
         }
         self.take_if_ended(key.slot(), key.generation(), now_ms)
@@ -96,7 +109,7 @@ impl Children {
 
     /// When the output of a child whose status has ended is to be given up.
     pub fn next_deadline(&self) -> Option<u64> {
-        self.slots.iter().filter_map(|child| child.linger_until_ms).min()
+        self.slots.iter().filter_map(|child| child.launched().linger_until_ms()).min()
     }
 
     /// A child whose time to linger is over.
@@ -115,13 +128,19 @@ impl Children {
             return None;
         }
         let child = self.slots.take(slot, generation)?;
-        self.unreaped.push(child.pid);
-        if child.is_abandoned() {
-            let launchers = self.slots.iter().map(|child| child.pid);
-            let known: Vec<i32> = launchers.chain(self.unreaped.iter().copied()).collect();
-            windlass_sandbox::end_strangers(&known);
-        }
+        self.see_off(child.launched());
         Some(child.end())
+    }
+
+    /// Remembers to reap a launcher; of one that was killed, ends what it has left.
+    fn see_off(&mut self, launched: &Launched) {
+        self.unreaped.push(launched.pid());
+        if launched.is_abandoned() {
+            let children = self.slots.iter().map(Child::launched);
+            let launchers = children.chain(self.programs.iter().map(Program::launched));
+            let known = launchers.map(Launched::pid).chain(self.unreaped.iter().copied());
+            windlass_sandbox::end_strangers(&known.collect::<Vec<i32>>());
+        }
     }
 
     /// Stops the child of this op. Returns whether there is one.
@@ -169,7 +188,13 @@ impl Children {
         let ids: Vec<(u16, u32)> = self.slots.ids().collect();
         for (slot, generation) in ids {
             if let Some(child) = self.slots.take(slot, generation) {
-                self.unreaped.push(child.pid);
+                self.unreaped.push(child.launched().pid());
+            }
+        }
+        let ids: Vec<(u16, u32)> = self.programs.ids().collect();
+        for (slot, generation) in ids {
+            if let Some(program) = self.programs.take(slot, generation) {
+                self.unreaped.push(program.launched().pid());
             }
         }
         self.reap();

@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
 use crate::host::proc::launch::set_nonblocking;
@@ -21,7 +21,7 @@ pub fn open() -> io::Result<(OwnedFd, OwnedFd)> {
     options.read(true).write(true).custom_flags(libc::O_NOCTTY);
     let master = OwnedFd::from(options.open("/dev/ptmx")?);
     unlock(&master)?;
-    set_size(&master)?;
+    set_size(master.as_fd(), ROWS, COLUMNS)?;
     let slave = peer(&master)?;
     set_nonblocking(&master)?;
     Ok((master, slave))
@@ -39,8 +39,9 @@ fn unlock(master: &OwnedFd) -> io::Result<()> {
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-fn set_size(master: &OwnedFd) -> io::Result<()> {
-    let size = libc::winsize { ws_row: ROWS, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
+/// Gives a terminal this size, of which its programs are told.
+pub fn set_size(master: BorrowedFd<'_>, rows: u16, columns: u16) -> io::Result<()> {
+    let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: the descriptor is open, and the request reads one `winsize`, which outlives the call.
     let done = unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSWINSZ as _, &raw const size) };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }

@@ -70,7 +70,7 @@ fn unfinished(bytes: &[u8]) -> usize {
 pub struct Typing {
     file: File,
     stdio: SessionStdio,
-    /// Invariant: `waiting.len() <= SESSION_INPUT_BYTES_MAX`.
+    /// Invariant: no more than the bound of whoever pushes, and the ends of a terminal's input.
     waiting: VecDeque<u8>,
     /// The end of input stands behind what waits.
     ends: bool,
@@ -112,13 +112,29 @@ impl Typing {
             return Typed::Closed;
         }
         let end = text.strip_suffix(END).filter(|_| is_pipe);
-        let text = end.unwrap_or(text);
-        if self.waiting.len() + text.len() > SESSION_INPUT_BYTES_MAX {
+        let typed = self.push_bytes(end.unwrap_or(text).as_bytes(), SESSION_INPUT_BYTES_MAX);
+        self.ends = end.is_some() && typed == Typed::Taken;
+        typed
+    }
+
+    /// Takes all of these bytes, as they are, or nothing.
+    pub fn push_bytes(&mut self, bytes: &[u8], bytes_max: usize) -> Typed {
+        if self.ends {
+            return Typed::Closed;
+        }
+        if self.waiting.len() + bytes.len() > bytes_max {
             return Typed::Full { waiting_bytes: self.waiting.len() };
         }
-        self.ends = end.is_some();
-        self.waiting.extend(text.as_bytes());
+        self.waiting.extend(bytes);
         Typed::Taken
+    }
+
+    /// Ends the input behind what waits. A terminal stays open and passes its end-of-file character.
+    pub fn end(&mut self) {
+        match self.stdio {
+            SessionStdio::Pipes => self.ends = true,
+            SessionStdio::Terminal => self.waiting.extend(END.to_string().as_bytes()),
+        }
     }
 
     /// Writes as much as the program takes. Returns whether it may get more.
