@@ -267,3 +267,33 @@ pub const FUZZY_DEPTH_MAX: usize = 64;
 pub const FUZZY_IGNORES_BYTES_MAX: usize = 128 << 10;
 /// How long one slice of such a search may take.
 pub const FUZZY_STEP_MS: u64 = 4;
+
+/// Commands that clients run at once with `command/exec` and `execOneOffCommand`.
+pub const ONE_OFFS_MAX: usize = 64;
+/// How long such a command may run when the client does not say.
+pub const ONE_OFF_TIMEOUT_MS: u64 = 10_000;
+/// Bytes of each of its streams that clients get unless they say otherwise.
+pub const ONE_OFF_OUTPUT_BYTES: usize = 1 << 20;
+/// Bytes of each of its streams that are kept for its answer; more is for those that stream.
+pub const ONE_OFF_KEPT_BYTES_MAX: usize = 8 << 20;
+/// What waits to be written to such a command: a file or so.
+pub const ONE_OFF_INPUT_BYTES_MAX: usize = 1 << 20;
+/// The name that a client gives such a command.
+pub const PROCESS_ID_BYTES_MAX: usize = 256;
+
+/// Runs of `gitDiffToRemote` at once; a client shows one.
+pub const GIT_DIFFS_MAX: usize = 4;
+/// How long one may take, over all the runs of git.
+pub const GIT_DIFF_MS: u64 = 30_000;
+/// The whole diff; people read kilobytes of one.
+pub const GIT_DIFF_BYTES_MAX: usize = 8 << 20;
+/// Commits that are on no remote branch, or names of files that git does not know, as git lists
+/// them: some hundred thousand commits.
+pub const GIT_LIST_BYTES_MAX: usize = 16 << 20;
+/// Files that git does not know and that become part of a diff; each costs a run of git.
+pub const GIT_UNTRACKED_MAX: usize = 500;
+/// What git says when it fails.
+pub const GIT_COMPLAINT_BYTES_MAX: usize = 1000;
+
+const _: () = assert!(ONE_OFFS_MAX + GIT_DIFFS_MAX <= PROGRAMS_MAX);
+const _: () = assert!(ONE_OFF_OUTPUT_BYTES <= ONE_OFF_KEPT_BYTES_MAX);

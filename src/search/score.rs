@@ -1,9 +1,10 @@
 //! How well a path fits what was typed: letters in order, with others between them.
 //!
 //! Each word of a query has to be found in the path, letter by letter. Letters count more where
-//! people look: at the start of a name, of a word or of a hump in camelCase, next to each other, and
-//! in the file's own name; gaps between them cost. Of all ways to place the letters the best one
-//! counts. A capital in the query makes its case matter. Takes time in proportion to query and path.
+//! people look: at the start of a name, of a word or of a hump in camelCase, next to each other,
+//! and in the file's own name; gaps between them cost. Of all ways to place the letters the best
+//! one counts. A capital in the query makes its case matter. Takes time in proportion to query and
+//! path.
 
 use crate::limits::{FUZZY_PATH_CHARS_MAX, FUZZY_QUERY_CHARS_MAX};
 

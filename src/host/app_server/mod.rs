@@ -236,4 +236,8 @@ impl Host {
 }
 //! The app server's engines: work of its own that clients ask for.
 
+pub mod differing;
+pub mod diffs;
+pub mod errands;
+pub mod one_offs;
 pub mod searching;

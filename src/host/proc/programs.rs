@@ -1,8 +1,8 @@
 //! Programs that a client of ours runs: children whose stdout and stderr come apart.
 //!
 //! They are started, held and ended as commands are, and live in a part of the same table. What one
-//! prints is told as it comes, a piece at a time, unless it is held back; how it ended is told once,
-//! when nothing more can come. What is kept of either is up to whoever asked for it.
+//! prints is told as it comes, a piece at a time, unless it is held back; how it ended is told
+//! once, when nothing more can come. What is kept of either is up to whoever asked for it.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -23,18 +23,23 @@ use crate::limits::{OUTPUT_LINGER_MS, STOP_GRACE_MS};
 use crate::words::call::SessionStdio;
 use crate::words::policy::{Confinement, SandboxPolicy};
 
+/// What programs take a client's terminal for unless the environment says.
+const TERMINAL: &[u8] = b"xterm-256color";
+
 /// What to run, and how.
 #[derive(Debug)]
 pub struct Asked<'a> {
     /// Never empty.
     pub argv: Vec<Vec<u8>>,
-    /// Variables to be set, or removed, in the environment of commands.
-    pub changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    pub changes: Changes,
     /// Absolute.
     pub cwd: &'a str,
     pub sandbox: &'a SandboxPolicy,
     pub stdio: ProgramStdio,
 }
+
+/// Variables to be set, or removed, in the environment of commands.
+pub type Changes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
 /// What a program is connected to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -178,6 +183,10 @@ impl Starter {
             env.retain(|(known, _)| *known != name);
             env.extend(value.map(|value| (name, value)));
         }
+        let is_terminal = matches!(asked.stdio, ProgramStdio::Terminal(_));
+        if is_terminal && !env.iter().any(|(name, _)| name == b"TERM") {
+            env.push((b"TERM".to_vec(), TERMINAL.to_vec()));
+        }
         let plan = Plan {
             policy: self.policy(asked.sandbox, asked.cwd, Confinement::Sandboxed),
             apart,
@@ -185,7 +194,7 @@ impl Starter {
             argv: asked.argv,
             env,
             cwd: PathBuf::from(asked.cwd),
-            pty: matches!(asked.stdio, ProgramStdio::Terminal(_)),
+            pty: is_terminal,
             background: false,
             grace_ms: STOP_GRACE_MS as u32,
             nofile: self.nofile(),

@@ -70,7 +70,7 @@ fn unfinished(bytes: &[u8]) -> usize {
 pub struct Typing {
     file: File,
     stdio: SessionStdio,
-    /// Invariant: no more than the bound of whoever pushes, and the ends of a terminal's input.
+    /// Invariant: no more than the bound of whoever pushes, and the end of a terminal's input.
     waiting: VecDeque<u8>,
     /// The end of input stands behind what waits.
     ends: bool,
@@ -129,11 +129,13 @@ impl Typing {
         Typed::Taken
     }
 
-    /// Ends the input behind what waits. A terminal stays open and passes its end-of-file character.
+    /// Ends the input behind what waits. A terminal stays open and gets its end-of-file character.
     pub fn end(&mut self) {
         match self.stdio {
             SessionStdio::Pipes => self.ends = true,
-            SessionStdio::Terminal => self.waiting.extend(END.to_string().as_bytes()),
+            // Once is enough for what waits.
+            SessionStdio::Terminal if self.waiting.back() == Some(&(END as u8)) => {}
+            SessionStdio::Terminal => self.waiting.push_back(END as u8),
         }
     }
 
