@@ -10,12 +10,14 @@ use crate::limits::{FUZZY_PATH_CHARS_MAX, FUZZY_QUERY_CHARS_MAX};
 
 /// A letter that is found.
 const FOUND: i32 = 16;
-/// It comes right after the one before it.
+/// It comes right after the one before it; what it begins counts if that is more.
 const ADJACENT: i32 = 8;
 /// It begins a part of the path, a word, or a hump.
 const STARTS_PART: i32 = 10;
 const STARTS_WORD: i32 = 8;
 const STARTS_HUMP: i32 = 7;
+/// The last letter of a word in the query ends a word of the path.
+const ENDS_WORD: i32 = 3;
 /// It is in the last part of the path.
 const IN_NAME: i32 = 4;
 /// The first letter of a word says most about where people look.
@@ -34,8 +36,19 @@ pub struct Query {
     is_cased: bool,
     /// Of the path that is looked at: its letters, as they are compared, and what each is worth.
     letters: Vec<char>,
-    worths: Vec<i32>,
+    worths: Vec<Worth>,
     row: Vec<Way>,
+}
+
+/// What a letter of a path is worth, besides being found.
+#[derive(Clone, Copy, Debug)]
+struct Worth {
+    /// For what it begins.
+    starts: i32,
+    /// For being in the last part of the path.
+    in_name: i32,
+    /// For ending a word, if the query's word ends here.
+    ends: i32,
 }
 
 /// The best ways to place some letters of a word, as of one letter of the path.
@@ -112,9 +125,17 @@ impl Query {
         let mut before = '/';
         for (at, letter) in path.char_indices().take(FUZZY_PATH_CHARS_MAX) {
             let in_name = if at >= name_at { IN_NAME } else { 0 };
-            self.worths.push(starts(before, letter) + in_name);
+            if !letter.is_alphanumeric()
+                && let Some(last) = self.worths.last_mut()
+            {
+                last.ends = ENDS_WORD;
+            }
+            self.worths.push(Worth { starts: starts(before, letter), in_name, ends: 0 });
             self.letters.push(folded(letter, self.is_cased));
             before = letter;
+        }
+        if let Some(last) = self.worths.last_mut() {
+            last.ends = ENDS_WORD;
         }
     }
 
@@ -133,13 +154,16 @@ impl Query {
                 let mut way = NO_WAY;
                 let mut origin = 0;
                 if letter == wanted {
-                    let worth = FOUND + self.worths[at];
+                    let Worth { starts, in_name, ends } = self.worths[at];
+                    let worth = FOUND + in_name + if nth + 1 == word.len() { ends } else { 0 };
+                    let (adjacent, apart) =
+                        (left.here + starts.max(ADJACENT), left.before + starts);
                     if nth == 0 {
-                        way.here = FOUND + self.worths[at] * FIRST_WEIGHS;
-                    } else if left.here + ADJACENT >= left.before && left.here > NEVER {
-                        (way.here, origin) = (left.here + ADJACENT + worth, at as u32 - 1);
+                        way.here = worth + (starts + in_name) * FIRST_WEIGHS - in_name;
+                    } else if left.here > NEVER && adjacent >= apart {
+                        (way.here, origin) = (adjacent + worth, at as u32 - 1);
                     } else if left.before > NEVER {
-                        (way.here, origin) = (left.before + worth, left.origin);
+                        (way.here, origin) = (apart + worth, left.origin);
                     }
                 }
                 let (opens, grows) = (own.here + GAP_OPENS, own.before + GAP_GROWS);
@@ -251,6 +275,7 @@ mod tests {
         ranks("fb", &["foo_bar.rs", "xfxxb.rs"]);
         ranks("gu", &["getUser.ts", "getxuser.ts"]);
         ranks("abc", &["abc", "a_bc", "axbxc"]);
+        ranks("libc", &["libc.so", "libcs.so"]);
     }
 
     #[test]
@@ -266,13 +291,13 @@ mod tests {
                 if query.letters[at] != word[nth] {
                     continue;
                 }
-                let gap = match last {
-                    None => 0,
-                    Some(last) if at == last + 1 => ADJACENT,
-                    Some(last) => GAP_OPENS + GAP_GROWS * (at - last - 2) as i32,
+                let Worth { starts, in_name, ends } = query.worths[at];
+                let own = match last {
+                    None => (starts + in_name) * FIRST_WEIGHS,
+                    Some(last) if at == last + 1 => starts.max(ADJACENT) + in_name,
+                    Some(last) => starts + in_name + GAP_OPENS + GAP_GROWS * (at - last - 2) as i32,
                 };
-                let weight = if nth == 0 { FIRST_WEIGHS } else { 1 };
-                let own = FOUND + query.worths[at] * weight + gap;
+                let own = own + FOUND + if nth + 1 == word.len() { ends } else { 0 };
                 best = best.max(own + all(query, nth + 1, at + 1, Some(at)));
             }
             best
