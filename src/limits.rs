@@ -16,8 +16,8 @@ pub const DIFF_STEPS_MAX: usize = 8 << 20;
 
 // ---- search ----
 
-/// Characters of a query for paths; people type a dozen.
-pub const FUZZY_QUERY_CHARS_MAX: usize = 128;
+/// Characters of a query for paths; people type a dozen, and each is compared with all of a path.
+pub const FUZZY_QUERY_CHARS_MAX: usize = 64;
 /// Characters of a path that are looked at: what the kernel takes for one (`PATH_MAX`).
 pub const FUZZY_PATH_CHARS_MAX: usize = 4096;
 

@@ -43,6 +43,7 @@ pub struct Search {
 struct Hit {
     root: Box<str>,
     kind: FuzzyFileSearchMatchType,
+    indices: Vec<u32>,
 }
 
 impl Search {
@@ -104,7 +105,9 @@ impl Search {
             Step::Path(path, kind) => {
                 self.names_count += 1;
                 if let Some(score) = query.score(&path) {
-                    self.best.push(score, &path, || Hit { root: walk.root.clone(), kind });
+                    let root = || walk.root.clone();
+                    let hit = || Hit { root: root(), kind, indices: query.indices(&path) };
+                    self.best.push(score, &path, hit);
                 }
             }
             Step::Nothing => self.names_count += 1,
@@ -115,13 +118,12 @@ impl Search {
 
     fn found(&mut self) -> FuzzyFileSearchResponse {
         let best = std::mem::replace(&mut self.best, Best::new(0));
-        let query = &mut self.query;
         let result = |found: Found<Hit>| FuzzyFileSearchResult {
             root: found.what.root,
             file_name: found.path.rsplit('/').next().unwrap_or_default().into(),
             match_type: Maybe(Some(found.what.kind)),
             score: found.score,
-            indices: query.as_mut().map(|query| query.indices(&found.path)),
+            indices: Some(found.what.indices),
             path: found.path,
         };
         FuzzyFileSearchResponse { files: best.into_found().into_iter().map(result).collect() }
