@@ -21,7 +21,10 @@ use windlass::host::clock;
 use windlass::host::poller::Poller;
 use windlass::host::proc::Children;
 use windlass::host::proc::launch::Starter;
-use windlass::limits::{ONE_OFF_INPUT_BYTES_MAX, ONE_OFF_KEPT_BYTES_MAX, ONE_OFFS_MAX};
+use windlass::limits::{
+    GIT_DIFF_MS, GIT_DIFFS_MAX, KILL_GRACE_MS, ONE_OFF_INPUT_BYTES_MAX, ONE_OFF_KEPT_BYTES_MAX,
+    ONE_OFFS_MAX,
+};
 use windlass::words::policy::{SandboxMode, SandboxPolicy};
 
 /// How long a test waits before it fails.
@@ -280,6 +283,43 @@ fn a_command_that_takes_too_long_is_ended() {
     assert_eq!((failure.code, &*failure.message), expected);
     let data = failure.data.unwrap();
     assert_eq!(data.as_str(), r#"{"exitCode":124,"stdout":"part\n","stderr":""}"#);
+}
+
+#[test]
+fn a_client_has_an_answer_even_if_a_command_cannot_be_ended() {
+    let mut desk = Desk::new();
+    let params = streaming("p", "echo begun; sleep 1000");
+    desk.begin(1, v2::CommandExecParams { timeout_ms: Some(500_000), ..params }).unwrap();
+    desk.until(|events| !events.is_empty());
+    desk.events.clear();
+    desk.passed_ms += 500_000;
+    desk.reached(Errands::on_deadline);
+    assert_eq!(desk.events, []);
+    // Nobody has looked whether it ended.
+    desk.passed_ms += KILL_GRACE_MS;
+    desk.reached(Errands::on_deadline);
+    let result = Ok(response(124, "", ""));
+    assert_eq!(desk.events, [Event::Ended { ticket: Ticket(1), result }]);
+}
+
+#[test]
+fn a_diff_that_takes_too_long_is_given_up() {
+    let mut desk = Desk::new();
+    cloned(&desk);
+    let params = v1::GitDiffToRemoteParams { cwd: "w".into() };
+    for ticket in 0..GIT_DIFFS_MAX {
+        desk.reached(|errands, reach| errands.diffs.begin(reach, Ticket(ticket as u64), &params))
+            .unwrap();
+    }
+    refused(desk.reached(|errands, reach| errands.diffs.begin(reach, Ticket(9), &params)));
+    desk.reached(|errands, reach| errands.diffs.cancel(reach.children, Ticket(0)));
+    desk.passed_ms += GIT_DIFF_MS;
+    desk.reached(Errands::on_deadline);
+    assert_eq!(desk.events.len(), GIT_DIFFS_MAX - 1);
+    for event in &desk.events {
+        let Event::Diffed { result: Err(failure), .. } = event else { panic!("{event:?}") };
+        assert_eq!(failure.code, INTERNAL_ERROR);
+    }
 }
 
 #[test]

@@ -264,7 +264,7 @@ pub const FUZZY_ROOTS_MAX: usize = 64;
 pub const FUZZY_DEPTH_MAX: usize = 64;
 /// Text of the `.gitignore` files of one directory and those around it; each path is compared with
 /// all of it.
-pub const FUZZY_IGNORES_BYTES_MAX: usize = 128 << 10;
+pub const FUZZY_IGNORES_BYTES_MAX: usize = 64 << 10;
 /// How long one slice of such a search may take.
 pub const FUZZY_STEP_MS: u64 = 4;
 
@@ -288,8 +288,8 @@ pub const GIT_DIFF_MS: u64 = 30_000;
 /// The whole diff; people read kilobytes of one.
 pub const GIT_DIFF_BYTES_MAX: usize = 8 << 20;
 /// Commits that are on no remote branch, or names of files that git does not know, as git lists
-/// them: some hundred thousand commits.
-pub const GIT_LIST_BYTES_MAX: usize = 16 << 20;
+/// them: some ten thousand commits, which take milliseconds to go through.
+pub const GIT_LIST_BYTES_MAX: usize = 2 << 20;
 /// Files that git does not know and that become part of a diff; each costs a run of git.
 pub const GIT_UNTRACKED_MAX: usize = 500;
 /// What git says when it fails.

@@ -9,7 +9,7 @@
 //! repository's own is believed: no hook, monitor, pager or program of its configuration runs for
 //! us, no lock is taken and nothing is fetched. What its filters could do is up to the sandbox.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::core::input::CommandEnded;
 use crate::fronts::app_server::envelope::Failure;
@@ -319,7 +319,7 @@ fn nearest(head: &str, listed: &str) -> Option<Box<str>> {
             commits.insert(commit, names.collect());
         }
     }
-    let pushed: Vec<&str> =
+    let pushed: HashSet<&str> =
         listed.lines().filter_map(|line| line.strip_prefix('-')?.split(' ').next()).collect();
     if commits.is_empty() {
         return Some(head.into());
@@ -328,7 +328,7 @@ fn nearest(head: &str, listed: &str) -> Option<Box<str>> {
     while let Some(commit) = ahead.pop_front() {
         match commits.remove(commit) {
             Some(parents) => ahead.extend(parents),
-            None if pushed.contains(&commit) => return Some(commit.into()),
+            None if pushed.contains(commit) => return Some(commit.into()),
             // Seen on another way.
             None => {}
         }

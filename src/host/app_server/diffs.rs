@@ -73,7 +73,7 @@ impl Diffs {
     /// Ends one without an answer.
     pub fn cancel(&mut self, children: &mut Children, ticket: Ticket) {
         if let Some(place) = self.running.iter().position(|diff| diff.ticket == ticket) {
-            self.running.remove(place).stop(children);
+            children.drop_program(self.running.remove(place).program);
         }
     }
 
@@ -93,7 +93,7 @@ impl Diffs {
             let why = format!("git has not answered within {GIT_DIFF_MS} ms");
             let result = Err(Failure::internal(why));
             events.push_back(Event::Diffed { ticket: diff.ticket, result });
-            diff.stop(children);
+            children.drop_program(diff.program);
         }
     }
 
@@ -130,14 +130,6 @@ impl Diffs {
                 let ticket = self.running.remove(place).ticket;
                 events.push_back(Event::Diffed { ticket, result });
             }
-        }
-    }
-}
-
-impl Diff {
-    fn stop(self, children: &mut Children) {
-        if let Some(program) = children.program_mut(self.program) {
-            program.stop(Stop::Kill);
         }
     }
 }

@@ -82,7 +82,7 @@ impl Errands {
         while let Some((id, said)) = reach.children.on_program_deadline(reach.now_ms) {
             self.on_said(reach, id, said);
         }
-        self.one_offs.on_deadline(reach.children, reach.now_ms);
+        self.one_offs.on_deadline(reach.children, reach.now_ms, &mut self.events);
         self.diffs.on_deadline(reach.children, reach.now_ms, &mut self.events);
     }
 
@@ -103,7 +103,9 @@ impl Errands {
 
     fn on_said(&mut self, reach: &mut Reach<'_>, id: ProgramId, said: Said) {
         // A program that is nobody's was given up, and is being ended.
-        if let Some(said) = self.one_offs.on_said(reach.children, id, said, &mut self.events) {
+        let Reach { children, now_ms, .. } = reach;
+        let events = &mut self.events;
+        if let Some(said) = self.one_offs.on_said(children, *now_ms, (id, said), events) {
             self.diffs.on_said(reach, id, said, &mut self.events);
         }
     }

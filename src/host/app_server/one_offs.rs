@@ -23,8 +23,8 @@ use crate::host::proc::programs::{
     Asked, Changes, Program, ProgramId, ProgramStdio, Said, Size, Stream,
 };
 use crate::limits::{
-    ONE_OFF_INPUT_BYTES_MAX, ONE_OFF_KEPT_BYTES_MAX, ONE_OFF_OUTPUT_BYTES, ONE_OFF_TIMEOUT_MS,
-    ONE_OFFS_MAX, PROCESS_ID_BYTES_MAX, TIMEOUT_MS_MAX,
+    KILL_GRACE_MS, ONE_OFF_INPUT_BYTES_MAX, ONE_OFF_KEPT_BYTES_MAX, ONE_OFF_OUTPUT_BYTES,
+    ONE_OFF_TIMEOUT_MS, ONE_OFFS_MAX, PROCESS_ID_BYTES_MAX, TIMEOUT_MS_MAX,
 };
 use crate::words::policy::{SandboxMode, SandboxPolicy};
 
@@ -253,10 +253,21 @@ impl OneOffs {
         self.running.iter().filter_map(|one_off| one_off.until_ms).min()
     }
 
-    pub fn on_deadline(&mut self, children: &mut Children, now_ms: u64) {
-        for one_off in &mut self.running {
-            if one_off.until_ms.is_some_and(|until_ms| until_ms <= now_ms) {
-                one_off.end(children, Cut::Time);
+    /// Ends those that run out of time, and answers for those that cannot be ended.
+    pub fn on_deadline(
+        &mut self,
+        children: &mut Children,
+        now_ms: u64,
+        events: &mut VecDeque<Event>,
+    ) {
+        let is_due = |one_off: &OneOff| one_off.until_ms.is_some_and(|until_ms| until_ms <= now_ms);
+        while let Some(place) = self.running.iter().position(is_due) {
+            if self.running[place].cut.is_none() {
+                self.running[place].end(children, Cut::Time, now_ms);
+            } else {
+                let one_off = self.running.remove(place);
+                children.drop_program(one_off.program);
+                events.push_back(one_off.ended(CommandEnded::Signalled { signal: libc::SIGKILL }));
             }
         }
     }
@@ -265,8 +276,8 @@ impl OneOffs {
     pub fn on_said(
         &mut self,
         children: &mut Children,
-        id: ProgramId,
-        said: Said,
+        now_ms: u64,
+        (id, said): (ProgramId, Said),
         events: &mut VecDeque<Event>,
     ) -> Option<Said> {
         let place = self.running.iter().position(|one_off| one_off.program == id);
@@ -277,7 +288,7 @@ impl OneOffs {
                 match one_off.take(stream, &bytes) {
                     Taken::Kept => {}
                     Taken::Told(event) => events.push_back(event),
-                    Taken::TooMuch => one_off.end(children, Cut::Output),
+                    Taken::TooMuch => one_off.end(children, Cut::Output, now_ms),
                 }
             }
             Said::Ended(ended) => events.push_back(self.running.remove(place).ended(ended)),
@@ -331,20 +342,21 @@ impl OneOff {
             let (process_id, bytes) = (process_id.clone(), wanted.to_vec());
             return Taken::Told(Event::Output { process_id, stream, bytes, cap_reached: is_over });
         }
-        if self.cut == Some(Cut::Output) {
-            return Taken::Kept;
-        }
-        if output.kept.len() + wanted.len() > ONE_OFF_KEPT_BYTES_MAX {
+        output.is_capped |= output.kept.len() + wanted.len() > ONE_OFF_KEPT_BYTES_MAX;
+        if output.is_capped {
             return Taken::TooMuch;
         }
         output.kept.extend_from_slice(wanted);
         Taken::Kept
     }
 
-    /// Ends it at once.
-    fn end(&mut self, children: &mut Children, cut: Cut) {
-        self.until_ms = None;
-        self.cut = self.cut.or(Some(cut));
+    /// Ends it at once; nobody waits for long for what the kernel keeps.
+    fn end(&mut self, children: &mut Children, cut: Cut, now_ms: u64) {
+        if self.cut.is_some() {
+            return;
+        }
+        self.until_ms = Some(now_ms + KILL_GRACE_MS);
+        self.cut = Some(cut);
         if let Some(program) = children.program_mut(self.program) {
             program.stop(Stop::Kill);
         }

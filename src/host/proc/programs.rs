@@ -326,6 +326,14 @@ impl Children {
         ids.into_iter().find_map(|place| self.program_ended(id(place), now_ms))
     }
 
+    /// Ends a program and everything that it started; nothing more is heard of it.
+    pub fn drop_program(&mut self, id: ProgramId) {
+        if let Some(program) = self.programs.take(id.slot, id.generation) {
+            // Its control pipe closes with it.
+            self.see_off(&program.launched);
+        }
+    }
+
     fn program_ended(&mut self, id: ProgramId, now_ms: u64) -> Option<(ProgramId, Said)> {
         if !self.programs.of(id.slot, id.generation)?.has_ended(now_ms) {
             return None;
