@@ -247,12 +247,19 @@ impl Children {
             (program.output_fd(Stream::Stderr), Kind::ProgramStderr, Interest::READABLE),
             (program.typing.as_ref().map(Typing::fd), Kind::ProgramInput, Interest::WRITABLE),
         ];
-        for (fd, kind, interest) in watched {
-            if let Some(fd) = fd {
-                poller.register_fd(fd, Key::new(kind, slot, generation), interest)?;
+        let watch = |(fd, kind, interest)| match fd {
+            Some(fd) => {
+                let key = Key::new(kind, slot, generation);
+                poller.register_fd(fd, key, interest).map(|_| ())
             }
+            None => Ok(()),
+        };
+        let watched = watched.into_iter().try_for_each(watch);
+        let id = ProgramId { slot, generation };
+        if watched.is_err() {
+            self.drop_program(id);
         }
-        Ok(ProgramId { slot, generation })
+        watched.map(|()| id)
     }
 
     pub fn program_mut(&mut self, id: ProgramId) -> Option<&mut Program> {
