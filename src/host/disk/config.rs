@@ -90,6 +90,10 @@ pub fn load_on(
     };
     let instructions = text("the instructions", &wanted.instructions_file)?;
     let compact_prompt = text("the prompt for summaries", &wanted.compact_prompt_file)?;
+    let file = wanted.instructions_file.as_deref();
+    let instructions = named_text("the instructions", &cwd, file)?;
+    let file = wanted.compact_prompt_file.as_deref();
+    let compact_prompt = named_text("the prompt for summaries", &cwd, file)?;
     let output_schema = match &invocation.output_schema {
         Some(path) => Some(schema_text(path, invocation.timeout_ms)?),
         None => None,
@@ -296,10 +300,13 @@ fn schema_text(path: &Path, timeout_ms: Option<u64>) -> Result<String, ConfigErr
     String::from_utf8(bytes.ok_or_else(|| wrong("no such file"))?).map_err(|_| wrong("not UTF-8"))
 }
 
-fn required_text(what: &str, path: &Path, bytes_max: usize) -> Result<String, ConfigError> {
+/// A text for the model that settings name, relative to the working directory.
+fn named_text(what: &str, cwd: &Path, file: Option<&Path>) -> Result<Option<String>, ConfigError> {
+    let Some(file) = file else { return Ok(None) };
+    let path = cwd.join(file);
     let wrong = |why: &str| ConfigError::new(format!("{what} {}: {why}", path.display()));
-    match read_text(path, bytes_max) {
-        Ok(Some(text)) => Ok(text),
+    match read_text(&path, INSTRUCTIONS_BYTES_MAX) {
+        Ok(Some(text)) => Ok(Some(text)),
         Ok(None) => Err(wrong("no such file")),
         Err(error) => Err(wrong(&error.to_string())),
     }
