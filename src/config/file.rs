@@ -3,6 +3,7 @@
 //! Text comes in, nothing is opened here. A source that exists is sound: bounded, well-formed TOML,
 //! and each known key of its type. What it lacks is another layer's business.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use toml_edit::{Document, Item, Key, Table, TableLike, Value};
@@ -112,6 +113,27 @@ impl Source {
         visit(self.table(), &mut Vec::new(), each);
     }
 
+    /// Everything that is set.
+    pub fn table(&self) -> &Table {
+        match &self.form {
+            Form::File(document) => document.as_table(),
+            Form::Overrides(table) => table,
+        }
+    }
+
+    /// Paths that this source unsets.
+    pub fn unset(&self) -> &[Vec<Box<str>>] {
+        &self.unset
+    }
+
+    /// The source as text: the file's own, or what stands for what was given otherwise.
+    pub fn text(&self) -> Cow<'_, str> {
+        match &self.form {
+            Form::File(document) => Cow::Borrowed(document.raw()),
+            Form::Overrides(table) => Cow::Owned(table.to_string()),
+        }
+    }
+
     /// Where an item of this source stands, for messages.
     pub fn place(&self, item: &Item) -> String {
         let line = match &self.form {
@@ -149,13 +171,6 @@ impl Source {
             insert(table, path, value);
         }
         Ok(())
-    }
-
-    fn table(&self) -> &Table {
-        match &self.form {
-            Form::File(document) => document.as_table(),
-            Form::Overrides(table) => table,
-        }
     }
 
     /// Checks the keys of a table. Only tables on the way to known keys are entered, so that the

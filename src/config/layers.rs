@@ -30,6 +30,19 @@ pub struct Named<'a> {
     pub text: &'a str,
 }
 
+/// What kind of source one is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rank {
+    Machine,
+    /// The user's config.toml.
+    Config,
+    Project,
+    ProfileFile,
+    /// The command line, or a client's request.
+    Given,
+    Managed,
+}
+
 /// All sources, with at most one profile chosen.
 #[derive(Clone, Debug)]
 pub struct Layers {
@@ -111,6 +124,26 @@ impl Layers {
         self.profile_file = file.transpose()?;
         self.profile = Some(name.into());
         Ok(())
+    }
+
+    /// All sources, the lowest first, each with its place.
+    ///
+    /// Tables of profiles are inside their sources and stand above projects all the same.
+    pub fn stack(&self) -> Vec<(Rank, &Source)> {
+        let mut stack: Vec<(Rank, &Source)> = Vec::new();
+        stack.extend(self.machine.iter().rev().map(|source| (Rank::Machine, source)));
+        stack.extend(self.config.iter().map(|source| (Rank::Config, source)));
+        stack.extend(self.projects.iter().rev().map(|source| (Rank::Project, source)));
+        stack.extend(self.profile_file.iter().map(|source| (Rank::ProfileFile, source)));
+        stack.push((Rank::Given, &self.overrides));
+        stack.extend(self.requested.iter().map(|source| (Rank::Given, source)));
+        stack.extend(self.managed.iter().rev().map(|source| (Rank::Managed, source)));
+        stack
+    }
+
+    /// The profile that was chosen.
+    pub fn profile(&self) -> Option<&str> {
+        self.profile.as_deref()
     }
 
     /// The item that counts at a path, and its source.

@@ -13,6 +13,8 @@ pub mod args;
 pub mod commands;
 pub mod completions;
 pub mod credentials;
+pub mod edit;
+pub mod effective;
 pub mod environment;
 pub mod features;
 pub mod file;

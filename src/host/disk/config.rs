@@ -30,13 +30,14 @@ pub struct Loaded {
 #[derive(Clone, Copy, Debug)]
 pub struct Machine<'a> {
     /// Directories of settings and requirements; a later one is above an earlier one.
-    pub etc: &'a [&'a Path],
+    pub etc: &'a [&'a str],
     /// The file of users.
-    pub passwd: &'a Path,
+    pub passwd: &'a str,
 }
 
-/// Directories of the machine's settings; the later one is above the earlier one.
-const ETC: [&str; 2] = ["/etc/codex", "/etc/windlass"];
+/// The machine we are on.
+pub const MACHINE: Machine<'static> =
+    Machine { etc: &["/etc/codex", "/etc/windlass"], passwd: PASSWD };
 
 pub(crate) const PASSWD: &str = "/etc/passwd";
 
@@ -45,8 +46,7 @@ const PROJECT_DIRECTORIES: [&str; 2] = [".codex", ".windlass"];
 
 /// Reads and resolves everything that a command line asks for.
 pub fn load(invocation: &Invocation, env: Env<'_>) -> Result<Loaded, ConfigError> {
-    let machine = Machine { etc: &ETC.map(Path::new), passwd: Path::new(PASSWD) };
-    load_on(machine, invocation, env)
+    load_on(MACHINE, invocation, env)
 }
 
 /// The same on a machine of this kind.
@@ -55,32 +55,11 @@ pub fn load_on(
     invocation: &Invocation,
     env: Env<'_>,
 ) -> Result<Loaded, ConfigError> {
-    let home = Home::find(env, machine.passwd)?;
-    let mut layers = read_layers(machine, invocation, home.path.as_deref())?;
-    let cwd = working_directory(invocation)?;
+    let Placed { home, layers, cwd, is_trusted, mut notices } = place(machine, invocation, env)?;
     let Some(cwd_text) = cwd.to_str() else {
         let message = format!("the working directory {} is not UTF-8", cwd.display());
         return Err(ConfigError::new(message));
     };
-    let mut notices = Vec::new();
-    let mut is_trusted = false;
-    // The demo is the same for everybody, but for what the machine requires.
-    if invocation.verb != Verb::Demo {
-        let root = git::repository_root(&cwd);
-        let trust = trust(&layers, &cwd, root.as_deref());
-        is_trusted = trust == Some(true);
-        if !invocation.skip_git_repo_check && root.is_none() && trust != Some(true) {
-            let message = format!(
-                "{cwd_text} is not inside a git repository, where changes could be undone; add \
-                 --skip-git-repo-check to work there all the same"
-            );
-            return Err(ConfigError::new(message));
-        }
-        let user = user_directory(env, machine.passwd);
-        let own = [home.path.as_deref(), user.as_deref()];
-        let top = root.as_deref().unwrap_or(&cwd);
-        notices.extend(read_projects(&mut layers, trust, top, &cwd, own)?);
-    }
     let requirements = read_requirements(machine)?;
     notices.extend(requirements.iter().flat_map(|required| required.notices.iter().cloned()));
     let wanted = settings::wanted(&layers);
@@ -121,11 +100,63 @@ pub fn load_on(
     Ok(Loaded { home, layers, resolved, notes: notes.files })
 }
 
+/// What is configured for a place, not yet resolved.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    pub home: Home,
+    pub layers: Layers,
+    pub cwd: PathBuf,
+    is_trusted: bool,
+    /// Lines for people.
+    notices: Vec<Box<str>>,
+}
+
+/// Reads what is configured for the working directory.
+pub fn place(
+    machine: Machine<'_>,
+    invocation: &Invocation,
+    env: Env<'_>,
+) -> Result<Placed, ConfigError> {
+    let home = Home::find(env, Path::new(machine.passwd))?;
+    let mut layers = read_layers(machine, invocation, home.path.as_deref())?;
+    let cwd = working_directory(invocation)?;
+    let mut notices = Vec::new();
+    let mut is_trusted = false;
+    // The demo is the same for everybody, but for what the machine requires.
+    if invocation.verb != Verb::Demo {
+        let root = git::repository_root(&cwd);
+        let trust = trust(&layers, &cwd, root.as_deref());
+        is_trusted = trust == Some(true);
+        if !invocation.skip_git_repo_check && root.is_none() && !is_trusted {
+            let message = format!(
+                "{} is not inside a git repository, where changes could be undone; add \
+                 --skip-git-repo-check to work there all the same",
+                cwd.display()
+            );
+            return Err(ConfigError::new(message));
+        }
+        let user = user_directory(env, Path::new(machine.passwd));
+        let own = [home.path.as_deref(), user.as_deref()];
+        let top = root.as_deref().unwrap_or(&cwd);
+        notices.extend(read_projects(&mut layers, trust, top, &cwd, own)?);
+    }
+    Ok(Placed { home, layers, cwd, is_trusted, notices })
+}
+
+/// Reads what is configured outside of projects on a machine of this kind, and where our home is.
+pub fn layers_on(
+    machine: Machine<'_>,
+    invocation: &Invocation,
+    env: Env<'_>,
+) -> Result<(Home, Layers), ConfigError> {
+    let home = Home::find(env, Path::new(machine.passwd))?;
+    let layers = read_layers(machine, invocation, home.path.as_deref())?;
+    Ok((home, layers))
+}
+
 /// Reads what is configured outside of projects, for commands that need no more than that.
 pub fn load_layers(invocation: &Invocation, env: Env<'_>) -> Result<Layers, ConfigError> {
-    let machine = Machine { etc: &ETC.map(Path::new), passwd: Path::new(PASSWD) };
-    let home = Home::find(env, machine.passwd)?;
-    read_layers(machine, invocation, home.path.as_deref())
+    layers_on(MACHINE, invocation, env).map(|(_, layers)| layers)
 }
 
 /// Where our home is, if anywhere.
@@ -135,8 +166,7 @@ pub fn find_home(env: Env<'_>) -> Result<Option<PathBuf>, ConfigError> {
 
 /// Refuses what the machine does not allow a turn.
 pub fn judge_turn(mode: SandboxMode, approval: ApprovalPolicy) -> Result<(), ConfigError> {
-    let machine = Machine { etc: &ETC.map(Path::new), passwd: Path::new(PASSWD) };
-    read_requirements(machine)?.iter().try_for_each(|required| {
+    read_requirements(MACHINE)?.iter().try_for_each(|required| {
         required.judge(mode)?;
         required.judge_approval(approval)
     })
@@ -144,8 +174,7 @@ pub fn judge_turn(mode: SandboxMode, approval: ApprovalPolicy) -> Result<(), Con
 
 /// Refuses a mode that the machine does not allow, for commands that need no more than that.
 pub fn judge(mode: SandboxMode) -> Result<(), ConfigError> {
-    let machine = Machine { etc: &ETC.map(Path::new), passwd: Path::new(PASSWD) };
-    read_requirements(machine)?.iter().try_for_each(|required| required.judge(mode))
+    read_requirements(MACHINE)?.iter().try_for_each(|required| required.judge(mode))
 }
 
 /// config.toml and what is above and below it; the demo is the same for everybody.
@@ -165,7 +194,7 @@ fn read_layers(
     let name = path.display().to_string();
     let config = text.as_deref().map(|text| Named { name: &name, text });
     let mut layers = Layers::new(invocation, config)?;
-    for etc in machine.etc {
+    for etc in machine.etc.iter().map(Path::new) {
         with_text(&etc.join("config.toml"), &mut |file| layers.add_machine(file))?;
         with_text(&etc.join("managed_config.toml"), &mut |file| layers.add_managed(file))?;
     }
@@ -188,7 +217,7 @@ fn read_layers(
 /// What the machine requires, whatever anybody sets.
 fn read_requirements(machine: Machine<'_>) -> Result<Vec<Requirements>, ConfigError> {
     let mut requirements = Vec::new();
-    for etc in machine.etc {
+    for etc in machine.etc.iter().map(Path::new) {
         with_text(&etc.join("requirements.toml"), &mut |file| {
             requirements.push(Requirements::from_text(file.name, file.text)?);
             Ok(())
@@ -331,8 +360,8 @@ mod tests {
         let words = ["exec", "-C", work].iter().chain(line).map(Into::into).collect();
         let invocation = args::parse(words).expect("a command line");
         let etc = [place.path().join("etc-codex"), place.path().join("etc-windlass")];
-        let etc = etc.each_ref().map(PathBuf::as_path);
-        let machine = Machine { etc: &etc, passwd: Path::new("/no/such/file") };
+        let etc = etc.each_ref().map(|path| path.to_str().expect("UTF-8"));
+        let machine = Machine { etc: &etc, passwd: "/no/such/file" };
         load_on(machine, &invocation, &with_env(&[("WINDLASS_HOME", place.path())]))
     }
 
@@ -474,7 +503,7 @@ mod tests {
         let invocation = args::parse(words).expect("a command line");
         let pairs = [("HOME", place.path()), ("WINDLASS_HOME", place.path())];
         let env = with_env(&pairs);
-        let machine = Machine { etc: &[], passwd: Path::new("/no/such/file") };
+        let machine = Machine { etc: &[], passwd: "/no/such/file" };
         let loaded = load_on(machine, &invocation, &env).expect("loaded");
         assert_ne!(&*loaded.resolved.settings.model, "of another program");
     }

@@ -13,9 +13,8 @@ fn loaded(place: &Place, overrides: &Overrides) -> Result<Loaded, Failure> {
         "WINDLASS_HOME" => place.path().to_str().map(str::to_owned),
         _ => None,
     };
-    let etc = [place.path().join("etc")];
-    let etc = etc.each_ref().map(PathBuf::as_path);
-    let machine = Machine { etc: &etc, passwd: Path::new("/no/such/file") };
+    let etc = place.path().join("etc");
+    let machine = Machine { etc: &[etc.to_str().expect("UTF-8")], passwd: "/no/such/file" };
     settings_on(machine, &env, &Invocation::default(), overrides)
 }
 
