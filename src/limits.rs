@@ -228,6 +228,9 @@ pub const CONFIG_KEY_PARTS_MAX: usize = 16;
 /// Providers, headers, roots and other entries of one list or table of settings.
 pub const CONFIG_ENTRIES_MAX: usize = 256;
 
+/// Edits of one batch; the file is read again after each, and nobody writes more at once.
+pub const CONFIG_EDITS_MAX: usize = 64;
+
 /// Keys that one line about settings names; a person needs no more to find the rest.
 pub const CONFIG_NAMED_MAX: usize = 8;
 

@@ -297,3 +297,6 @@ pub const GIT_COMPLAINT_BYTES_MAX: usize = 1000;
 
 const _: () = assert!(ONE_OFFS_MAX + GIT_DIFFS_MAX <= PROGRAMS_MAX);
 const _: () = assert!(ONE_OFF_OUTPUT_BYTES <= ONE_OFF_KEPT_BYTES_MAX);
+/// Symbolic links that are followed to a file that is written, as many as the kernel follows
+/// (path_resolution(7)).
+pub const LINKS_FOLLOWED_MAX: usize = 40;

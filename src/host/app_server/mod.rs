@@ -241,3 +241,56 @@ pub mod diffs;
 pub mod errands;
 pub mod one_offs;
 pub mod searching;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::config::args::Invocation;
+use crate::config::{ConfigError, Env};
+use crate::fronts::app_server::envelope::Failure;
+use crate::host::disk;
+use crate::host::disk::config::{MACHINE, Machine};
+use crate::host::disk::home::Home;
+
+pub mod config;
+pub mod settings;
+
+/// Where the server runs, and how it was called.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    pub machine: Machine<'a>,
+    pub env: Env<'a>,
+    pub base: &'a Invocation,
+}
+
+impl<'a> Surroundings<'a> {
+    /// This machine and the environment of the process.
+    pub fn of(base: &'a Invocation) -> Surroundings<'a> {
+        Surroundings { machine: MACHINE, env: &|name| std::env::var(name).ok(), base }
+    }
+
+    /// Where our home is, if anywhere.
+    pub fn home(&self) -> Result<Option<PathBuf>, Failure> {
+        let home = Home::find(self.env, Path::new(self.machine.passwd)).map_err(refused)?;
+        Ok(home.path)
+    }
+}
+
+impl fmt::Debug for Surroundings<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The environment holds secrets.
+        formatter
+            .debug_struct("Surroundings")
+            .field("machine", &self.machine)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The client asked for what the settings do not allow, or they cannot be understood.
+fn refused(error: ConfigError) -> Failure {
+    Failure::refused(error.0)
+}
+
+/// The client is not to blame for what happened to a file.
+fn failed(failure: disk::Failure) -> Failure {
+    Failure::internal(failure.to_string())
+}

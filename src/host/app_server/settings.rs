@@ -2,14 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::config::ConfigError;
 use crate::config::args::{Invocation, StdinUse, Verb};
 use crate::config::request::{Requested, Setting};
 use crate::config::settings;
-use crate::config::{ConfigError, Env};
 use crate::fronts::app_server::envelope::Failure;
 use crate::fronts::app_server::types::codec::{Json, Map};
 use crate::fronts::app_server::types::{v1, v2};
-use crate::host::disk::config::{self, Loaded, Machine};
+use crate::host::app_server::{Surroundings, refused};
+use crate::host::disk::config::{self, Loaded};
 use crate::limits::{MODEL_NAME_BYTES_MAX, OUTPUT_SCHEMA_BYTES_MAX};
 use crate::words::policy::{ApprovalPolicy, SandboxMode, SandboxPolicy};
 use crate::words::settings::ThreadSettings;
@@ -187,20 +188,13 @@ impl TurnOverrides {
 /// `base` is how the server itself was called. Files are read anew, so that a thread has what they
 /// say when it starts.
 pub fn settings_for(base: &Invocation, overrides: &Overrides) -> Result<Loaded, Failure> {
-    let env = |name: &str| std::env::var(name).ok();
-    let invocation = overrides.invocation(base).map_err(refused)?;
-    config::load(&invocation, &env).map_err(refused)
+    settings_in(&Surroundings::of(base), overrides)
 }
 
-/// The same on a machine of this kind.
-pub fn settings_on(
-    machine: Machine<'_>,
-    env: Env<'_>,
-    base: &Invocation,
-    overrides: &Overrides,
-) -> Result<Loaded, Failure> {
-    let invocation = overrides.invocation(base).map_err(refused)?;
-    config::load_on(machine, &invocation, env).map_err(refused)
+/// The same in other surroundings.
+pub fn settings_in(around: &Surroundings<'_>, overrides: &Overrides) -> Result<Loaded, Failure> {
+    let invocation = overrides.invocation(around.base).map_err(refused)?;
+    config::load_on(around.machine, &invocation, around.env).map_err(refused)
 }
 
 /// What a turn runs with in a thread that ran with `settings` and was loaded as `from`.
@@ -260,10 +254,6 @@ fn directory(cwd: &str) -> Result<Box<str>, Failure> {
         Some(path) => Ok(path.into()),
         None => Err(wrong("not UTF-8")),
     }
-}
-
-fn refused(error: ConfigError) -> Failure {
-    Failure::refused(error.0)
 }
 
 fn asked_v1(asked: v1::AskForApproval) -> ApprovalPolicy {

@@ -16,6 +16,7 @@ pub mod given;
 pub mod home;
 pub mod listing;
 pub mod notes;
+pub mod replacing;
 pub mod rollout;
 pub mod shelf;
 pub mod shelving;

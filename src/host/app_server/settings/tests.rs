@@ -1,5 +1,6 @@
 use super::*;
 use crate::fronts::app_server::types::codec::Typed;
+use crate::host::disk::config::Machine;
 use crate::host::disk::tests::Place;
 use crate::words::settings::PatchForm;
 
@@ -15,7 +16,8 @@ fn loaded(place: &Place, overrides: &Overrides) -> Result<Loaded, Failure> {
     };
     let etc = place.path().join("etc");
     let machine = Machine { etc: &[etc.to_str().expect("UTF-8")], passwd: "/no/such/file" };
-    settings_on(machine, &env, &Invocation::default(), overrides)
+    let base = Invocation::default();
+    settings_in(&Surroundings { machine, env: &env, base: &base }, overrides)
 }
 
 fn thread(place: &Place, json: &str) -> ThreadSettings {
