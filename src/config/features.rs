@@ -32,7 +32,8 @@ pub fn list(layers: &Layers) -> String {
         .collect()
 }
 
-fn stage(name: &str) -> &'static str {
+/// How far a feature is: `experimental`, `beta` or `stable`.
+pub fn stage(name: &str) -> &'static str {
     STAGES.iter().find(|(known, _)| *known == name).map_or("experimental", |(_, stage)| stage)
 }
 

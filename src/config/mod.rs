@@ -10,6 +10,7 @@
 use std::fmt;
 
 pub mod args;
+pub mod catalog;
 pub mod commands;
 pub mod completions;
 pub mod credentials;

@@ -11,6 +11,7 @@ use crate::config::args::{Invocation, Override, Verb};
 use crate::config::layers::{Layers, Named};
 use crate::config::models;
 use crate::config::providers::{DEFAULT_PROVIDER, Provider};
+use crate::config::request::Requested;
 use crate::config::{ConfigError, Env, env_text, instructions, request, review};
 use crate::limits::{INSTRUCTIONS_BYTES_MAX, ORIGINATOR_BYTES_MAX, PROJECT_NOTES_BYTES_MAX};
 use crate::words::policy::{ApprovalPolicy, SandboxMode};
@@ -20,7 +21,7 @@ mod model;
 mod options;
 mod places;
 
-pub use self::model::for_model;
+pub use self::model::{for_model, named as model_named};
 pub use self::options::ExecOptions;
 pub use self::places::{Inherit, ShellEnvironment, sandbox, shell_environment};
 
@@ -111,7 +112,8 @@ pub fn resolve(
         notices.push(format!("ignored, as it changes nothing here: {}", names.join(", ")).into());
     }
     notices.extend(layers.notices());
-    let provider = provider(invocation, layers, lent.env, &mut notices)?;
+    notices.extend(ignored_providers(invocation, layers));
+    let provider = provider(invocation, layers, lent.env)?;
     let model = model::named(invocation, layers, &provider)?;
     let family = models::family(&model);
     let tools = model::tools(layers, family, &provider.wire);
@@ -142,7 +144,7 @@ pub fn resolve(
         budgets: budgets(invocation, layers)?,
         stored_by_provider: provider.is_azure,
         source: if invocation.requested.is_some() { CLIENTS } else { "exec" },
-        originator: originator(invocation, lent.env),
+        originator: originator(invocation.requested.as_deref(), lent.env),
         model,
     };
     let options = options::options(invocation, layers, lent.cwd)?;
@@ -158,20 +160,26 @@ pub fn resolve(
     Ok(Resolved { settings, provider, options, shell_environment, notify, notices })
 }
 
-fn provider(
+/// Lines for people: tables of providers that do not count.
+fn ignored_providers(invocation: &Invocation, layers: &Layers) -> Vec<Box<str>> {
+    let names = match invocation.verb {
+        Verb::Demo => Vec::new(),
+        _ => layers.names(&["model_providers"]),
+    };
+    let ignored = names.iter().filter(|id| Provider::is_built_in(id));
+    ignored
+        .map(|id| format!("[model_providers.{id}] is ignored: {id} is built in").into())
+        .collect()
+}
+
+/// Who is asked.
+pub fn provider(
     invocation: &Invocation,
     layers: &Layers,
     env: Env<'_>,
-    notices: &mut Vec<Box<str>>,
 ) -> Result<Provider, ConfigError> {
     if invocation.verb == Verb::Demo {
         return Ok(Provider::demo());
-    }
-    for id in layers.names(&["model_providers"]) {
-        if Provider::is_built_in(&id) {
-            let notice = format!("[model_providers.{id}] is ignored: {id} is built in");
-            notices.push(notice.into());
-        }
     }
     let local = || {
         let named = invocation.local_provider.as_deref();
@@ -260,12 +268,12 @@ fn budgets(invocation: &Invocation, layers: &Layers) -> Result<Budgets, ConfigEr
 }
 
 /// A token of headers and records: the environment's, if it is one, or the client's.
-fn originator(invocation: &Invocation, env: Env<'_>) -> Box<str> {
+pub fn originator(requested: Option<&Requested>, env: Env<'_>) -> Box<str> {
     let token = |text: &String| {
         text.len() <= ORIGINATOR_BYTES_MAX && text.bytes().all(|byte| byte.is_ascii_graphic())
     };
     let named = env_text(env, "CODEX_INTERNAL_ORIGINATOR_OVERRIDE").filter(token);
-    let asks = invocation.requested.as_ref().and_then(|asked| asked.originator());
+    let asks = requested.and_then(Requested::originator);
     named.map(Box::from).or(asks).unwrap_or_else(|| ORIGINATOR.into())
 }
 

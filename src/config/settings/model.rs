@@ -13,7 +13,7 @@ use crate::words::settings::{
 };
 
 /// A model of config.toml is meant for its provider, so that `--oss` passes it over.
-pub(super) fn named(
+pub fn named(
     invocation: &Invocation,
     layers: &Layers,
     provider: &Provider,

@@ -251,7 +251,10 @@ use crate::host::disk;
 use crate::host::disk::config::{MACHINE, Machine};
 use crate::host::disk::home::Home;
 
+pub mod accounts;
+pub mod client;
 pub mod config;
+pub mod lists;
 pub mod settings;
 
 /// Where the server runs, and how it was called.
@@ -293,4 +296,24 @@ fn refused(error: ConfigError) -> Failure {
 /// The client is not to blame for what happened to a file.
 fn failed(failure: disk::Failure) -> Failure {
     Failure::internal(failure.to_string())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::host::disk::tests::Place;
+
+    /// Does something where this place holds the home and the settings of the machine.
+    pub(crate) fn at<T>(
+        place: &Place,
+        base: &Invocation,
+        act: impl FnOnce(&Surroundings<'_>) -> T,
+    ) -> T {
+        let etc = place.path().join("etc");
+        let machine = Machine { etc: &[etc.to_str().expect("UTF-8")], passwd: "/no/such/file" };
+        let home = place.path().join("home");
+        let home = home.to_str().expect("UTF-8");
+        let env = |name: &str| (name == "WINDLASS_HOME").then(|| home.to_owned());
+        act(&Surroundings { machine, env: &env, base })
+    }
 }

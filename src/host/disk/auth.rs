@@ -1,5 +1,6 @@
-//! Reads auth.json, the stored login.
+//! Reads and writes auth.json, the stored login.
 
+use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -7,6 +8,7 @@ use serde_json::Value;
 
 use crate::config::credentials::{LoginMode, StoredLogin, StoredTokens};
 use crate::config::providers::{Secret, checked_token};
+use crate::host::disk::replacing::{Readers, replace};
 use crate::host::disk::{Failure, read_whole};
 use crate::limits::AUTH_FILE_BYTES_MAX;
 
@@ -21,6 +23,40 @@ pub fn read(home: &Path) -> Result<Option<StoredLogin>, Failure> {
     let document: Value = serde_json::from_slice(&bytes)
         .map_err(|error| failed(io::Error::other(format!("not JSON, at line {}", error.line()))))?;
     Ok(Some(decode(&document)))
+}
+
+/// Stores a key as the login that counts. Another login goes; fields nobody here knows stay.
+pub fn store_key(home: &Path, key: &Secret) -> Result<(), Failure> {
+    let path = home.join("auth.json");
+    let failed = |source| Failure::new("read the login", &path, source);
+    let bytes = read_whole(&path, AUTH_FILE_BYTES_MAX).map_err(failed)?;
+    // What is no login is nothing to keep.
+    let known = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let mut fields = match known {
+        Some(Value::Object(fields)) => fields,
+        Some(_) | None => serde_json::Map::new(),
+    };
+    for old in ["tokens", "last_refresh"] {
+        fields.remove(old);
+    }
+    fields.insert("OPENAI_API_KEY".to_owned(), key.expose().into());
+    fields.insert("auth_mode".to_owned(), "apikey".into());
+    replace(&path, &format!("{:#}\n", Value::Object(fields)), Readers::Owner)
+}
+
+/// Takes the stored login away, if there is one.
+pub fn remove(home: &Path) -> Result<(), Failure> {
+    let path = home.join("auth.json");
+    let target = path.canonicalize();
+    // A link goes with what it leads to, which holds the secrets.
+    for path in [target.as_deref().unwrap_or(&path), &path] {
+        match fs::remove_file(path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Failure::new("remove the login", path, error)),
+        }
+    }
+    Ok(())
 }
 
 /// Takes what is usable; whatever else the file holds belongs to other versions.

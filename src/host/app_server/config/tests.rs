@@ -2,19 +2,13 @@ use std::fs;
 
 use super::*;
 use crate::config::args::Override;
-use crate::host::disk::config::Machine;
 use crate::host::disk::tests::Place;
 
-/// Does something where this place is the home.
+/// Does something where this place holds the home, under a command line with these `-c`.
 fn at<T>(place: &Place, pairs: &[&str], act: impl FnOnce(&Surroundings<'_>) -> T) -> T {
-    let etc = place.path().join("etc");
-    let machine = Machine { etc: &[etc.to_str().expect("UTF-8")], passwd: "/no/such/file" };
-    let home = place.path().join("home");
-    let home = home.to_str().expect("UTF-8");
-    let env = |name: &str| (name == "WINDLASS_HOME").then(|| home.to_owned());
     let overrides = pairs.iter().map(|pair| Override::Pair((*pair).into())).collect();
     let base = Invocation { overrides, ..Invocation::default() };
-    act(&Surroundings { machine, env: &env, base: &base })
+    crate::host::app_server::tests::at(place, &base, act)
 }
 
 fn placed(config: &str) -> (Place, PathBuf) {
