@@ -45,6 +45,13 @@ pub fn print(invocation: &Invocation) -> u8 {
     if code == 0 && probe.level().is_none() { 1 } else { code }
 }
 
+/// What was found, as a line of JSON.
+pub fn facts(invocation: &Invocation) -> String {
+    let mut findings = of_system(&windlass_sandbox::probe());
+    findings.extend(of_settings(invocation));
+    json(&findings)
+}
+
 fn of_system(probe: &Probe) -> Vec<Finding> {
     let landlock = match (probe.landlock, probe.landlock_claimed) {
         (Ok(abi), Ok(claimed)) if abi == claimed => format!("ABI {abi}"),

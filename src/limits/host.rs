@@ -300,3 +300,12 @@ const _: () = assert!(ONE_OFF_OUTPUT_BYTES <= ONE_OFF_KEPT_BYTES_MAX);
 /// Symbolic links that are followed to a file that is written, as many as the kernel follows
 /// (path_resolution(7)).
 pub const LINKS_FOLLOWED_MAX: usize = 40;
+
+/// What a user says in one bundle of feedback; a few pages.
+pub const FEEDBACK_TEXT_BYTES_MAX: usize = 64 << 10;
+
+/// The end of a session that goes into a bundle: the last turns, read and searched at once.
+pub const FEEDBACK_SESSION_BYTES_MAX: u64 = 4 << 20;
+
+/// Bundles that lie in the home; who has so many should look at them.
+pub const FEEDBACK_BUNDLES_MAX: usize = 32;

@@ -254,6 +254,7 @@ use crate::host::disk::home::Home;
 pub mod accounts;
 pub mod client;
 pub mod config;
+pub mod feedback;
 pub mod lists;
 pub mod settings;
 
