@@ -55,7 +55,7 @@ fn agent(words: Vec<OsString>) -> u8 {
         Verb::Doctor => doctor::print(&invocation),
         Verb::Features => features::list(&invocation),
         Verb::Limits => out::print(&limits::list()),
-        Verb::AppServer => app_server::serve(&invocation, environment::own_executable()),
+        Verb::AppServer => app_server::serving::serve(&invocation, environment::own_executable()),
         Verb::Schema(language, directory) => schemas::write(*language, directory),
         Verb::Version => out::print(concat!("windlass ", env!("CARGO_PKG_VERSION"), "\n")),
         Verb::Sessions(sessions) => sessions::run(&invocation, sessions),

@@ -25,8 +25,6 @@ const ROOMS: [(&str, &[&str], bool); 9] = [
     ("config", &["limits", "words"], false),
     ("core", &["limits", "words", "tools"], false),
     ("fronts", &["limits", "words", "tools", "wire", "config"], false),
-    ("host", &["limits", "words", "tools", "wire", "config", "core", "fronts"], true),
-    ("fronts", &["limits", "words", "wire", "config"], false),
     ("host", &["limits", "words", "search", "tools", "wire", "config", "core", "fronts"], true),
 ];
 

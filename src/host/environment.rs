@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use crate::config::environment;
 use crate::config::settings::ShellEnvironment;
 use crate::host::net::RESOLVER_NAME;
-use crate::limits::ORIGINATOR_BYTES_MAX;
 use crate::tools::patch;
 
 /// Opens `/dev/null` at every standard descriptor that is closed, so that nothing else ends up
@@ -127,16 +126,6 @@ pub fn user_agent(originator: &str) -> String {
     let is_plain = !terminal.is_empty() && terminal.bytes().all(|byte| byte.is_ascii_graphic());
     let terminal = if is_plain { &terminal } else { "unknown" };
     format!("{originator}/{version} (Linux {}; {arch}) {terminal}", release())
-}
-
-/// The same for a client of the app server, which says its own name and version.
-pub fn client_user_agent(name: &str, version: &str) -> String {
-    let plain = |text: &str| -> String {
-        let fits = |letter: &char| matches!(letter, ' '..='~') && !"();/".contains(*letter);
-        text.chars().filter(fits).take(ORIGINATOR_BYTES_MAX).collect()
-    };
-    let (name, version) = (plain(name), plain(version));
-    format!("{} ({name}; {version})", user_agent(&name))
 }
 
 /// The kernel's release, as `uname -r` has it.

@@ -44,7 +44,7 @@ use std::time::Duration;
 
 use crate::core::input::Input;
 use crate::fronts::visible;
-use crate::host::app_server::Server;
+use crate::host::app_server::serving::Server;
 use crate::host::loading::Loading;
 use crate::host::net::Net;
 use crate::host::playing::Recorded;
@@ -176,6 +176,7 @@ impl Host {
             self.loading.extend(loading.step(&mut self.seam));
         }
         self.play_on();
+        self.search_on();
         self.prompt_thread();
         self.work();
         self.children.reap();
@@ -202,7 +203,12 @@ impl Host {
 
     /// How long to sleep: not at all while there is something to do.
     fn timeout(&self) -> Option<Duration> {
-        if !self.playing.is_empty() || !self.loading.is_empty() || !self.seam.deeds.is_empty() {
+        let searches = self.server.as_ref().is_some_and(|server| server.waiting.is_searching());
+        if searches
+            || !self.playing.is_empty()
+            || !self.loading.is_empty()
+            || !self.seam.deeds.is_empty()
+        {
             return Some(Duration::ZERO);
         }
         let now_ms = clock::mono_ms();
@@ -212,6 +218,7 @@ impl Host {
             self.net.next_deadline(now_ms),
             self.children.next_deadline(),
             self.prompting.next_deadline(),
+            self.errand_deadline(),
             self.status_deadline(now_ms),
             reap_ms,
         ];
@@ -241,7 +248,7 @@ impl Host {
             Kind::ProgramStatus
             | Kind::ProgramStdout
             | Kind::ProgramStderr
-            | Kind::ProgramInput => {}
+            | Kind::ProgramInput => self.on_program(key),
             Kind::CommandStatus | Kind::CommandOutput | Kind::CommandInput => {
                 let now_ms = clock::mono_ms();
                 if let Some((op, purpose, end)) =
@@ -273,6 +280,9 @@ impl Host {
             self.child_ended(op, purpose, end);
         }
         self.on_prompting_deadline(now_ms);
+        if self.errand_deadline().is_some_and(|at_ms| at_ms <= now_ms) {
+            self.on_errand_deadline();
+        }
     }
 
     fn on_signals(&mut self) {
@@ -343,6 +353,7 @@ impl Host {
                     self.net.resume(&mut self.poller, now_ms, exchange);
                 }
             }
+            self.hold_errands(hold);
             if !hold && self.server.is_some() {
                 self.poller.mark_ready(Key::new(Kind::Stdin, 0, 0));
             }

@@ -256,6 +256,11 @@ const _: () = assert!(HISTORY_SPARE_BYTES < HISTORY_BYTES_MAX);
 
 // ---- host: app server ----
 
+/// Requests of clients that programs answer, beyond which more are refused.
+pub const ERRANDS_MAX: usize = 256;
+/// Searches at once: each is a client's list that is being typed into.
+pub const SEARCHES_MAX: usize = 32;
+
 /// Paths that one `fuzzyFileSearch` finds; clients show a list.
 pub const FUZZY_FOUND_MAX: usize = 50;
 /// Roots of one such search; clients name one or two.

@@ -27,6 +27,7 @@ use crate::fronts::app_server::envelope::{Failure, Message};
 use crate::fronts::app_server::threads::Loaded;
 use crate::fronts::app_server::types::codec::Typed;
 use crate::fronts::app_server::types::v1::RequestId;
+use crate::fronts::app_server::types::v2::RateLimitSnapshot;
 use crate::fronts::visible;
 use crate::words::event::Event;
 use crate::words::ids::{ConversationId, ThreadId};
@@ -34,10 +35,8 @@ use crate::words::item::Item;
 use crate::words::settings::{GitFacts, ThreadSettings};
 
 /// The front of `app-server`.
-#[derive(Debug)]
+#[derive(Default, Debug)]
 pub struct AppServer {
-    /// What `initialize` answers, but for the client's name.
-    place: Place,
     /// Who is there, once it has said so.
     client: Option<Client>,
     threads: BTreeMap<ThreadId, Loaded>,
@@ -45,20 +44,14 @@ pub struct AppServer {
     /// Whose command the machine is handling.
     current: Option<Ticket>,
     questions: Questions,
+    /// How much of the account's limits is used, as last heard.
+    pub limits: Option<RateLimitSnapshot>,
 }
 
-/// What the server says of the place it runs in.
-#[derive(Clone, Debug)]
-pub struct Place {
-    pub home: Box<str>,
-    /// Says who asks, for a client of this name and version.
-    pub user_agent: fn(&str, &str) -> String,
-}
-
+/// Who is at the other end.
 #[derive(Debug)]
 pub struct Client {
     pub name: Box<str>,
-    pub version: Box<str>,
     /// Notifications it does not want.
     opted_out: Vec<Box<str>>,
 }
@@ -78,17 +71,6 @@ pub struct Lent<'a> {
 }
 
 impl AppServer {
-    pub fn new(place: Place) -> AppServer {
-        AppServer {
-            place,
-            client: None,
-            threads: BTreeMap::new(),
-            asks: VecDeque::new(),
-            current: None,
-            questions: Questions::default(),
-        }
-    }
-
     /// Takes a line of the client; what cannot be understood is named on stderr.
     pub fn line(&mut self, line: &str, out: &mut Output) {
         match envelope::read(line) {

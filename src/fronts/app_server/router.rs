@@ -5,7 +5,7 @@ use crate::fronts::app_server::ask::{Ask, How};
 use crate::fronts::app_server::envelope::Failure;
 use crate::fronts::app_server::types::codec::Text;
 use crate::fronts::app_server::types::methods::ClientRequest;
-use crate::fronts::app_server::types::v1::{InitializeParams, InitializeResponse, RequestId};
+use crate::fronts::app_server::types::v1::{InitializeParams, RequestId};
 use crate::fronts::app_server::types::v2;
 use crate::fronts::app_server::{AppServer, Client, clipped};
 use crate::words::command::{Command, Which};
@@ -30,7 +30,7 @@ impl AppServer {
             ))
         });
         if let Ok(ClientRequest::Initialize(params)) = request {
-            return self.initialize(id, params, out);
+            return self.initialize(id, params);
         }
         if self.client.is_none() {
             return Err(Failure::refused("Not initialized"));
@@ -38,30 +38,18 @@ impl AppServer {
         self.route(id, request?, out)
     }
 
-    fn initialize(
-        &mut self,
-        id: &RequestId,
-        params: InitializeParams,
-        out: &mut Output,
-    ) -> Result<(), Failure> {
+    fn initialize(&mut self, id: &RequestId, params: InitializeParams) -> Result<(), Failure> {
         if self.client.is_some() {
             return Err(Failure::refused("Already initialized"));
         }
-        let info = params.client_info;
-        let user_agent = (self.place.user_agent)(&info.name, &info.version).into();
-        let opted_out = params.capabilities.and_then(|can| can.opt_out_notification_methods);
+        let opted_out =
+            params.capabilities.as_ref().and_then(|can| can.opt_out_notification_methods.clone());
         self.client = Some(Client {
-            name: info.name,
-            version: info.version,
+            name: params.client_info.name.clone(),
             opted_out: opted_out.unwrap_or_default(),
         });
-        let response = InitializeResponse {
-            user_agent,
-            codex_home: self.place.home.clone(),
-            platform_family: "unix".into(),
-            platform_os: "linux".into(),
-        };
-        self.answer(id, &response, out);
+        let request = Box::new(ClientRequest::Initialize(params));
+        self.ask(Ask::Errand { id: id.clone(), request });
         Ok(())
     }
 

@@ -86,6 +86,7 @@ impl AppServer {
 
     fn limits_changed(&mut self, thread: ThreadId, limits: &RateLimits, out: &mut Output) {
         let rate_limits = objects::limits(limits);
+        self.limits = Some(rate_limits.clone());
         let updated = AccountRateLimitsUpdatedNotification { rate_limits };
         self.notify_of(thread, &ServerNotification::AccountRateLimitsUpdated(updated), out);
     }
@@ -112,7 +113,7 @@ impl AppServer {
     }
 
     /// Writes a notification, unless the client does not want it.
-    pub(super) fn notify(&mut self, told: &ServerNotification, out: &mut Output) {
+    pub fn notify(&mut self, told: &ServerNotification, out: &mut Output) {
         if !self.is_wanted(told.method()) {
             return;
         }

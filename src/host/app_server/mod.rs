@@ -3,244 +3,22 @@
 //! The front knows the protocol and the machine its threads; this is what lies between them and
 //! the place: lines come in, requests that need files or programs are carried out.
 
-pub mod inlet;
-pub mod opening;
-pub mod settings;
-
-use std::io;
-use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
-
-use crate::config::args::Invocation;
-use crate::config::credentials::{self, KeyFromEnv};
-use crate::config::settings::Resolved;
-use crate::core::input::Input;
-use crate::fronts::app_server::ask::{Ask, Ticket};
-use crate::fronts::app_server::envelope::Failure;
-use crate::fronts::app_server::types::v1::RequestId;
-use crate::fronts::app_server::{AppServer, Place};
-use crate::fronts::visible;
-use crate::host::app_server::inlet::{Inlet, Progress, Unread};
-use crate::host::disk::config::{self, Loaded};
-use crate::host::exec::{self, say};
-use crate::host::net::Net;
-use crate::host::poller::{Key, Kind};
-use crate::host::proc::launch::Starter;
-use crate::host::prompting::Prompting;
-use crate::host::rollouts::{Keeping, Rollouts};
-use crate::host::routes::Routes;
-use crate::host::seam::{Front, Seam};
-use crate::host::stdio::Watch;
-use crate::host::{FRONT, Host, Parts, clock, environment};
-use crate::limits::{CLIENT_LINE_BYTES_MAX, CLIENT_LINES_PER_TURN};
-use crate::wire::proxy::Proxies;
-use crate::words::command::Command;
-
-/// What the host keeps for the front.
-#[derive(Debug)]
-pub struct Server {
-    /// How the server itself was called: what threads run with unless they say otherwise.
-    base: Invocation,
-    inlet: Inlet,
-    /// The client has said all it will.
-    is_over: bool,
-}
-
-const STDIN: Key = Key::new(Kind::Stdin, 0, 0);
-
-/// Serves a client on stdin and stdout to its end, and gives the exit code.
-pub fn serve(invocation: &Invocation, exe: PathBuf) -> u8 {
-    let env = |name: &str| std::env::var(name).ok();
-    // Threads work elsewhere, and say where.
-    let invocation = &Invocation { skip_git_repo_check: true, ..invocation.clone() };
-    let loaded = match config::load(invocation, &env) {
-        Ok(loaded) => loaded,
-        Err(error) => return fail(&error.to_string()),
-    };
-    for notice in loaded.home.hint.iter().chain(&loaded.resolved.notices) {
-        say(&visible::line(notice));
-    }
-    match run(invocation, loaded, exe) {
-        Ok(code) => code,
-        Err(message) => fail(&message),
-    }
-}
-
-fn fail(message: &str) -> u8 {
-    say(&format!("error: {message}"));
-    1
-}
-
-fn run(invocation: &Invocation, loaded: Loaded, exe: PathBuf) -> Result<u8, String> {
-    let Loaded { home, resolved, .. } = loaded;
-    let Resolved { provider, shell_environment, options, .. } = resolved;
-    let env = |name: &str| std::env::var(name).ok();
-    let stored = exec::stored(&home, &provider)?;
-    let credentials = credentials::resolve(&provider, &env, KeyFromEnv::Honoured, stored.as_ref());
-    let recorded = exec::recorded(&provider, None)?;
-    let kept = home.path.clone().filter(|_| !options.ephemeral);
-    let keeping = kept.map_or(Keeping::Nothing, Keeping::Home);
-    let place = Place {
-        home: home.path.as_deref().map_or("", |path| path.to_str().unwrap_or("")).into(),
-        user_agent: environment::client_user_agent,
-    };
-    let front = Front::Server(Box::new(AppServer::new(place)));
-    let seed = u64::from_le_bytes(clock::random().map_err(|error| error.to_string())?);
-    windlass_sandbox::guard_agent().map_err(|error| format!("cannot guard the agent: {error}"))?;
-    let nofile = environment::raise_open_files();
-    let links = home.path.as_deref().and_then(|home| environment::command_links(home, &exe));
-    let variables =
-        environment::of_commands(&shell_environment, links.as_deref(), provider.env_key.as_deref());
-    let mut starter = Starter::new(exe, nofile, home.path.as_deref(), variables);
-    if shell_environment.use_profile {
-        starter.run_through_profile();
-    }
-    let user_agent = environment::user_agent(&resolved.settings.originator);
-    let failed = |error: io::Error| format!("cannot set up the loop: {error}");
-    let mut host = Host::new(Parts {
-        seam: Seam::new(seed, Rollouts::new(keeping), front),
-        net: Net::new(exec::trust(), environment::spawn_resolver)
-            .behind(Proxies::of_environment(&env)),
-        starter,
-        routes: Routes::one(provider, credentials),
-        recorded,
-        recording: None,
-        home: home.path,
-        user_agent,
-        prompting: Prompting::none(),
-        notify: None,
-    })
-    .map_err(failed)?;
-    // SAFETY: descriptor 0 is open: the program's first act is to see to that.
-    let stdin = unsafe { BorrowedFd::borrow_raw(0) };
-    let inlet = Inlet::open(stdin).map_err(failed)?;
-    host.server = Some(Box::new(Server { base: invocation.clone(), inlet, is_over: false }));
-    host.run().map_err(|error| format!("the loop failed: {error}"))
-}
-
-impl Host {
-    pub(crate) fn begin_serving(&mut self) -> io::Result<()> {
-        let Some(server) = &self.server else { return Ok(()) };
-        match server.inlet.register(self.poller.registry(), STDIN.token())? {
-            Watch::Events | Watch::AlwaysReady => self.poller.mark_ready(STDIN),
-        }
-        Ok(())
-    }
-
-    /// Whether the client has said all it will, and all of it was heard.
-    pub(crate) fn is_served(&self) -> bool {
-        self.server.as_ref().is_some_and(|server| server.is_over)
-    }
-
-    /// Reads what the client says, a few lines at a time: others have their turn in between.
-    pub(crate) fn on_client(&mut self) {
-        // Whoever reads no answers is asked for no more questions.
-        if self.is_held {
-            return;
-        }
-        for _ in 0..CLIENT_LINES_PER_TURN {
-            let Some(server) = &mut self.server else { return };
-            let Some(line) = server.inlet.pull() else { return self.read_client() };
-            self.on_line(line);
-            self.work();
-        }
-        self.poller.mark_ready(STDIN);
-    }
-
-    fn read_client(&mut self) {
-        let Some(server) = &mut self.server else { return };
-        if server.is_over {
-            return;
-        }
-        let progress = server.inlet.read().unwrap_or_else(|error| {
-            let line = format!("error: stdin cannot be read: {error}\n");
-            self.seam.output.stderr.extend_from_slice(line.as_bytes());
-            Progress::Over
-        });
-        match progress {
-            Progress::Waiting => {}
-            Progress::Spent => self.poller.mark_ready(STDIN),
-            Progress::Over => {
-                while let Some(line) = self.server.as_mut().and_then(|own| own.inlet.pull()) {
-                    self.on_line(line);
-                    self.work();
-                }
-                if let Some(server) = &mut self.server {
-                    server.inlet.deregister(self.poller.registry());
-                    server.is_over = true;
-                }
-            }
-        }
-    }
-
-    fn on_line(&mut self, line: Result<String, Unread>) {
-        let output = &mut self.seam.output;
-        match (line, &mut self.seam.front) {
-            (Ok(line), Front::Server(front)) => front.line(&line, output),
-            (Ok(_), Front::Exec(_)) => {}
-            (Err(why), _) => {
-                let why = match why {
-                    Unread::TooLong => format!("it is longer than {CLIENT_LINE_BYTES_MAX} bytes"),
-                    Unread::NotUtf8 => "it is not UTF-8".to_owned(),
-                };
-                let line = format!("warning: a line of the client is ignored, as {why}\n");
-                output.stderr.extend_from_slice(line.as_bytes());
-            }
-        }
-        self.serve_asks();
-    }
-
-    /// Does what the front asks for, and what that leads to.
-    pub(crate) fn serve_asks(&mut self) {
-        while let Some(ask) = self.seam.server().and_then(AppServer::pull) {
-            match ask {
-                Ask::Command { ticket, command } => self.command(ticket, command),
-                Ask::Open { id, request, how, which } => self.open_thread(id, &request, how, which),
-                Ask::Prompt { ticket, thread, input, request } => {
-                    self.prompt_of_client(ticket, thread, input, request.as_deref());
-                }
-                Ask::Review { id, thread, target } => self.review_of_client(id, thread, &target),
-                Ask::Errand { id, request } => {
-                    let text = format!("{} is not supported", request.method());
-                    self.fail_request(&id, &Failure::internal(text));
-                }
-            }
-        }
-    }
-
-    /// Gives the machine a command; what it tells meanwhile belongs to the ticket.
-    pub(crate) fn command(&mut self, ticket: Option<Ticket>, command: Command) {
-        if let Some(front) = self.seam.server() {
-            front.begin(ticket);
-        }
-        self.seam.feed(Input::Command { front: FRONT, command });
-        if let Front::Server(front) = &mut self.seam.front {
-            front.end(&mut self.seam.output);
-        }
-    }
-
-    pub(crate) fn fail_request(&mut self, id: &RequestId, failure: &Failure) {
-        if let Front::Server(front) = &mut self.seam.front {
-            front.fail(id, failure, &mut self.seam.output);
-        }
-    }
-
-    /// Everything that runs ends with the client.
-    pub(crate) fn close_threads(&mut self) {
-        let threads = self.seam.server().map(|front| front.all()).unwrap_or_default();
-        for thread in threads {
-            self.seam.feed(Input::Command { front: FRONT, command: Command::Close { thread } });
-            self.work();
-        }
-    }
-}
-//! The app server's engines: work of its own that clients ask for.
-
+pub mod accounts;
+pub mod answers;
+pub mod client;
+pub mod config;
 pub mod differing;
 pub mod diffs;
 pub mod errands;
+pub mod feedback;
+pub mod inlet;
+pub mod lists;
 pub mod one_offs;
+pub mod opening;
 pub mod searching;
+pub mod serving;
+pub mod settings;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -250,13 +28,6 @@ use crate::fronts::app_server::envelope::Failure;
 use crate::host::disk;
 use crate::host::disk::config::{MACHINE, Machine};
 use crate::host::disk::home::Home;
-
-pub mod accounts;
-pub mod client;
-pub mod config;
-pub mod feedback;
-pub mod lists;
-pub mod settings;
 
 /// Where the server runs, and how it was called.
 #[derive(Clone, Copy)]

@@ -63,12 +63,6 @@ pub fn load_on(
     let requirements = read_requirements(machine)?;
     notices.extend(requirements.iter().flat_map(|required| required.notices.iter().cloned()));
     let wanted = settings::wanted(&layers);
-    let text = |what: &str, file: &Option<PathBuf>| {
-        let path = file.as_ref().map(|path| cwd.join(path));
-        path.map(|path| required_text(what, &path, INSTRUCTIONS_BYTES_MAX)).transpose()
-    };
-    let instructions = text("the instructions", &wanted.instructions_file)?;
-    let compact_prompt = text("the prompt for summaries", &wanted.compact_prompt_file)?;
     let file = wanted.instructions_file.as_deref();
     let instructions = named_text("the instructions", &cwd, file)?;
     let file = wanted.compact_prompt_file.as_deref();
