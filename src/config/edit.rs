@@ -31,11 +31,11 @@ pub enum Merge {
 
 /// Makes all the changes, or none; `name` is what messages call the text.
 pub fn apply(name: &str, text: &str, edits: &[Edit]) -> Result<String, ConfigError> {
-    // Who reads it says it better: with line and key.
     let (mark, bare) = match text.strip_prefix('\u{feff}') {
         Some(bare) => ("\u{feff}", bare),
         None => ("", text),
     };
+    // The editor writes plain ends of lines; all are put back in the end.
     let has_crlf = bare.matches("\r\n").count() * 2 > bare.matches('\n').count();
     let mut edited = bare.replace("\r\n", "\n");
     if let Err(error) = edited.parse::<DocumentMut>() {

@@ -12,8 +12,8 @@ use crate::fronts::app_server::types::v2;
 use crate::host::app_server::{Surroundings, refused};
 use crate::host::disk::config::layers_on;
 
-/// Answers `model/list`: those of OpenAI and the one that is configured; of other providers this one
-/// alone, as nobody has told which they have.
+/// Answers `model/list`: those of OpenAI and the one that is configured; of other providers this
+/// one alone, as nobody has told which they have.
 pub fn models(
     around: &Surroundings<'_>,
     params: &v2::ModelListParams,
