@@ -324,21 +324,25 @@ const STUBBORN: &str = "trap '' TERM INT; sleep 600 & touch running; sleep 600; 
 #[test]
 fn an_interrupt_ends_the_command_and_answers_the_call() {
     let mut world = World::new();
-    let mut run = in_mid_command(&mut world, "sleep 600 & touch running; sleep 600");
+    let script = "echo so far; sleep 600 & touch running; sleep 600";
+    let mut run = in_mid_command(&mut world, script);
     run.signal(libc::SIGINT);
     let ended = world.finish(run);
     ended.exits(130);
     let command = &ended.items("command_execution")[0];
-    assert_eq!(command["status"], "failed");
+    assert_eq!((&command["status"], &command["exit_code"]), (&json!("failed"), &json!(-1)));
+    assert_eq!(command["aggregated_output"], "so far\n");
     let records = world.records();
     let output =
         records.iter().find(|record| record["payload"]["type"] == "function_call_output").unwrap()
             ["payload"]["output"]
             .to_string();
-    assert!(output.contains("aborted by user"), "{output}");
+    assert!(output.contains("seconds\\naborted by user\\nOutput:\\nso far"), "{output}");
     world.reply(Reply::message("gone on"));
     world.exec(&["--json", "resume", "--last", "go on"]).exits(0);
-    assert!(world.outputs()[0].contains("aborted by user"), "{:?}", world.outputs());
+    let output = &world.outputs()[0];
+    assert!(output.starts_with("Wall time: "), "{output}");
+    assert!(output.ends_with(" seconds\naborted by user\nOutput:\nso far\n"), "{output}");
 }
 
 #[test]

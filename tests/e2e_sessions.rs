@@ -224,14 +224,17 @@ fn a_program_that_does_not_read_holds_nothing_up() {
 #[test]
 fn an_interrupted_start_is_ended() {
     let mut world = World::new();
-    world.reply(Reply::calls(&[start("echo begun; sleep 600", &json!({"yield_time_ms": 30_000}))]));
-    let mut run = world.start(world.call(&["--json", "--enable", "unified_exec", "go"]));
-    world.until(&mut run, "the command runs", |_, run| run.told().contains("command_execution"));
+    let cmd = "echo begun; touch begun; sleep 600";
+    world.reply(Reply::calls(&[start(cmd, &json!({"yield_time_ms": 30_000}))]));
+    let words = ["--json", "-s", "workspace-write", "--enable", "unified_exec", "go"];
+    let mut run = world.start(world.call(&words));
+    world.until(&mut run, "the command runs", |world, _| world.cwd.join("begun").exists());
     run.signal(libc::SIGINT);
     let ended = world.finish(run);
     ended.exits(130);
     let item = ended.items("command_execution").pop().unwrap();
     assert_eq!((&item["status"], &item["exit_code"]), (&json!("failed"), &json!(-1)));
+    assert_eq!(item["aggregated_output"], "begun\r\n");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::limits::CALL_OUTPUT_BYTES_MAX;
 use crate::tools::clip::Clip;
 use crate::words::call::{
-    Answer, CallAsked, CallKind, Change, CommandPlan, PatchPlan, Patience, Plan, Task,
+    Answer, CallAsked, CallKind, Change, CommandPlan, PatchPlan, Patience, Plan, Task, aborted,
 };
 use crate::words::event::CommandEnd;
 use crate::words::ids::{CallId, ItemIndex, OpId};
@@ -264,8 +264,23 @@ impl Call {
         self.state = State::Answered(bounded(answer), report);
     }
 
-    /// Answers for whoever stops it, unless an answer is there already.
-    pub(crate) fn abort(&mut self, by_whom: &str, now_ms: u64) {
+    /// Whether the end of its work tells more than that it was stopped.
+    pub(crate) fn may_tell(&self) -> bool {
+        match &self.state {
+            State::Running { what: Running::Command(_) | Running::Patch(_), .. }
+            | State::Starting { .. } => true,
+            State::Queued(_)
+            | State::AwaitApproval(_)
+            | State::Inspecting { .. }
+            | State::Running { what: Running::Look, .. }
+            | State::Attending { .. }
+            | State::Answered(..)
+            | State::Settled => false,
+        }
+    }
+
+    /// Answers for whoever stops it, with what it has printed, unless an answer is there already.
+    pub(crate) fn abort(&mut self, by_whom: &str, output: &str, now_ms: u64) {
         let report = match &mut self.state {
             State::Answered(..) | State::Settled => return,
             State::Running {
@@ -284,27 +299,29 @@ impl Call {
             }
             State::Starting { .. } => {
                 let ended = CommandEnd::Interrupted;
-                Report::Session { starter: self.id, ended, output: "".into() }
+                Report::Session { starter: self.id, ended, output: output.into() }
             }
             State::Queued(_)
             | State::Inspecting { .. }
             | State::Attending { .. }
             | State::Running { what: Running::Look, .. } => Report::Plain,
         };
-        let tenths = match self.op().or(self.session_op()) {
-            Some(_) => now_ms.saturating_sub(self.since_ms) / 100,
+        let wall_ms = match self.op().or(self.session_op()) {
+            Some(_) => now_ms.saturating_sub(self.since_ms),
             None => 0,
         };
-        let (seconds, tenth) = (tenths / 10, tenths % 10);
-        let text = match report {
+        match report {
             Report::Command(_) | Report::Session { .. } => {
-                format!("Wall time: {seconds}.{tenth} seconds\naborted by {by_whom}")
+                // The output is within its bound; what is put before it is short.
+                let answer = Answer::failure(aborted(wall_ms, by_whom, output));
+                self.state = State::Answered(answer, report);
             }
             Report::Patch { .. } | Report::Tasks(_) | Report::Plain => {
-                format!("aborted by {by_whom} after {seconds}.{tenth}s")
+                let (seconds, tenth) = (wall_ms / 1000, wall_ms % 1000 / 100);
+                let text = format!("aborted by {by_whom} after {seconds}.{tenth}s");
+                self.answer(Answer::failure(text), report);
             }
-        };
-        self.answer(Answer::failure(text), report);
+        }
     }
 }
 

@@ -47,8 +47,10 @@ impl Thread {
     pub(crate) fn calls_mut(&mut self) -> &mut Vec<Call> {
         match self.turn.as_mut().map(|turn| &mut turn.wait) {
             Some(Wait::Calls { calls }) => calls,
-            Some(Wait::Opening { .. } | Wait::Model(_) | Wait::Retry { .. } | Wait::Stop(_))
-            | None => unreachable!("calls are touched only while the turn waits for them"),
+            Some(Wait::Stop(stopping)) => &mut stopping.calls,
+            Some(Wait::Opening { .. } | Wait::Model(_) | Wait::Retry { .. }) | None => {
+                unreachable!("calls are touched only while the turn waits for them")
+            }
         }
     }
 
@@ -305,6 +307,9 @@ impl Thread {
     }
 
     pub(crate) fn on_exited(&mut self, op: OpId, end: CommandResult, desk: &mut Desk<'_>) {
+        if self.is_stopping() {
+            return self.on_printed(op, &end.output, desk);
+        }
         let index = self.awaiting(op);
         desk.ops.end(op);
         let now_ms = desk.now.mono_ms;
@@ -395,8 +400,10 @@ impl Thread {
         result: Result<Box<str>, Box<str>>,
         desk: &mut Desk<'_>,
     ) {
+        if self.is_stopping() && !self.calls_mut().iter().any(|call| call.op() == Some(op)) {
+            return self.on_stopped(op, desk);
+        }
         let index = self.awaiting(op);
-        desk.ops.end(op);
         let now_ms = desk.now.mono_ms;
         let call = &mut self.calls_mut()[index];
         let State::Running { what: Running::Patch(attempt), .. } =
@@ -418,6 +425,11 @@ impl Thread {
             lines_total: None,
         });
         let outcome = (answer, Report::Patch { changes, applied });
+        if self.is_stopping() {
+            self.calls_mut()[index].answer(outcome.0, outcome.1);
+            return self.on_stopped(op, desk);
+        }
+        desk.ops.end(op);
         self.attempted(index, *attempt, sign, outcome, desk);
         self.calls_went_on(desk);
     }

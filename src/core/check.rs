@@ -61,9 +61,10 @@ fn check_thread(thread: &Thread) {
             check_calls(calls);
             calls.iter().filter(|call| !call.is_settled()).count()
         }
-        Some(Wait::Opening { .. } | Wait::Model(_) | Wait::Retry { .. } | Wait::Stop(_)) | None => {
-            0
+        Some(Wait::Stop(stopping)) => {
+            stopping.calls.iter().filter(|call| !call.is_settled()).count()
         }
+        Some(Wait::Opening { .. } | Wait::Model(_) | Wait::Retry { .. }) | None => 0,
     };
     assert_eq!(unpaired.calls.len(), unsettled, "only calls of the running turn lack their output");
 }

@@ -45,7 +45,6 @@ use crate::core::prng::Prng;
 use crate::core::session::Sessions;
 use crate::core::slots::Slots;
 use crate::core::thread::{Phase, Thread};
-use crate::core::turn::Wait;
 use crate::limits::THREADS_MAX;
 use crate::tools;
 use crate::words::command::{Command, Course, Refusal, Which};
@@ -110,20 +109,20 @@ impl Agent {
             Input::Restored { op, result } => self.on_op(op, now, out, |thread, _, desk| {
                 thread.on_restored(result, desk);
             }),
-            Input::Model { op, event } => self.on_news(op, now, out, |thread, desk| {
+            Input::Model { op, event } => self.on_news(op, now, out, |thread, _, desk| {
                 thread.on_model(op, event, desk);
             }),
-            Input::Exited { op, end } => self.on_op(op, now, out, |thread, _, desk| {
+            Input::Exited { op, end } => self.on_news(op, now, out, |thread, _, desk| {
                 thread.on_exited(op, end, desk);
             }),
-            Input::Yielded { op, unread } => self.on_news(op, now, out, |thread, desk| {
+            Input::Yielded { op, unread } => self.on_news(op, now, out, |thread, _, desk| {
                 thread.on_yielded(op, unread, desk);
             }),
-            Input::Unwritten { op, why } => self.on_news(op, now, out, |thread, desk| {
+            Input::Unwritten { op, why } => self.on_news(op, now, out, |thread, _, desk| {
                 thread.on_unwritten(op, why, desk);
             }),
             Input::SessionEnded { op, end, unread } => {
-                self.on_op(op, now, out, |thread, owner, desk| {
+                self.on_news(op, now, out, |thread, owner, desk| {
                     thread.on_session_ended(op, owner.what, end, unread, desk);
                 });
             }
@@ -133,7 +132,7 @@ impl Agent {
             Input::Inspected { op, result } => self.on_op(op, now, out, |thread, _, desk| {
                 thread.on_inspected(op, result, desk);
             }),
-            Input::Applied { op, result } => self.on_op(op, now, out, |thread, _, desk| {
+            Input::Applied { op, result } => self.on_news(op, now, out, |thread, _, desk| {
                 thread.on_applied(op, result, desk);
             }),
             Input::Stopped { op } => self.on_op(op, now, out, |thread, owner, desk| {
@@ -398,9 +397,7 @@ impl Agent {
         self.on_thread(owner.thread, now, out, |thread, desk| {
             // Sessions are no part of the turn.
             let of_turn = !matches!(owner.what, Work::Session(_));
-            let stopping = of_turn
-                && thread.turn.as_ref().is_some_and(|turn| matches!(turn.wait, Wait::Stop(_)));
-            if stopping {
+            if of_turn && thread.is_stopping() {
                 thread.on_stopped(op, desk);
             } else {
                 work(thread, owner, desk);
@@ -408,16 +405,16 @@ impl Agent {
         });
     }
 
-    /// Like `on_op`, for what need not be the end: responses and sessions say much before it.
+    /// Like `on_op`, for what a turn that is stopping listens to, or what need not be the end.
     fn on_news(
         &mut self,
         op: OpId,
         now: Now,
         out: &mut Effects,
-        work: impl FnOnce(&mut Thread, &mut Desk<'_>),
+        work: impl FnOnce(&mut Thread, Owner, &mut Desk<'_>),
     ) {
         let Some(owner) = self.ops.pass(op) else { return };
-        self.on_thread(owner.thread, now, out, work);
+        self.on_thread(owner.thread, now, out, |thread, desk| work(thread, owner, desk));
     }
 
     /// One thread at a time, so that a batch of effects belongs to one thread.

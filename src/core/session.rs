@@ -179,6 +179,9 @@ impl Thread {
         unread: Unread,
         desk: &mut Desk<'_>,
     ) {
+        if matches!(what, Work::Call(_)) && self.is_stopping() {
+            return self.on_printed(op, &end.output, desk);
+        }
         desk.ops.end(op);
         let CommandResult { ended, output, lines_total: _ } = end;
         let told = command_end(&ended);

@@ -1,6 +1,8 @@
 //! Stopping a turn: what runs is asked to end, then made to, then given up.
 //!
-//! What there is of the turn is kept: text that was being written, and an output for every call.
+//! What there is of the turn is kept: text that was being written, and an output for every call. A
+//! command that ends within the grace is answered with what it had printed by then; calls after it
+//! wait for that, so that answers keep their order.
 
 use crate::core::Desk;
 use crate::core::call::{Call, State};
@@ -15,9 +17,12 @@ use crate::words::ids::OpId;
 #[derive(Debug)]
 pub struct Stopping {
     pub(crate) ops: Vec<OpId>,
+    /// The turn's calls; those whose work may still tell something have no answer yet.
+    pub(crate) calls: Vec<Call>,
     pub(crate) until_ms: u64,
     killed: bool,
     how: Ended,
+    by_whom: &'static str,
 }
 
 impl Thread {
@@ -32,48 +37,79 @@ impl Thread {
     }
 
     /// Stops the turn, keeping what there is of it.
-    pub(crate) fn stop(&mut self, how: Ended, by_whom: &str, desk: &mut Desk<'_>) {
+    pub(crate) fn stop(&mut self, how: Ended, by_whom: &'static str, desk: &mut Desk<'_>) {
         match &self.turn_mut().wait {
             Wait::Model(_) => self.keep_partial(desk),
-            Wait::Calls { .. } => self.abort_calls(by_whom, desk),
+            Wait::Calls { .. } => return self.stop_calls(how, by_whom, desk),
             Wait::Opening { .. } | Wait::Retry { .. } | Wait::Stop(_) => {}
         }
         self.abandon(how, desk);
     }
 
-    /// Answers every call that has no answer, so that the history stays whole.
-    fn abort_calls(&mut self, by_whom: &str, desk: &mut Desk<'_>) {
+    /// Answers every call that has nothing more to tell, and stops what the others wait for.
+    fn stop_calls(&mut self, how: Ended, by_whom: &'static str, desk: &mut Desk<'_>) {
         let (id, ops) = (self.id, self.live_ops());
-        let Wait::Calls { calls } = &mut self.turn_mut().wait else {
-            unreachable!("calls are aborted only while the turn waits for them")
-        };
-        for call in calls.iter_mut() {
+        for call in self.calls_mut() {
             if matches!(call.state, State::AwaitApproval(_)) {
                 desk.out.tell(id, Event::ApprovalSettled { call: call.id });
             }
-            call.abort(by_whom, desk.now.mono_ms);
+            if !call.may_tell() {
+                call.abort(by_whom, "", desk.now.mono_ms);
+            }
         }
         self.settle_answers(desk);
-        self.show_images(desk);
-        // The work goes on until it is stopped; the calls no longer know it.
-        let until_ms = desk.now.mono_ms.saturating_add(STOP_GRACE_MS);
-        let how = Ended::Interrupted;
-        self.wait_for(Wait::Stop(Stopping { ops, until_ms, killed: false, how }));
+        let calls = std::mem::take(self.calls_mut());
+        self.halt(ops, (calls, by_whom), how, desk);
     }
 
     /// Ends the turn as soon as all its work has been stopped. Records nothing.
     pub(crate) fn abandon(&mut self, how: Ended, desk: &mut Desk<'_>) {
-        let ops = self.live_ops();
+        self.halt(self.live_ops(), (Vec::new(), ""), how, desk);
+    }
+
+    fn halt(
+        &mut self,
+        ops: Vec<OpId>,
+        (calls, by_whom): (Vec<Call>, &'static str),
+        how: Ended,
+        desk: &mut Desk<'_>,
+    ) {
         for &op in &ops {
             desk.out.act(Effect::Stop { op, how: Stop::Interrupt });
         }
         desk.out.tell(self.id, Event::TurnStopping { turn: self.turn_mut().id });
-        if ops.is_empty() {
-            self.finish(how, desk);
-            return;
-        }
         let until_ms = desk.now.mono_ms.saturating_add(STOP_GRACE_MS);
-        self.wait_for(Wait::Stop(Stopping { ops, until_ms, killed: false, how }));
+        let is_over = ops.is_empty();
+        self.wait_for(Wait::Stop(Stopping { ops, calls, until_ms, killed: false, how, by_whom }));
+        if is_over {
+            self.end_stopped(desk);
+        }
+    }
+
+    /// Nothing runs any more, or is given up: answers what is left and ends the turn.
+    fn end_stopped(&mut self, desk: &mut Desk<'_>) {
+        let now_ms = desk.now.mono_ms;
+        let stopping = self.stopping_mut();
+        let (how, by_whom) = (stopping.how.clone(), stopping.by_whom);
+        for call in &mut stopping.calls {
+            call.abort(by_whom, "", now_ms);
+        }
+        self.settle_answers(desk);
+        self.show_images(desk);
+        self.finish(how, desk);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.turn.as_ref().is_some_and(|turn| matches!(turn.wait, Wait::Stop(_)))
+    }
+
+    fn stopping_mut(&mut self) -> &mut Stopping {
+        match &mut self.turn_mut().wait {
+            Wait::Stop(stopping) => stopping,
+            Wait::Opening { .. } | Wait::Model(_) | Wait::Retry { .. } | Wait::Calls { .. } => {
+                unreachable!("only a turn that is stopping comes here")
+            }
+        }
     }
 
     /// The work the turn waits for.
@@ -89,16 +125,12 @@ impl Thread {
 
     pub(crate) fn stop_harder(&mut self, desk: &mut Desk<'_>) {
         let now_ms = desk.now.mono_ms;
-        let Wait::Stop(stopping) = &mut self.turn_mut().wait else {
-            unreachable!("only a turn that is stopping is stopped harder")
-        };
+        let stopping = self.stopping_mut();
         if stopping.killed {
-            let (ops, how) = (std::mem::take(&mut stopping.ops), stopping.how.clone());
-            for op in ops {
+            for op in std::mem::take(&mut stopping.ops) {
                 desk.ops.end(op);
             }
-            self.finish(how, desk);
-            return;
+            return self.end_stopped(desk);
         }
         stopping.killed = true;
         stopping.until_ms = now_ms.saturating_add(KILL_GRACE_MS);
@@ -107,17 +139,30 @@ impl Thread {
         }
     }
 
-    /// Work has ended that was being stopped, one way or another; its answer is of no use now.
+    /// A command has ended that was being stopped; this is what it has printed.
+    pub(crate) fn on_printed(&mut self, op: OpId, output: &str, desk: &mut Desk<'_>) {
+        let stopping = self.stopping_mut();
+        let by_whom = stopping.by_whom;
+        // A turn that was abandoned asks for no answers.
+        if let Some(call) = stopping.calls.iter_mut().find(|call| call.op() == Some(op)) {
+            call.abort(by_whom, output, desk.now.mono_ms);
+        }
+        self.on_stopped(op, desk);
+    }
+
+    /// Work has ended that was being stopped, one way or another.
     pub(crate) fn on_stopped(&mut self, op: OpId, desk: &mut Desk<'_>) {
-        let Wait::Stop(stopping) = &mut self.turn_mut().wait else {
-            unreachable!("only a turn that is stopping hears of it here")
-        };
+        let now_ms = desk.now.mono_ms;
+        let stopping = self.stopping_mut();
         stopping.ops.retain(|&stopped| stopped != op);
-        let done = stopping.ops.is_empty();
-        let how = stopping.how.clone();
+        let (is_over, by_whom) = (stopping.ops.is_empty(), stopping.by_whom);
+        if let Some(call) = stopping.calls.iter_mut().find(|call| call.op() == Some(op)) {
+            call.abort(by_whom, "", now_ms);
+        }
         desk.ops.end(op);
-        if done {
-            self.finish(how, desk);
+        self.settle_answers(desk);
+        if is_over {
+            self.end_stopped(desk);
         }
     }
 }

@@ -199,6 +199,29 @@ impl Answer {
     }
 }
 
+/// What the model is told of a command that was stopped: how long it ran, by whom it was stopped,
+/// and what it had printed, if anything.
+pub fn aborted(wall_ms: u64, by_whom: &str, output: &str) -> Box<str> {
+    let (seconds, tenth) = (wall_ms / 1000, wall_ms % 1000 / 100);
+    let head = format!("Wall time: {seconds}.{tenth} seconds\naborted by {by_whom}");
+    match output {
+        "" => head.into(),
+        _ => format!("{head}{PRINTED}{output}").into(),
+    }
+}
+
+/// What [`aborted`] says a command had printed; any other text is taken for output itself.
+pub fn printed(text: &str) -> &str {
+    let Some((first, rest)) = text.split_once('\n') else { return text };
+    if !first.starts_with("Wall time: ") || !rest.starts_with("aborted by ") {
+        return text;
+    }
+    rest.split_once(PRINTED).map_or("", |(_, output)| output)
+}
+
+/// Stands between how a command was stopped and what it had printed.
+const PRINTED: &str = "\nOutput:\n";
+
 /// How a command ended and what it printed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CommandAnswer {
@@ -208,4 +231,20 @@ pub struct CommandAnswer {
     pub output: Box<str>,
     /// How many lines there were, when lines are missing from `output`.
     pub lines_total: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_printed_is_found_again() {
+        for output in ["", "out\n", "Output:\nWall time: 1.0 seconds\naborted by user"] {
+            assert_eq!(printed(&aborted(1_234, "user", output)), output);
+        }
+        assert_eq!(&*aborted(1_234, "user", ""), "Wall time: 1.2 seconds\naborted by user");
+        for text in ["", "out", "Wall time: 1.0 seconds\nelse", "a\naborted by user\nOutput:\nb"] {
+            assert_eq!(printed(text), text);
+        }
+    }
 }

@@ -109,14 +109,9 @@ pub(crate) const IMAGE: &str = "data:image/png;base64,";
 /// What the work answers to a signal that ends it.
 pub(crate) fn last_words(op: OpId, kind: &Kind, chance: &mut Chance) -> Input<'static> {
     match kind {
-        Kind::Command if !chance.one_in(4) => {
-            let ended = CommandEnded::Signalled { signal: 15 };
-            Input::Exited { op, end: CommandResult { ended, output: "".into(), lines_total: None } }
-        }
+        Kind::Command if !chance.one_in(4) => Input::Exited { op, end: stopped(chance) },
         Kind::Session if !chance.one_in(4) => {
-            let ended = CommandEnded::Signalled { signal: 15 };
-            let end = CommandResult { ended, output: "".into(), lines_total: None };
-            Input::SessionEnded { op, end, unread: unread(chance) }
+            Input::SessionEnded { op, end: stopped(chance), unread: unread(chance) }
         }
         Kind::Look | Kind::Inspect | Kind::Apply if chance.one_in(3) => answer(op, kind, chance),
         _ => Input::Stopped { op },
@@ -133,6 +128,12 @@ pub(crate) fn unread(chance: &mut Chance) -> Unread {
         1..50 => Unread::default(),
         _ => Unread { text: "some output\r\n".into(), dropped_bytes: 0 },
     }
+}
+
+fn stopped(chance: &mut Chance) -> CommandResult {
+    let ended = CommandEnded::Signalled { signal: 15 };
+    let output = chance.pick(&["", "out\n", DENIED]).into();
+    CommandResult { ended, output, lines_total: None }
 }
 
 fn exit(chance: &mut Chance) -> CommandResult {

@@ -2,7 +2,8 @@
 
 use windlass::core::Agent;
 use windlass::core::effect::Audience;
-use windlass::words::event::{Budget, Ended, Event, Failed, Question};
+use windlass::words::call::printed;
+use windlass::words::event::{Budget, CommandEnd, Ended, Event, Failed, Question};
 use windlass::words::ids::{CallId, ItemIndex, ThreadId, TurnId};
 use windlass::words::item::{Item, Role};
 
@@ -163,7 +164,14 @@ impl Watch {
                 self.batch.begun.push(*call);
                 assert!(matches!(items[item.0 as usize], Item::Call(_)));
             }
-            Event::CommandEnded { call, item, .. } => {
+            Event::CommandEnded { call, item, ended } => {
+                if *ended == CommandEnd::Interrupted
+                    && let Some(output) = self.batch.printed.take()
+                    && let Item::Output(answered) = &items[item.0 as usize]
+                {
+                    let told = printed(answered.answer.text());
+                    assert_eq!(told, &*output, "what a stopped command printed is kept");
+                }
                 let open = self.told(thread).commands.remove(call);
                 let Some(line) = open else {
                     panic!("a command ends once, and was started: {call:?}")

@@ -124,6 +124,8 @@ pub(crate) struct Batch {
     pub(crate) refused: Option<Refusal>,
     pub(crate) settled: Vec<CallId>,
     pub(crate) ended: Option<Ended>,
+    /// What the command had printed whose end the input was.
+    pub(crate) printed: Option<Box<str>>,
     pub(crate) prompt: Option<(ThreadId, Box<str>)>,
     pub(crate) answered: Option<(ThreadId, CallId)>,
     pub(crate) interrupted: Option<ThreadId>,
@@ -258,7 +260,10 @@ impl Watch {
                     told.inspected.push((patch, changes.clone()));
                 }
             }
-            Input::Exited { op, end } => self.ended(*op, policy::is_denied(end)),
+            Input::Exited { op, end } => {
+                self.batch.printed = Some(end.output.clone());
+                self.ended(*op, policy::is_denied(end));
+            }
             Input::SessionEnded { op, end, .. } => self.ended(*op, policy::is_denied(end)),
             Input::Applied { op, result } => {
                 let refused = result.as_ref().is_err_and(|why| why.starts_with("failed to write"));

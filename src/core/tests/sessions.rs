@@ -162,13 +162,17 @@ fn an_interrupt_stops_a_start_and_leaves_sessions_alone() {
     let stops: Vec<&Effect> =
         story.effects.iter().filter(|effect| matches!(effect, Effect::Stop { .. })).collect();
     assert_eq!(stops, [&stop]);
-    assert_eq!(story.told_end(), Some((CallId(1), CommandEnd::Interrupted)));
-    assert_eq!(story.told_model(), "Wall time: 0.0 seconds\naborted by user");
+    assert_eq!(story.told_end(), None, "it may yet say what it has printed");
     // The session ends while the turn is stopping: that is no end of what is stopped.
     story.end_session(session, 3, "");
     assert_eq!(story.told_end(), Some((CallId(0), EXITED_3)));
     assert_eq!(story.ended(), None);
     story.end_session(starting, 130, "");
+    let ended = CommandEnd::Interrupted;
+    let end = Event::SessionEnded { call: CallId(1), ended, output: "all of it".into() };
+    assert!(story.tells(|event| *event == end));
+    let aborted = "Wall time: 0.0 seconds\naborted by user\nOutput:\nall of it";
+    assert_eq!(story.told_model(), aborted);
     assert_eq!(story.ended(), Some(&Ended::Interrupted));
 }
 

@@ -327,14 +327,44 @@ fn an_interrupt_while_calls_run_answers_them() {
     let op = story.spawn_op();
     story.now_ms += 1_250;
     story.interrupt();
-    let aborted = ["Wall time: 1.2 seconds\naborted by user", "aborted by user after 0.0s"];
-    assert_eq!(story.outputs(), aborted);
+    assert_eq!(story.outputs(), [""; 0], "answers keep their order");
+    story.exit(op, 0);
+    let aborted = "Wall time: 1.2 seconds\naborted by user\nOutput:\nout";
+    assert_eq!(story.outputs(), [aborted, "aborted by user after 0.0s"]);
     let interrupted =
         |event: &Event| matches!(event, Event::CommandEnded { ended: CommandEnd::Interrupted, .. });
     assert!(story.tells(interrupted));
-    story.exit(op, 0);
     assert_eq!(story.ended(), Some(&Ended::Interrupted));
-    assert_eq!(story.outputs(), aborted, "the late answer is of no use");
+    assert_eq!(story.records().last(), Some(&&Record::TurnAborted));
+}
+
+#[test]
+fn a_command_that_is_given_up_is_answered_without_output() {
+    let mut story = Story::calling(settings(), vec![shell("1", r#"["make"]"#)]);
+    let op = story.spawn_op();
+    for _ in 0..3 {
+        story.interrupt();
+    }
+    assert_eq!(story.outputs(), ["Wall time: 0.0 seconds\naborted by user"]);
+    story.exit(op, 0);
+    assert_eq!(story.agent.late_count(), 1);
+}
+
+#[test]
+fn a_patch_that_was_applied_before_it_could_be_stopped_is_answered_as_such() {
+    let mut story = Story::calling(settings(), vec![patch("1")]);
+    let changes = vec![change("/w/a")];
+    story.feed(Input::Inspected { op: story.inspect_op(), result: Ok(changes) });
+    let op = story.op(|effect| match effect {
+        Effect::Apply { op, .. } => Some(*op),
+        _ => None,
+    });
+    story.interrupt();
+    assert_eq!(story.outputs(), [""; 0]);
+    story.feed(Input::Applied { op, result: Ok("Success.".into()) });
+    assert_eq!(story.outputs(), ["Success."]);
+    assert!(story.tells(|event| matches!(event, Event::PatchEnded { applied: true, .. })));
+    assert_eq!(story.ended(), Some(&Ended::Interrupted));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::fronts::exec::shell_words::shell_join;
-use crate::fronts::exec::{COMPACTED, assistant_text, item};
+use crate::fronts::exec::{COMPACTED, assistant_text, item, output_of};
 use crate::wire::review;
 use crate::words::call::{Answer, Change, ChangeKind, Task, TaskStatus};
 use crate::words::event::{Budget, CommandEnd, Ended, Event, Failed};
@@ -198,7 +198,7 @@ impl Jsonl {
             }
         };
         let (exit_code, status) = verdict(ended, answer);
-        command_completed(&open, answer.map_or("", Answer::text), exit_code, status, out);
+        command_completed(&open, output_of(ended, answer), exit_code, status, out);
     }
 
     fn patch_ended(&mut self, call: CallId, changes: &[Change], applied: bool, out: &mut Vec<u8>) {

@@ -18,8 +18,9 @@ use crate::fronts::exec::jsonl::Jsonl;
 use crate::fronts::exec::plain::Plain;
 use crate::fronts::exec::reviewing::{Reviewing, Then};
 use crate::fronts::{Output, visible};
+use crate::words::call::{Answer, printed};
 use crate::words::command::Refusal;
-use crate::words::event::{Budget, Ended, Event, Failed};
+use crate::words::event::{Budget, CommandEnd, Ended, Event, Failed};
 use crate::words::ids::ItemIndex;
 use crate::words::item::{Item, Part, Role};
 use crate::words::review::Verdict;
@@ -233,6 +234,16 @@ pub(in crate::fronts) fn assistant_text(items: &[Item], index: ItemIndex) -> Opt
             (!text.is_empty()).then_some(text)
         }
         _ => None,
+    }
+}
+
+/// What is shown as the output of a command that ended so: of one that was stopped, what it had
+/// printed; of one that never ran, why.
+pub(super) fn output_of(ended: CommandEnd, answer: Option<&Answer>) -> &str {
+    let text = answer.map_or("", Answer::text);
+    match ended {
+        CommandEnd::Interrupted => printed(text),
+        CommandEnd::Exited { .. } | CommandEnd::NotStarted | CommandEnd::Declined => text,
     }
 }
 

@@ -7,7 +7,7 @@ use crate::fronts::exec::plain_text::{clipped, thousands};
 use crate::fronts::exec::reviewing::Reviewing;
 use crate::fronts::exec::shell_words::shell_join;
 use crate::fronts::exec::style::{Ink, Paint};
-use crate::fronts::exec::{COMPACTED, assistant_text, item};
+use crate::fronts::exec::{COMPACTED, assistant_text, item, output_of};
 use crate::fronts::{Output, visible};
 use crate::limits::{PREVIEW_LINE_BYTES_MAX, PREVIEW_LINES_MAX};
 use crate::words::call::{Answer, Change, ChangeKind, Task, TaskStatus};
@@ -240,7 +240,7 @@ impl Plain {
             Some(Answer::Command(command)) => command.lines_total,
             Some(Answer::Text { .. }) | None => None,
         };
-        self.preview(answer.map_or("", Answer::text), lines_total, err);
+        self.preview(output_of(ended, answer), lines_total, err);
     }
 
     fn patch_started(&mut self, changes: &[Change], err: &mut Vec<u8>) {

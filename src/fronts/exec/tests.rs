@@ -3,7 +3,7 @@ use crate::fronts::exec::jsonl::ReasoningShown;
 use crate::fronts::exec::plain::{Looks, Stdout, Thinking};
 use crate::fronts::exec::style::Paint;
 use crate::words::call::{
-    Answer, CallAsked, CallKind, Change, ChangeKind, CommandAnswer, Task, TaskStatus,
+    Answer, CallAsked, CallKind, Change, ChangeKind, CommandAnswer, Task, TaskStatus, aborted,
 };
 use crate::words::event::{CommandEnd, Failed};
 use crate::words::ids::{CallId, ConversationId, TurnId};
@@ -376,14 +376,14 @@ fn an_interrupted_turn_is_no_success() {
     let mut story = Story::begun();
     story.started(0, &["sleep", "9"]);
     story.tell(Event::TurnStopping { turn: TurnId(1) });
-    story.refused(0, CommandEnd::Interrupted, "aborted by user");
+    story.refused(0, CommandEnd::Interrupted, &aborted(1_200, "user", "so far\n"));
     story.over(Ended::Interrupted);
     let (exec, stdout, _) = story.lines();
-    assert!(stdout.contains(r#""exit_code":-1,"status":"failed""#));
+    assert!(stdout.contains(r#""aggregated_output":"so far\n","exit_code":-1,"status":"failed""#));
     assert!(stdout.ends_with(":{\"message\":\"the turn was interrupted\"}}\n"));
     assert_eq!(exec.exit_code(), EXIT_INTERRUPTED);
     let (_, _, stderr) = story.shown(Looks::default());
-    let told = "interrupting...\nexec sleep 9 in /w\n interrupted:\naborted by user\n";
+    let told = "interrupting...\nexec sleep 9 in /w\n interrupted:\nso far\n";
     assert!(stderr.contains(told));
 }
 
