@@ -238,6 +238,27 @@ fn an_interrupted_start_is_ended() {
 }
 
 #[test]
+fn a_session_that_is_left_running_ends_with_what_it_has_printed() {
+    let mut world = World::new();
+    let cmd = "echo first; sleep 0.5; echo second; trap '' HUP TERM INT; sleep 600";
+    let calls = [start(cmd, &json!({"yield_time_ms": 250})), start("echo other; cat", &json!({}))];
+    let (ended, _) = check(&mut world, &calls);
+    let lines = ended.lines();
+    let [.., first, second, turn] = lines.as_slice() else { panic!("{lines:?}") };
+    // Both are ended at once, and either may be the first to have told it.
+    let mut both = [first, second];
+    both.sort_by_key(|line| line["item"]["id"].to_string());
+    for (line, output) in both.into_iter().zip(["first\r\nsecond\r\n", "other\r\n"]) {
+        assert_eq!(line["type"], "item.completed");
+        let item = &line["item"];
+        assert_eq!((&item["status"], &item["exit_code"]), (&json!("failed"), &json!(-1)));
+        assert_eq!(item["aggregated_output"], output);
+    }
+    assert_eq!(turn["type"], "turn.completed");
+    assert!(ended.took_ms < 10_000, "{}", ended.took_ms);
+}
+
+#[test]
 fn sessions_of_a_killed_agent_are_gone_and_forgotten() {
     let mut world = World::new();
     let cmd = "trap '' HUP TERM; setsid sleep 600 & cat";

@@ -12,11 +12,14 @@ impl Thread {
     /// When something is to be done about the running turn or for want of one, if nothing happens
     /// before.
     pub(crate) fn deadline(&self) -> Option<u64> {
-        let Some(turn) = &self.turn else { return self.prompts_due_ms };
+        let given_up = self.sessions.give_up_at_ms;
+        let Some(turn) = &self.turn else {
+            return self.prompts_due_ms.into_iter().chain(given_up).min();
+        };
         let time = self.settings.budgets.time.map(end_ms);
         // A turn that is stopping has its own.
         let time = time.filter(|_| !matches!(turn.wait, Wait::Stop(_)));
-        turn.deadline().into_iter().chain(time).min()
+        turn.deadline().into_iter().chain(time).chain(given_up).min()
     }
 
     pub(crate) fn is_out_of_time(&self, now_ms: u64) -> bool {

@@ -13,8 +13,9 @@
 //! ```
 //!
 //! An interrupt stops a session that is still starting, as it does any command; sessions that have
-//! a number live on until they end or their thread is closed. What a session prints waits, bounded,
-//! in the host until a call collects it.
+//! a number live on until they end or their thread is closed: then they are killed, and the thread
+//! stays until they have told what they printed, or time to do so is over. What a session prints
+//! waits, bounded, in the host until a call collects it.
 //!
 //! What is written to a session is not judged again: only the program knows what the text means to
 //! it. What a session may touch was settled when it started. Inside the sandbox, text can do no
@@ -29,7 +30,7 @@ use crate::core::input::{CommandEnded, CommandResult};
 use crate::core::ops::Work;
 use crate::core::thread::Thread;
 use crate::core::turn::Wait;
-use crate::limits::{COLLECT_GRACE_MS, SESSIONS_MAX};
+use crate::limits::{COLLECT_GRACE_MS, KILL_GRACE_MS, SESSIONS_MAX};
 use crate::tools::exec_session::{Chunk, ChunkState, unknown};
 use crate::words::call::{Answer, Patience, Unread, WritePlan};
 use crate::words::event::{CommandEnd, Event};
@@ -41,6 +42,8 @@ pub struct Sessions {
     /// In the order of their numbers.
     all: Vec<Session>,
     next_number: u32,
+    /// Once they have been killed: when they are given up.
+    pub(crate) give_up_at_ms: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -183,6 +186,9 @@ impl Thread {
             return self.on_printed(op, &end.output, desk);
         }
         desk.ops.end(op);
+        if matches!(what, Work::Session(_)) && self.sessions.give_up_at_ms.is_some() {
+            return self.on_killed_session(op, end.output, desk);
+        }
         let CommandResult { ended, output, lines_total: _ } = end;
         let told = command_end(&ended);
         let number = match what {
@@ -262,13 +268,41 @@ impl Thread {
         }
     }
 
-    /// Ends every session, at once.
+    /// Kills every session; a second time, without waiting for what they have to tell.
     pub(crate) fn end_sessions(&mut self, desk: &mut Desk<'_>) {
+        if self.sessions.give_up_at_ms.is_some() {
+            return self.give_sessions_up(desk);
+        }
+        self.sessions.all.retain(|session| session.op().is_some());
         for op in self.sessions.live_ops() {
-            desk.ops.end(op);
             desk.out.act(Effect::Stop { op, how: Stop::Kill });
         }
-        self.sessions.all.clear();
+        let give_up_at_ms = desk.now.mono_ms.saturating_add(KILL_GRACE_MS);
+        self.sessions.give_up_at_ms = (!self.sessions.all.is_empty()).then_some(give_up_at_ms);
+    }
+
+    /// What was killed tells nothing more.
+    pub(crate) fn give_sessions_up(&mut self, desk: &mut Desk<'_>) {
+        self.sessions.give_up_at_ms = None;
+        for session in std::mem::take(&mut self.sessions.all) {
+            let SessionState::Running { op } = session.state else { continue };
+            desk.ops.end(op);
+            let (call, ended) = (session.starter, CommandEnd::Interrupted);
+            desk.out.tell(self.id, Event::SessionEnded { call, ended, output: "".into() });
+        }
+    }
+
+    /// A session has ended that was killed because its thread closes.
+    fn on_killed_session(&mut self, op: OpId, output: Box<str>, desk: &mut Desk<'_>) {
+        let all = &mut self.sessions.all;
+        let Some(place) = all.iter().position(|session| session.op() == Some(op)) else {
+            unreachable!("a session's op has its session")
+        };
+        let (call, ended) = (all.remove(place).starter, CommandEnd::Interrupted);
+        if all.is_empty() {
+            self.sessions.give_up_at_ms = None;
+        }
+        desk.out.tell(self.id, Event::SessionEnded { call, ended, output });
     }
 
     /// Answers a call whose session goes on; one that was starting is a session from now on.

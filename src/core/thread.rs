@@ -81,14 +81,15 @@ pub enum Phase {
         course: Course,
     },
     Ready,
-    /// It will be forgotten as soon as no turn runs.
+    /// It will be forgotten as soon as no turn runs and no session lives.
     Closing,
 }
 
 impl Thread {
     /// Whether nothing will happen here any more.
     pub(crate) fn is_closed(&self) -> bool {
-        self.phase == Phase::Closing && self.turn.is_none()
+        let is_idle = self.turn.is_none() && self.sessions.live_ops().next().is_none();
+        self.phase == Phase::Closing && is_idle
     }
 
     /// Takes a prompt, now or when the running turn can.

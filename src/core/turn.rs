@@ -189,6 +189,9 @@ impl Thread {
     /// The turn's deadline has come.
     pub(crate) fn on_deadline(&mut self, desk: &mut Desk<'_>) {
         let now_ms = desk.now.mono_ms;
+        if self.sessions.give_up_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
+            self.give_sessions_up(desk);
+        }
         let Some(turn) = &self.turn else {
             if self.prompts_due_ms.take().is_some() && self.phase == Phase::Ready {
                 self.start_turn(None, desk);

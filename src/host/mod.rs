@@ -178,6 +178,7 @@ impl Host {
         self.play_on();
         self.search_on();
         self.prompt_thread();
+        self.leave();
         self.work();
         self.children.reap();
         self.notify();
@@ -191,6 +192,15 @@ impl Host {
                 let line = format!("warning: {}\n", visible::line(&why));
                 self.seam.output.stderr.extend_from_slice(line.as_bytes());
             }
+        }
+    }
+
+    /// Closes the thread once the front has nothing to wait for but the end of its sessions.
+    fn leave(&mut self) {
+        if let Some(thread) = self.seam.thread
+            && self.seam.front.takes_leave()
+        {
+            self.seam.feed(Input::Command { front: FRONT, command: Command::Close { thread } });
         }
     }
 

@@ -121,6 +121,8 @@ impl Watch {
             return;
         };
         assert_eq!(told.turn, None, "a thread closes after its turn");
+        let open = &told.commands;
+        assert!(told.has_lost || open.is_empty(), "a thread closes after its commands: {open:?}");
         assert!(told.released, "what a closed thread held is released");
     }
 

@@ -86,6 +86,8 @@ pub(crate) struct Told {
     pub(crate) released: bool,
     /// Something of the turn could not be recorded; its questions end with it, unsaid.
     pub(crate) unrecorded: bool,
+    /// So it was once, and not all ends were told.
+    pub(crate) has_lost: bool,
 }
 
 /// How far a review has got.
@@ -173,6 +175,7 @@ impl Told {
             review: None,
             released: false,
             unrecorded: false,
+            has_lost: false,
         }
     }
 
@@ -519,6 +522,7 @@ impl Watch {
             // What is said next of stopping starts anew.
             told.stopping = Stopping::No;
             told.unrecorded = true;
+            told.has_lost = true;
             told.denied.clear();
         }
     }

@@ -197,10 +197,34 @@ fn sessions_end_with_their_thread() {
     assert_eq!(story.ended(), Some(&Ended::Completed));
     let thread = story.thread;
     story.command(Command::Close { thread });
-    assert_eq!(story.effects[0], Effect::Stop { op, how: Stop::Kill });
-    assert!(story.tells(|event| *event == Event::ThreadClosed));
+    assert_eq!(story.effects, [Effect::Stop { op, how: Stop::Kill }]);
     story.end_session(op, 137, "");
-    assert!(story.effects.is_empty(), "nobody is there to hear of it");
+    let ended = CommandEnd::Interrupted;
+    let end = Event::SessionEnded { call: CallId(0), ended, output: "all of it".into() };
+    assert!(story.tells(|event| *event == end));
+    assert!(story.tells(|event| *event == Event::ThreadClosed));
+    assert_eq!(story.agent.next_deadline(), None);
+}
+
+#[test]
+fn a_session_that_does_not_end_holds_its_thread_up_for_a_moment_only() {
+    for patience in [true, false] {
+        let (mut story, op) = with_session();
+        let thread = story.thread;
+        story.say(story.request_op(), completed());
+        story.command(Command::Close { thread });
+        let start_ms = story.now_ms;
+        if patience {
+            story.wait();
+            assert_eq!(story.now_ms, start_ms + KILL_GRACE_MS);
+        } else {
+            story.command(Command::Close { thread });
+        }
+        assert_eq!(story.told_end(), Some((CallId(0), CommandEnd::Interrupted)));
+        assert!(story.tells(|event| *event == Event::ThreadClosed));
+        story.end_session(op, 137, "");
+        assert!(story.effects.is_empty(), "nobody is there to hear of it");
+    }
 }
 
 #[test]

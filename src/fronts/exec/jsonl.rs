@@ -28,6 +28,8 @@ pub struct Jsonl {
     /// The number of the web search that has started last, until it is whole.
     search: Option<u32>,
     tasks: Option<Tasks>,
+    /// How the turn ended, while commands that have outlived it have yet to tell their end.
+    held: Option<(Ended, Usage)>,
     /// Tokens of the whole thread, once a response was whole.
     total: Option<Usage>,
 }
@@ -114,7 +116,15 @@ impl Jsonl {
             Event::Warning { message } => self.warning(message, out),
             Event::Compacted { .. } => self.warning(COMPACTED, out),
             Event::Tokens { total, .. } => self.total = Some(*total),
+            Event::TurnEnded { how, usage, .. } if self.has_open_commands() => {
+                self.held = Some((how.clone(), *usage));
+            }
             Event::TurnEnded { how, usage, .. } => self.turn_ended(how, usage, out),
+            Event::ThreadClosed => {
+                if let Some((how, usage)) = self.held.take() {
+                    self.turn_ended(&how, &usage, out);
+                }
+            }
             Event::ThreadFailed { .. }
             | Event::PromptTaken { .. }
             | Event::ReviewEntered { .. }
@@ -129,9 +139,13 @@ impl Jsonl {
             | Event::Limits { .. }
             | Event::CompactionStarted
             | Event::TurnStopping { .. }
-            | Event::ThreadClosed
             | Event::Refused { .. } => {}
         }
+    }
+
+    /// Whether commands run that the turn's end has to wait for: their items complete before it.
+    pub fn has_open_commands(&self) -> bool {
+        self.open.iter().any(|open| !open.command.is_empty())
     }
 
     /// Appends what came of a review: as a message, and as data.
@@ -222,7 +236,7 @@ impl Jsonl {
     }
 
     fn turn_ended(&mut self, how: &Ended, usage: &Usage, out: &mut Vec<u8>) {
-        // Sessions that still run end with the program, and nobody hears what they have printed.
+        // What was given up has told nothing.
         for open in std::mem::take(&mut self.open).iter().filter(|open| !open.command.is_empty()) {
             command_completed(open, "", NO_EXIT_CODE, "failed", out);
         }

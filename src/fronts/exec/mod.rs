@@ -48,8 +48,7 @@ pub struct Exec {
     manner: Manner,
     /// If the run is a review.
     review: Option<Reviewing>,
-    /// The exit code, once nothing more will be told.
-    ended: Option<u8>,
+    end: End,
     /// What the model said last.
     last_item: Option<ItemIndex>,
     /// A copy of its text, if it is wanted after the end.
@@ -57,6 +56,18 @@ pub struct Exec {
     is_last_message_wanted: bool,
     /// Whether anything was written to stdout that a program reads.
     started: bool,
+}
+
+/// How far the run's end has come, with the exit code.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
+    NotYet,
+    /// The turn is over, but not what it has started: the thread is to be closed.
+    Leaving(u8),
+    /// The thread closes.
+    Closing(u8),
+    /// Nothing more will be told.
+    Over(u8),
 }
 
 #[derive(Debug)]
@@ -80,7 +91,7 @@ impl Exec {
         Exec {
             manner,
             review: None,
-            ended: None,
+            end: End::NotYet,
             last_item: None,
             last_message: None,
             is_last_message_wanted: false,
@@ -102,12 +113,22 @@ impl Exec {
 
     /// Whether the run is over; what is told after it is not shown.
     pub fn is_finished(&self) -> bool {
-        self.ended.is_some()
+        matches!(self.end, End::Over(_))
+    }
+
+    /// Whether the thread is to be closed, so that all its sessions tell their end. Says so once.
+    pub fn takes_leave(&mut self) -> bool {
+        let End::Leaving(code) = self.end else { return false };
+        self.end = End::Closing(code);
+        true
     }
 
     /// The exit code; a run that has not ended has failed so far.
     pub fn exit_code(&self) -> u8 {
-        self.ended.unwrap_or(EXIT_FAILED)
+        match self.end {
+            End::Over(code) => code,
+            End::NotYet | End::Leaving(_) | End::Closing(_) => EXIT_FAILED,
+        }
     }
 
     /// The text of the model's last message, for `--output-last-message`; `None` unless it was to
@@ -136,8 +157,13 @@ impl Exec {
                     self.last_message = self.is_last_message_wanted.then(|| text.into());
                 }
             }
-            Event::TurnEnded { how, .. } => self.ended = Some(code(how)),
-            Event::ThreadClosed => self.ended = Some(EXIT_FAILED),
+            Event::TurnEnded { how, .. } => self.end = self.ended(code(how)),
+            Event::ThreadClosed => {
+                self.end = match self.end {
+                    End::Leaving(code) | End::Closing(code) => End::Over(code),
+                    End::NotYet | End::Over(_) => End::Over(EXIT_FAILED),
+                };
+            }
             _ => {}
         }
         let Some(reviewing) = &mut self.review else { return self.show(event, items, out) };
@@ -159,6 +185,14 @@ impl Exec {
         }
     }
 
+    /// What the end of the turn means for the run.
+    fn ended(&self, code: u8) -> End {
+        match &self.manner {
+            Manner::Jsonl(jsonl) if jsonl.has_open_commands() => End::Leaving(code),
+            Manner::Jsonl(_) | Manner::Plain(_) => End::Over(code),
+        }
+    }
+
     /// Shows what came of a review, as what was said last.
     fn show_verdict(&mut self, verdict: &Verdict, out: &mut Output) {
         let Some(reviewing) = &self.review else { return };
@@ -175,7 +209,7 @@ impl Exec {
     /// Ends the run before a turn could: people read it on stderr; a program that has seen the
     /// thread start reads it on stdout too.
     fn fail(&mut self, message: &str, out: &mut Output) {
-        self.ended = Some(EXIT_FAILED);
+        self.end = End::Over(EXIT_FAILED);
         match &mut self.manner {
             Manner::Plain(plain) => plain.error(message, &mut out.stderr),
             Manner::Jsonl(_) => {

@@ -413,19 +413,26 @@ fn a_session_is_one_item_from_its_start_to_its_end() {
 }
 
 #[test]
-fn a_session_that_is_left_running_ends_with_its_turn() {
+fn a_session_that_is_left_running_ends_before_its_turn() {
     let mut story = Story::begun();
     story.started(0, &["top"]);
     let output = story.output(Answer::Text { text: "Chunk ID: 1".into(), success: true });
     story.tell(Event::CallAnswered { call: CallId(0), item: ItemIndex(1), output });
     story.tasks(&[("watch", TaskStatus::Completed)]);
     story.over(Ended::Completed);
-    let (_, stdout, _) = story.lines();
+    let (mut exec, stdout, _) = story.lines();
+    assert!(!stdout.contains("turn.completed") && !exec.is_finished(), "{stdout}");
+    assert!(exec.takes_leave() && !exec.takes_leave());
+    let (call, ended) = (CallId(0), CommandEnd::Interrupted);
+    story.tell(Event::SessionEnded { call, ended, output: "so far".into() });
+    story.tell(Event::ThreadClosed);
+    let (exec, stdout, _) = story.lines();
+    assert_eq!((exec.is_finished(), exec.exit_code()), (true, EXIT_COMPLETED));
     let lines: Vec<&str> = stdout.lines().collect();
     let [.., session, tasks, turn] = lines.as_slice() else { panic!("{stdout}") };
     assert_eq!(
         *session,
-        r#"{"type":"item.completed","item":{"id":"item_0","type":"command_execution","command":"top","aggregated_output":"","exit_code":-1,"status":"failed"}}"#
+        r#"{"type":"item.completed","item":{"id":"item_0","type":"command_execution","command":"top","aggregated_output":"so far","exit_code":-1,"status":"failed"}}"#
     );
     assert!(tasks.contains("todo_list") && turn.contains("turn.completed"), "{stdout}");
 }
