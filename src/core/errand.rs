@@ -46,6 +46,7 @@ impl Thread {
         match result {
             Ok(restored) => {
                 self.usage = restored.usage;
+                self.last_usage = restored.last_usage;
                 self.counted = restored.counted;
                 self.limits = restored.limits;
                 self.history = History::settled(restored.items);
@@ -64,6 +65,9 @@ impl Thread {
                 self.phase = Phase::Ready;
                 let conversation = self.conversation;
                 desk.out.tell(self.id, Event::ThreadStarted { conversation, resumed: true });
+                if let Some(limits) = self.limits {
+                    desk.out.tell(self.id, Event::Limits { limits });
+                }
                 if restored.lines_skipped > 0 {
                     let count = restored.lines_skipped;
                     let message = format!("{count} lines of the session could not be read").into();

@@ -325,6 +325,7 @@ impl Agent {
             calls_count: 0,
             requests_count: 0,
             usage: Usage::default(),
+            last_usage: Usage::default(),
             limits: None,
             approvals: Approvals::default(),
             sessions: Sessions::default(),

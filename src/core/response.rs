@@ -110,7 +110,12 @@ impl Thread {
             ModelEvent::ItemDone(item) if sums_up => self.on_summary_item(&item),
             ModelEvent::ItemDone(item) => self.on_item_done(item, desk),
             ModelEvent::Limits(limits) => {
-                self.limits = Some(limits);
+                if self.limits.replace(limits) != Some(limits) {
+                    // Also if the response fails, perhaps for these very limits.
+                    let (total, last) = (self.usage, self.last_usage);
+                    let limits = Some(limits);
+                    desk.out.append(id, Record::TokenCount { total, last, limits });
+                }
                 desk.out.tell(id, Event::Limits { limits });
             }
             ModelEvent::CutShort => {
@@ -235,6 +240,7 @@ impl Thread {
 
     fn count_tokens(&mut self, last: Usage, desk: &mut Desk<'_>) {
         self.usage.add(&last);
+        self.last_usage = last;
         let items = self.history.items().len();
         self.counted = Counted { tokens: last.total, items };
         let turn = self.turn_mut();
@@ -292,6 +298,7 @@ impl Thread {
             // Clients read a full window from totals that equal it.
             let last = Usage { total: window, ..Usage::default() };
             self.usage = last;
+            self.last_usage = last;
             self.counted = Counted { tokens: window, items: self.history.items().len() };
             let limits = self.limits;
             desk.out.append(self.id, Record::TokenCount { total: last, last, limits });

@@ -23,6 +23,7 @@ pub struct Fold {
     /// Whether there was more than that since the last summary.
     is_outgrown: bool,
     usage: Usage,
+    last_usage: Usage,
     counted: Counted,
     limits: Option<RateLimits>,
     lines_skipped: u64,
@@ -53,8 +54,12 @@ impl Fold {
                 self.hold_bound();
             }
             Remembered::TokenCount { total, last, limits } => {
-                self.usage = total;
-                self.counted = Counted { tokens: last.total, items: self.items.len() };
+                // A count that adds nothing is there for its limits.
+                if total != Usage::default() && total != self.usage {
+                    self.usage = total;
+                    self.last_usage = last;
+                    self.counted = Counted { tokens: last.total, items: self.items.len() };
+                }
                 // Some write empty ones where a reply named none; what was known before holds.
                 let named = limits.filter(|limits| *limits != RateLimits::default());
                 self.limits = named.or(self.limits);
@@ -78,6 +83,7 @@ impl Fold {
             conversation,
             items: settle(self.items),
             usage: self.usage,
+            last_usage: self.last_usage,
             counted: self.counted,
             limits: self.limits,
             lines_skipped: self.lines_skipped,
@@ -175,11 +181,31 @@ mod tests {
         fold.push(Remembered::Compacted { summary: "s".into(), replacement: Some(Vec::new()) });
         fold.push(Remembered::Item(said(Role::User, "b")));
         assert_eq!(fold.counted, Counted::default());
-        fold.push(counted);
+        let total = Usage { total: 18, ..Usage::default() };
+        fold.push(Remembered::TokenCount { total, last, limits: None });
         for role in [Role::Assistant, Role::Assistant, Role::User, Role::Assistant] {
             fold.push(Remembered::Item(said(role, "c")));
         }
         assert_eq!(fold.finish().unwrap().counted, Counted { tokens: 9, items: 3 });
+    }
+
+    #[test]
+    fn a_count_that_is_said_again_counts_nothing_more() {
+        let mut fold = Fold::default();
+        let conversation = ConversationId([1; 16]);
+        fold.push(Remembered::Meta { conversation, cwd: "/w".into() });
+        let last = Usage { total: 9, ..Usage::default() };
+        let window = RateWindow { used_percent: 1.0, window_minutes: None, resets_at: Some(9) };
+        let limits = Some(RateLimits { primary: Some(window), secondary: None });
+        fold.push(Remembered::Item(said(Role::User, "a")));
+        fold.push(Remembered::TokenCount { total: last, last, limits: None });
+        fold.push(Remembered::Item(said(Role::User, "b")));
+        let nothing = Usage::default();
+        fold.push(Remembered::TokenCount { total: last, last, limits });
+        fold.push(Remembered::TokenCount { total: nothing, last: nothing, limits: None });
+        let restored = fold.finish().unwrap();
+        assert_eq!((restored.usage, restored.last_usage, restored.limits), (last, last, limits));
+        assert_eq!(restored.counted, Counted { tokens: 9, items: 1 });
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub struct Thread {
     pub(crate) calls_count: u32,
     pub(crate) requests_count: u32,
     pub(crate) usage: Usage,
+    /// What the last response took of it.
+    pub(crate) last_usage: Usage,
     pub(crate) limits: Option<RateLimits>,
     pub(crate) approvals: Approvals,
     /// Commands that have outlived their calls; they end with the thread.

@@ -283,11 +283,15 @@ fn encode_tokens(
     let window = view.settings.context_window.map(|tokens| tokens.saturating_mul(95) / 100);
     let mut event = Fields::open(out);
     event.text("type", "token_count");
-    let mut numbers = Fields::open(event.key("info"));
-    encode_usage(total, numbers.key("total_token_usage"));
-    encode_usage(last, numbers.key("last_token_usage"));
-    numbers.number_or_null("model_context_window", window);
-    numbers.close();
+    if *total == Usage::default() {
+        event.raw("info", "null");
+    } else {
+        let mut numbers = Fields::open(event.key("info"));
+        encode_usage(total, numbers.key("total_token_usage"));
+        encode_usage(last, numbers.key("last_token_usage"));
+        numbers.number_or_null("model_context_window", window);
+        numbers.close();
+    }
     match limits {
         Some(limits) => {
             let mut windows = Fields::open(event.key("rate_limits"));
@@ -362,10 +366,15 @@ fn decode_event(payload: &str) -> Option<Remembered> {
     if &*json::text(kind?)? != "token_count" {
         return None;
     }
-    let [total, last] = json::pick(told?, ["total_token_usage", "last_token_usage"]).ok()?;
-    let total = decode_usage(total?)?;
-    let last = last.and_then(decode_usage).unwrap_or_default();
-    Some(Remembered::TokenCount { total, last, limits: limits.and_then(decode_limits) })
+    let limits = limits.and_then(decode_limits);
+    let names = ["total_token_usage", "last_token_usage"];
+    let [total, last] = match told.map(|told| json::pick(told, names)) {
+        Some(Ok(counts)) => counts.map(|count| count.and_then(decode_usage)),
+        Some(Err(_)) | None => [None, None],
+    };
+    let is_told = total.is_some() || limits.is_some();
+    let (total, last) = (total.unwrap_or_default(), last.unwrap_or_default());
+    is_told.then_some(Remembered::TokenCount { total, last, limits })
 }
 
 fn decode_usage(json: &str) -> Option<Usage> {

@@ -99,6 +99,8 @@ pub struct Restored {
     pub items: Vec<Item>,
     /// Token totals as last recorded.
     pub usage: Usage,
+    /// What the last response took of them.
+    pub last_usage: Usage,
     /// What the last response's tokens say of the items.
     pub counted: Counted,
     /// Limits of the account as last recorded.

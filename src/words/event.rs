@@ -124,6 +124,7 @@ pub enum Event {
     Compacted {
         summary: ItemIndex,
     },
+    /// What is known of the account's limits, also at the beginning from a past.
     Limits {
         limits: RateLimits,
     },

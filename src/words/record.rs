@@ -23,6 +23,7 @@ pub enum Record {
     AgentMessage(ItemIndex),
     /// A reasoning summary, as people see it.
     AgentReasoning(ItemIndex),
+    /// Tokens of a response, or the same again with other limits.
     TokenCount {
         total: Usage,
         last: Usage,

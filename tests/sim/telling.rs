@@ -59,7 +59,7 @@ impl Watch {
                 assert_eq!(told.turn, Some(*turn), "a turn stops that runs");
                 told.stopping = Stopping::Yes(0);
             }
-            Event::Warning { .. } => {
+            Event::Warning { .. } | Event::Limits { .. } => {
                 self.told(thread);
             }
             Event::SessionEnded { call, .. } => {
@@ -231,10 +231,7 @@ impl Watch {
                 assert!(said, "a summary is told as if it had been said");
             }
             Event::Tokens { turn, .. } => self.told(thread).tokens = turn.used(),
-            Event::ServedStarted
-            | Event::TasksUpdated { .. }
-            | Event::Retrying { .. }
-            | Event::Limits { .. } => {}
+            Event::ServedStarted | Event::TasksUpdated { .. } | Event::Retrying { .. } => {}
             other => panic!("not of a turn: {other:?}"),
         }
     }

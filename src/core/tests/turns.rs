@@ -239,6 +239,11 @@ fn the_last_limits_that_were_told_are_kept() {
     let limits = RateLimits { primary: Some(window), secondary: None };
     story.say(op, ModelEvent::Limits(limits));
     assert_eq!(story.events(), [&Event::Limits { limits }]);
+    let nothing = Usage::default();
+    let early = Record::TokenCount { total: nothing, last: nothing, limits: Some(limits) };
+    assert_eq!(story.records(), [&early]);
+    story.say(op, ModelEvent::Limits(limits));
+    assert!(story.records().is_empty(), "the same is not recorded again");
     story.say(op, completed());
     // The next response says nothing of limits.
     story.prompt("again");

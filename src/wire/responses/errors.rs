@@ -30,6 +30,12 @@ pub struct Calendar {
     pub local: fn(u64) -> LocalTime,
 }
 
+impl Default for Calendar {
+    fn default() -> Calendar {
+        Calendar { now_s: 0, local: LocalTime::utc }
+    }
+}
+
 impl LocalTime {
     /// The moment in UTC, which is the fallback where no zone is known.
     pub fn utc(unix_s: u64) -> LocalTime {
@@ -260,7 +266,7 @@ fn limit_text(reply: &ErrorBody, calendar: &Calendar) -> String {
 }
 
 /// `2:39 AM` for today, `Nov 22nd, 2026 2:38 AM` for any other day.
-fn moment(unix_s: u64, calendar: &Calendar) -> String {
+pub fn moment(unix_s: u64, calendar: &Calendar) -> String {
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let (at, now) = ((calendar.local)(unix_s), (calendar.local)(calendar.now_s));

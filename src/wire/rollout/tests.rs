@@ -225,9 +225,25 @@ fn tokens_read_back_as_they_were_written() {
     assert_eq!(json::field(&line, "payload"), json::field(sample, "payload"));
     let remembered = Remembered::TokenCount { total, last: total, limits };
     assert_eq!(decode(line.as_bytes()), Ok(remembered));
+    let nothing = Usage::default();
+    let early = Record::TokenCount { total: nothing, last: nothing, limits };
+    let early = self::line(&early, &settings, &[]);
+    assert!(early.contains(r#""type":"token_count","info":null,"rate_limits":{"primary":{"#));
+    let remembered = Remembered::TokenCount { total: nothing, last: nothing, limits };
+    assert_eq!(decode(early.as_bytes()), Ok(remembered));
     let bare = Record::TokenCount { total, last: total, limits: None };
     let bare = payload(&bare, &ThreadSettings { context_window: None, ..settings }, &[]);
     assert!(bare.ends_with(r#""model_context_window":null},"rate_limits":null}"#), "{bare}");
+}
+
+#[test]
+fn a_reset_time_of_the_old_relative_form_is_not_known() {
+    let line = r#"{"type":"event_msg","payload":{"type":"token_count","info":null,
+        "rate_limits":{"primary":{"used_percent":12.5,"window_minutes":300,
+        "resets_in_seconds":120},"secondary":null}}}"#;
+    let window = RateWindow { used_percent: 12.5, window_minutes: Some(300), resets_at: None };
+    let Ok(Remembered::TokenCount { limits, .. }) = decode(line.as_bytes()) else { panic!() };
+    assert_eq!(limits, Some(RateLimits { primary: Some(window), secondary: None }));
 }
 
 #[test]

@@ -280,6 +280,15 @@ fn limits_come_from_headers() {
     };
     assert_eq!(rate_limits(&header), Some(RateLimits { primary: Some(primary), secondary: None }));
     assert_eq!(rate_limits(&none), None);
+    // A time relative to the reply is not one to keep.
+    let header = |name: &str| match name {
+        "x-codex-secondary-used-percent" => Some("7"),
+        "x-codex-secondary-reset-after-seconds" => Some("120"),
+        _ => None,
+    };
+    let secondary = RateWindow { used_percent: 7.0, window_minutes: None, resets_at: None };
+    let limits = RateLimits { primary: None, secondary: Some(secondary) };
+    assert_eq!(rate_limits(&header), Some(limits));
     for value in ["0", "NaN", "inf", "x"] {
         let header = |name: &str| (name == "x-codex-primary-used-percent").then_some(value);
         assert_eq!(rate_limits(&header), None, "{value}");
