@@ -7,6 +7,7 @@
 
 pub mod app_server;
 pub mod exec;
+pub mod limits;
 pub mod notify;
 pub mod sessions;
 pub mod visible;

@@ -10,9 +10,11 @@ use crate::config::args::Invocation;
 use crate::config::credentials::{self, KeyFromEnv};
 use crate::config::flags::sandbox_name;
 use crate::config::providers::{DEFAULT_PROVIDER, Provider};
+use crate::fronts::limits::Known;
 use crate::host::confined::Place;
 use crate::host::disk::auth;
 use crate::host::exec::say;
+use crate::host::responses::calendar;
 use crate::host::{environment, out};
 use crate::wire::json::Fields;
 
@@ -114,19 +116,28 @@ fn of_settings(invocation: &Invocation) -> Vec<Finding> {
             findings.push(Finding::new("provider", format!("{id} at {}", provider.base_url)));
             let home = place.home.as_ref().filter(|_| provider.requires_openai_auth);
             let stored = home.map(|home| auth::read(home));
+            let mut has_account = false;
             let found = match stored.transpose() {
                 Err(failure) => failure.to_string(),
                 Ok(stored) => {
                     let stored = stored.flatten();
                     let honoured = KeyFromEnv::Honoured;
                     match credentials::resolve(&provider, &env, honoured, stored.as_ref()) {
-                        Ok(found) if found.token.is_some() => "there is a key".to_owned(),
+                        Ok(found) if found.token.is_some() => {
+                            has_account = found.account_id.is_some();
+                            let kind = if has_account { "an account" } else { "a key" };
+                            format!("there is {kind}")
+                        }
                         Ok(_) => "none needed".to_owned(),
                         Err(why) => why.into(),
                     }
                 }
             };
             findings.push(Finding::new("login", found));
+            if has_account {
+                // Nothing is sent here, and only replies tell limits.
+                findings.push(Finding::new("limits", Known::NotAsked.text(&calendar())));
+            }
         }
         Err(error) => findings.push(Finding::new("provider", format!("wrong: {error}"))),
     }

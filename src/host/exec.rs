@@ -14,7 +14,7 @@ use crate::config::review::{self, Request};
 use crate::config::settings::{ExecOptions, Resolved};
 use crate::fronts::exec::Exec;
 use crate::fronts::exec::jsonl::{Jsonl, ReasoningShown};
-use crate::fronts::exec::plain::{Looks, Plain, Stdout, Thinking};
+use crate::fronts::exec::plain::{LimitsShown, Looks, Plain, Stdout, Thinking};
 use crate::fronts::exec::status::Status;
 use crate::fronts::exec::style::{Colour, Place};
 use crate::fronts::notify::Notifier;
@@ -31,7 +31,7 @@ use crate::host::rollouts::{Keeping, Rollouts};
 use crate::host::routes::Routes;
 use crate::host::seam::{Front, Seam};
 use crate::host::stdin::{Asked, Demand, PromptFrom};
-use crate::host::{Host, Parts, clock, environment, git, images, notify, status, stdio};
+use crate::host::{Host, Parts, clock, environment, git, images, notify, responses, status, stdio};
 use crate::limits::{GIVEN_WAIT_MS, RECORDING_BYTES_MAX};
 use crate::wire::proxy::Proxies;
 use crate::wire::replay::Replay;
@@ -81,7 +81,9 @@ pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Resu
     let recording = recording(&options, &provider, credentials.as_ref().ok())?;
     let kept = home.path.clone().filter(|_| !options.ephemeral);
     let keeping = kept.map_or(Keeping::Nothing, Keeping::Home);
-    let (front, status) = front(&options, &settings);
+    let has_account = credentials.as_ref().is_ok_and(|known| known.account_id.is_some());
+    let limits = if has_account { LimitsShown::Always } else { LimitsShown::IfTold };
+    let (front, status) = front(&options, &settings, limits);
     let last_message = options.output_last_message.clone();
     let seed = u64::from_le_bytes(clock::random().map_err(|error| error.to_string())?);
     windlass_sandbox::guard_agent().map_err(|error| format!("cannot guard the agent: {error}"))?;
@@ -133,13 +135,17 @@ pub(crate) fn stored(home: &Home, provider: &Provider) -> Result<Option<StoredLo
 }
 
 /// What shows the run, and the line that a terminal has besides.
-fn front(options: &ExecOptions, settings: &ThreadSettings) -> (Exec, Option<Status>) {
+fn front(
+    options: &ExecOptions,
+    settings: &ThreadSettings,
+    limits: LimitsShown,
+) -> (Exec, Option<Status>) {
     let (front, status) = if options.json {
         let reasoning =
             if options.hide_reasoning { ReasoningShown::Hidden } else { ReasoningShown::Summary };
         (Exec::jsonl(Jsonl::new(reasoning)), None)
     } else {
-        let looks = looks(options);
+        let looks = looks(options, limits);
         (Exec::plain(Plain::new(settings, looks)), status::on_stderr(looks.paint))
     };
     let front = match options.output_last_message {
@@ -249,7 +255,7 @@ fn recording(
         .map_err(|error| format!("cannot write the recording {}: {error}", path.display()))
 }
 
-fn looks(options: &ExecOptions) -> Looks {
+fn looks(options: &ExecOptions, limits: LimitsShown) -> Looks {
     let colour = match options.color {
         Color::Auto => Colour::Auto,
         Color::Always => Colour::Always,
@@ -275,7 +281,7 @@ fn looks(options: &ExecOptions) -> Looks {
         (false, true) => Thinking::Raw,
         (false, false) => Thinking::Summary,
     };
-    Looks { paint, stdout, reasoning }
+    Looks { paint, stdout, reasoning, limits, calendar: responses::calendar() }
 }
 
 /// Where trust in servers comes from, as the environment says.

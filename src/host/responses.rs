@@ -216,8 +216,7 @@ impl Ear<'_> {
                     self.seam.deeds.push_back(Effect::Request { op, thread });
                     return;
                 }
-                let now_s = clock::wall_ms() / 1000;
-                let calendar = Calendar { now_s, local: local_time };
+                let calendar = calendar();
                 let header = |name: &str| {
                     let found =
                         head.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
@@ -249,6 +248,11 @@ impl Ear<'_> {
 }
 
 /// Seconds since 1970 as people here read them.
+/// What time it is, where the user is.
+pub(crate) fn calendar() -> Calendar {
+    Calendar { now_s: clock::wall_ms() / 1000, local: local_time }
+}
+
 fn local_time(unix_s: u64) -> errors::LocalTime {
     match clock::local_time(unix_s.saturating_mul(1000)) {
         Some(local) => errors::LocalTime {

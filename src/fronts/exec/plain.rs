@@ -8,24 +8,38 @@ use crate::fronts::exec::reviewing::Reviewing;
 use crate::fronts::exec::shell_words::shell_join;
 use crate::fronts::exec::style::{Ink, Paint};
 use crate::fronts::exec::{COMPACTED, assistant_text, item, output_of};
+use crate::fronts::limits::Known;
 use crate::fronts::{Output, visible};
 use crate::limits::{PREVIEW_LINE_BYTES_MAX, PREVIEW_LINES_MAX};
+use crate::wire::responses::errors::Calendar;
 use crate::words::call::{Answer, Change, ChangeKind, Task, TaskStatus};
 use crate::words::event::{CommandEnd, Ended, Event};
 use crate::words::ids::{CallId, ItemIndex};
 use crate::words::item::{Item, Reasoning};
-use crate::words::model::Usage;
+use crate::words::model::{RateLimits, Usage};
 use crate::words::policy::{ApprovalPolicy, SandboxMode, SandboxPolicy};
 use crate::words::review::Verdict;
 use crate::words::settings::ThreadSettings;
 
 /// How stdout and stderr are looked at.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, Default, Debug)]
 pub struct Looks {
     /// Colours on stderr.
     pub paint: Paint,
     pub stdout: Stdout,
     pub reasoning: Thinking,
+    pub limits: LimitsShown,
+    pub calendar: Calendar,
+}
+
+/// Whether the account's limits are shown after a turn.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum LimitsShown {
+    /// If the provider has told them.
+    #[default]
+    IfTold,
+    /// In any case: the account has some.
+    Always,
 }
 
 /// Where stdout goes.
@@ -62,12 +76,22 @@ pub struct Plain {
     verdict: Option<Box<str>>,
     /// Tokens of the whole thread, once a response was whole.
     total: Option<Usage>,
+    /// Of the account, as its provider has told them last.
+    limits: Option<RateLimits>,
 }
 
 impl Plain {
     pub fn new(settings: &ThreadSettings, looks: Looks) -> Plain {
         let banner = banner(settings);
-        Plain { looks, banner, open: Vec::new(), under: None, verdict: None, total: None }
+        Plain {
+            looks,
+            banner,
+            open: Vec::new(),
+            under: None,
+            verdict: None,
+            total: None,
+            limits: None,
+        }
     }
 
     /// Shows an error so that it is not overlooked.
@@ -143,6 +167,7 @@ impl Plain {
             }
             Event::Compacted { .. } => self.warning(COMPACTED, err),
             Event::Tokens { total, .. } => self.total = Some(*total),
+            Event::Limits { limits } => self.limits = named(*limits),
             Event::TurnStopping { .. } => self.piece(Ink::Caution, "interrupting...\n", err),
             Event::TurnEnded { how, usage, .. } => {
                 let last = last.and_then(|item| assistant_text(items, item));
@@ -158,7 +183,6 @@ impl Plain {
             | Event::ThreadLoading
             | Event::ApprovalAsked { .. }
             | Event::ApprovalSettled { .. }
-            | Event::Limits { .. }
             | Event::ThreadClosed
             | Event::Refused { .. } => {}
         }
@@ -344,6 +368,11 @@ impl Plain {
             let text = thousands(tokens);
             self.block("tokens used", Ink::Faint, &text, Ink::Plain, &mut out.stderr);
         }
+        if self.limits.is_some() || self.looks.limits == LimitsShown::Always {
+            let known = self.limits.map_or(Known::NotTold, Known::Told);
+            let text = known.text(&self.looks.calendar);
+            self.block("limits", Ink::Faint, &text, Ink::Plain, &mut out.stderr);
+        }
         let verdict = self.verdict.take();
         if *how == Ended::Completed
             && let Some(text) = verdict.as_deref().or(last_message)
@@ -413,6 +442,11 @@ fn shown(text: &str) -> String {
         text.push_str(&format!("... {} more lines\n", thousands(left_out)));
     }
     text
+}
+
+/// Limits, if they say anything.
+fn named(limits: RateLimits) -> Option<RateLimits> {
+    (limits != RateLimits::default()).then_some(limits)
 }
 
 fn banner(settings: &ThreadSettings) -> Box<str> {
