@@ -55,6 +55,14 @@ fn what_was_recorded_is_listed_in_pages_and_by_filters() {
     assert_eq!(listed(&mut world, &["--search", "ASK 2"]).0, ["ask 2"]);
     assert_eq!(listed(&mut world, &["--provider", "other"]).0.len(), 0);
     assert_eq!(listed(&mut world, &["--archived"]).0.len(), 0);
+    world.reply(Reply::message("done"));
+    world.exec(&["resume", &ids[0], "go on"]).exits(0);
+    let (first, next) = listed(&mut world, &["--sort", "updated", "--limit", "1"]);
+    let next = next.unwrap();
+    assert_eq!(first, ["ask 1"], "what was touched last");
+    let (rest, _) = listed(&mut world, &["--sort", "updated", "--cursor", &next]);
+    assert_eq!(rest, ["ask 3", "ask 2"]);
+    sessions(&mut world, &["list", "--cursor", &next]).exits(1);
     let ended = sessions(&mut world, &["list", "--search", "ask 3"]);
     let fields: Vec<&str> = ended.exits(0).stdout.trim_end().split('\t').collect();
     assert_eq!((fields[0], fields[2], fields[3]), (&*ids[2], &*cwd, "ask 3"));

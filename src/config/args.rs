@@ -19,6 +19,7 @@ use crate::limits::{ARGUMENTS_COUNT_MAX, SUGGESTION_BYTES_MAX};
 use crate::words::command::Course;
 use crate::words::policy::SandboxMode;
 use crate::words::review::Target;
+use crate::words::session::Stamp;
 
 /// What was typed.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -85,6 +86,7 @@ pub struct Listed {
     pub cwd: Option<PathBuf>,
     pub provider: Option<Box<str>>,
     pub search: Option<Box<str>>,
+    pub sort: Stamp,
     /// At most so many.
     pub limit: Option<u64>,
     /// Where an earlier list has ended.

@@ -236,7 +236,7 @@ The record begins with a copy of the old one, which stays as it is. ID is what
     },
     Command {
         paths: &[&["sessions", "list"]],
-        also: &["archived", "cwd", "provider", "search", "limit", "cursor", "json"],
+        also: &["archived", "cwd", "provider", "search", "sort", "limit", "cursor", "json"],
         help: "List recorded sessions, the newest first",
         about: "Lists recorded sessions, the newest first: id, time, directory, first prompt.
 

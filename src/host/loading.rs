@@ -1,4 +1,5 @@
-//! A rollout that is being read back, in slices, so that a long one does not hold up the loop.
+//! A rollout that is looked for and read back, in slices, so that neither many sessions nor a long
+//! one hold up the loop.
 //!
 //! One that will grow again is locked before its first line is read: nobody can add what would be
 //! missed. Forks and conversations that are not kept only read.
@@ -9,7 +10,8 @@ use crate::core::input::Input;
 use crate::core::restore::{Fold, Unfit};
 use crate::host::disk::Failure;
 use crate::host::disk::rollout::{Place, Progress, Reader, Rollout};
-use crate::host::disk::shelf::{self, Shelf};
+use crate::host::disk::shelf::{Search, Shelf, Sought};
+use crate::host::disk::walk::Slice;
 use crate::host::rollouts::Keeping;
 use crate::host::seam::Seam;
 use crate::limits::{
@@ -18,7 +20,7 @@ use crate::limits::{
 };
 use crate::wire::rollout::{self, Glance};
 use crate::words::command::{Course, Restored, Which};
-use crate::words::ids::{OpId, ThreadId};
+use crate::words::ids::{ConversationId, OpId, ThreadId};
 use crate::words::record::Remembered;
 
 /// One rollout on its way into a thread.
@@ -26,11 +28,14 @@ use crate::words::record::Remembered;
 pub struct Loading {
     pub op: OpId,
     thread: ThreadId,
+    /// Whether the rollout will be written on.
+    grows: bool,
     stage: Stage,
 }
 
 #[derive(Debug)]
 enum Stage {
+    Seeking(Box<Seeking>),
     Reading {
         path: PathBuf,
         /// What goes on afterwards.
@@ -41,8 +46,26 @@ enum Stage {
     Failed(String),
 }
 
+/// A rollout that is looked for, in slices as well.
+#[derive(Debug)]
+struct Seeking {
+    home: PathBuf,
+    search: Search,
+    wanted: Wanted,
+}
+
+#[derive(Debug)]
+enum Wanted {
+    Id(ConversationId),
+    /// Not among the others: it may be put away.
+    Archived(ConversationId),
+    Last {
+        place: String,
+    },
+}
+
 impl Loading {
-    /// Finds the rollout and opens it. What fails is told by the first step.
+    /// Begins to look for the rollout. What fails is told by the first step.
     pub fn begin(
         op: OpId,
         thread: ThreadId,
@@ -52,21 +75,23 @@ impl Loading {
         keeping: &Keeping,
     ) -> Loading {
         let grows = course == Course::Resume && *keeping != Keeping::Nothing;
-        let open = |path: PathBuf| {
-            let rollout = grows.then(|| Rollout::reopen(&path)).transpose()?;
-            let reader = Reader::open(&path)?;
-            Ok::<_, Failure>(Stage::Reading { path, rollout, reader, past: Box::default() })
+        let stage = match home {
+            None => Err("there is no home directory that could hold sessions".to_string()),
+            Some(home) => Seeking::begin(which, home, grows),
         };
-        let opened =
-            found(which, home).and_then(|path| open(path).map_err(|failure| failure.to_string()));
-        let stage = opened.unwrap_or_else(Stage::Failed);
-        Loading { op, thread, stage }
+        Loading { op, thread, grows, stage: stage.unwrap_or_else(Stage::Failed) }
     }
 
-    /// Reads on; `None` once the result was told.
+    /// Goes on; `None` once the result was told.
     pub fn step(mut self, seam: &mut Seam) -> Option<Loading> {
         let result = match &mut self.stage {
             Stage::Failed(why) => Err(std::mem::take(why)),
+            Stage::Seeking(seeking) => {
+                if let Some(stage) = seeking.step(self.grows).unwrap_or_else(failed) {
+                    self.stage = stage;
+                }
+                return Some(self);
+            }
             Stage::Reading { path, rollout, reader, past } => match past.read_on(reader) {
                 Ok(Progress::More) => return Some(self),
                 Ok(Progress::End) => {
@@ -85,6 +110,66 @@ impl Loading {
         });
         None
     }
+}
+
+impl Stage {
+    /// Opens what was found.
+    fn open(path: PathBuf, grows: bool) -> Result<Stage, Failure> {
+        let rollout = grows.then(|| Rollout::reopen(&path)).transpose()?;
+        let reader = Reader::open(&path)?;
+        Ok(Stage::Reading { path, rollout, reader, past: Box::default() })
+    }
+}
+
+impl Seeking {
+    fn begin(which: &Which, home: &Path, grows: bool) -> Result<Stage, String> {
+        let (search, wanted) = match which {
+            Which::Path(path) => {
+                let opened = Stage::open(PathBuf::from(&**path), grows);
+                return opened.map_err(|failure| failure.to_string());
+            }
+            Which::Id(id) => (Search::by_id(home, Shelf::Dated, *id), Wanted::Id(*id)),
+            Which::Last { cwd } => {
+                let place = cwd.as_ref().map(|cwd| format!(" that began in {cwd}"));
+                let place = place.unwrap_or_default();
+                (Search::newest(home, Shelf::Dated, cwd.as_deref()), Wanted::Last { place })
+            }
+        };
+        let search = search.map_err(|failure| failure.to_string())?;
+        Ok(Stage::Seeking(Box::new(Seeking { home: home.to_owned(), search, wanted })))
+    }
+
+    /// Looks on; gives the next stage once there is one.
+    fn step(&mut self, grows: bool) -> Result<Option<Stage>, Failure> {
+        let sought = match self.search.step(&mut Slice::default()) {
+            // What cannot be looked through holds no archive.
+            Err(_) if matches!(self.wanted, Wanted::Archived(_)) => Sought::Nothing,
+            sought => sought?,
+        };
+        let missing = match (sought, &self.wanted) {
+            (Sought::More, _) => return Ok(None),
+            (Sought::Found(_), Wanted::Archived(id)) => {
+                format!("the session {id} is archived; `windlass sessions unarchive {id}` first")
+            }
+            (Sought::Found(path), Wanted::Id(_) | Wanted::Last { .. }) => {
+                return Stage::open(path, grows).map(Some);
+            }
+            (Sought::Nothing, Wanted::Id(id)) => {
+                if let Ok(search) = Search::by_id(&self.home, Shelf::Archive, *id) {
+                    (self.search, self.wanted) = (search, Wanted::Archived(*id));
+                    return Ok(None);
+                }
+                format!("no session has the id {id}")
+            }
+            (Sought::Nothing, Wanted::Archived(id)) => format!("no session has the id {id}"),
+            (Sought::Nothing, Wanted::Last { place }) => format!("there is no session{place}"),
+        };
+        Ok(Some(Stage::Failed(missing)))
+    }
+}
+
+fn failed(failure: Failure) -> Option<Stage> {
+    Some(Stage::Failed(failure.to_string()))
 }
 
 /// What is known of a rollout so far.
@@ -181,34 +266,6 @@ impl Past {
         }
         Ok(())
     }
-}
-
-fn found(which: &Which, home: Option<&Path>) -> Result<PathBuf, String> {
-    let Some(home) = home else {
-        return Err("there is no home directory that could hold sessions".to_string());
-    };
-    let (found, missing) = match which {
-        Which::Path(path) => return Ok(PathBuf::from(&**path)),
-        Which::Id(id) => {
-            let is_archived = || matches!(shelf::find(home, Shelf::Archive, *id), Ok(Some(_)));
-            let found = shelf::find(home, Shelf::Dated, *id);
-            let missing = match found {
-                Ok(None) if is_archived() => {
-                    format!(
-                        "the session {id} is archived; `windlass sessions unarchive {id}` first"
-                    )
-                }
-                _ => format!("no session has the id {id}"),
-            };
-            (found, missing)
-        }
-        Which::Last { cwd } => {
-            let place = cwd.as_ref().map(|cwd| format!(" that began in {cwd}"));
-            let missing = format!("there is no session{}", place.unwrap_or_default());
-            (shelf::newest(home, Shelf::Dated, cwd.as_deref()), missing)
-        }
-    };
-    found.map_err(|failure| failure.to_string())?.ok_or(missing)
 }
 
 fn finish(path: &Path, fold: Fold) -> Result<Restored, String> {

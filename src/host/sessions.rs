@@ -8,12 +8,13 @@ use crate::config::args::{Invocation, Listed, Resumed, Sessions};
 use crate::fronts::{sessions, visible};
 use crate::host::disk::config::PASSWD;
 use crate::host::disk::home::Home;
-use crate::host::disk::listing::{self, Query};
-use crate::host::disk::shelf::{self, Mark, Shelf};
+use crate::host::disk::listing::Listing;
+use crate::host::disk::shelf::{self, Shelf};
 use crate::host::disk::shelving::Taken;
 use crate::host::exec::say;
 use crate::host::{out, status};
 use crate::limits::{ANSWER_BYTES_MAX, LISTED_OPENED_MAX, PAGE_SESSIONS_MAX};
+use crate::words::session::{Cursor, Order, Wanted};
 
 const LISTED_COUNT: u64 = 25;
 /// A session may be on either.
@@ -55,14 +56,18 @@ pub fn run(invocation: &Invocation, asked: &Sessions) -> u8 {
 }
 
 fn list(home: &Path, listed: &Listed, json: bool) -> Result<u8, String> {
-    let mut query = Query::all(if listed.archived { Shelf::Archive } else { Shelf::Dated });
-    query.cwd = listed.cwd.as_deref().map(directory).transpose()?;
-    query.providers = listed.provider.iter().cloned().collect();
-    query.search.clone_from(&listed.search);
+    let wanted = Wanted {
+        archived: listed.archived,
+        cwd: listed.cwd.as_deref().map(directory).transpose()?,
+        providers: listed.provider.iter().cloned().collect(),
+        search: listed.search.clone(),
+        order: Order { by: listed.sort, ..Order::default() },
+        ..Wanted::default()
+    };
     let limit = listed.limit.unwrap_or(LISTED_COUNT);
     let mut next = match &listed.cursor {
-        Some(cursor) => Some(Mark::of_cursor(cursor).ok_or_else(|| {
-            "--cursor takes what an earlier list gave, such as \
+        Some(cursor) => Some(Cursor::read(cursor, wanted.order.by).ok_or_else(|| {
+            "--cursor takes what an earlier list in the same order gave, such as \
              `2025-11-07T10-00-00|01990000-0000-7000-8000-0000000000aa`"
                 .to_owned()
         })?),
@@ -72,7 +77,7 @@ fn list(home: &Path, listed: &Listed, json: bool) -> Result<u8, String> {
     let mut shown = Vec::new();
     loop {
         let length = left.min(PAGE_SESSIONS_MAX as u64) as usize;
-        let page = listing::page(home, &query, next.as_ref(), length);
+        let page = Listing::begin(home, wanted.clone(), next, length).and_then(Listing::finished);
         let page = page.map_err(|failure| failure.to_string())?;
         left -= page.sessions.len() as u64;
         opened_count += page.opened_count;
@@ -82,7 +87,7 @@ fn list(home: &Path, listed: &Listed, json: bool) -> Result<u8, String> {
             break;
         }
     }
-    let cursor = next.map(|mark| mark.cursor());
+    let cursor = next.map(|cursor| cursor.to_string());
     if json {
         return Ok(out::print(&sessions::json(&shown, cursor.as_deref())));
     }

@@ -211,6 +211,13 @@ pub const ROLLOUT_BATCH_BYTES: usize = 64 * 1024;
 /// Rollouts opened in one search for the newest of a directory; some milliseconds.
 pub const SHELF_OPENED_MAX: u32 = 2_000;
 
+/// What one slice of a search may cost, in names that are looked at: some milliseconds.
+pub const SLICE_COST: u32 = 4_000;
+/// What asking for a file's times costs of that.
+pub const STAMPED_COST: u32 = 4;
+/// What opening a rollout and reading its head costs of that; more for each further piece.
+pub const OPENED_COST: u32 = 50;
+
 /// Sessions on one page of a list.
 pub const PAGE_SESSIONS_MAX: usize = 100;
 /// First lines of a rollout that say what a list shows of it.

@@ -20,6 +20,7 @@ pub mod replacing;
 pub mod rollout;
 pub mod shelf;
 pub mod shelving;
+pub mod walk;
 
 /// Something that was to be done with a file and failed.
 #[derive(Debug)]

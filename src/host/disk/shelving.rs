@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use crate::host::disk::Failure;
 use crate::host::disk::rollout;
-use crate::host::disk::shelf::{Mark, Shelf};
+use crate::host::disk::shelf::Shelf;
+use crate::words::session::Mark;
 
 /// A rollout on a shelf that nobody else has open.
 #[derive(Debug)]
