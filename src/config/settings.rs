@@ -198,6 +198,126 @@ fn approval(invocation: &Invocation, layers: &Layers) -> ApprovalPolicy {
     // A source holds only names of policies.
     let configured = || layers.text(&["approval_policy"]).and_then(request::approval_policy);
     requested.approval.or_else(configured).unwrap_or(ApprovalPolicy::OnRequest)
+/// A model of config.toml is meant for its provider, so that `--oss` passes it over.
+fn model(
+    invocation: &Invocation,
+    layers: &Layers,
+    provider: &Provider,
+) -> Result<Box<str>, ConfigError> {
+    if invocation.verb == Verb::Demo {
+        return Ok(models::RECORDED_MODEL.into());
+    }
+    let text = |key| match invocation.oss {
+        true => layers.overridden(&[key]),
+        false => layers.text(&[key]),
+    };
+    let of_reviews = match invocation.verb {
+        Verb::Review(_) => text("review_model").filter(|model| !model.trim().is_empty()),
+        _ => None,
+    };
+    let configured = of_reviews.or_else(|| text("model"));
+    let named = invocation.model.as_deref().or(configured).map(str::trim);
+    let model = named.filter(|model| !model.is_empty()).unwrap_or(provider.default_model());
+    if model.len() > MODEL_NAME_BYTES_MAX || model.chars().any(char::is_control) {
+        let why = format!("longer than {MODEL_NAME_BYTES_MAX} bytes or with control characters");
+        return Err(ConfigError::new(format!("the name of the model is {why}")));
+    }
+    Ok(model.into())
+}
+
+/// Chat Completions know functions alone: there every tool is offered in that form.
+fn tools(layers: &Layers, family: &Family, wire: &Wire) -> ToolSettings {
+    let patch = match layers.flag(&["include_apply_patch_tool"]) {
+        _ if layers.feature("apply_patch_freeform") => PatchForm::Freeform,
+        Some(false) => PatchForm::ThroughShell,
+        Some(true) | None => family.patch,
+    };
+    let shell = match wire {
+        // What a session is, chat models were never taught.
+        Wire::Responses | Wire::Replay { .. } if layers.feature("unified_exec") => {
+            ShellForm::Sessions
+        }
+        _ if layers.feature("shell_command_tool") => ShellForm::Line,
+        Wire::Responses | Wire::Replay { .. } | Wire::Chat => family.shell,
+    };
+    let is_chat = *wire == Wire::Chat;
+    let shell = match shell {
+        ShellForm::Local if is_chat => ShellForm::Argv,
+        shell => shell,
+    };
+    let patch = match patch {
+        PatchForm::Freeform if is_chat => PatchForm::Function,
+        patch => patch,
+    };
+    let files = family.files || layers.feature("file_tools");
+    // Who says so gets it whatever the model; by default it is for those that take images.
+    let images = layers.feature_set("view_image_tool").unwrap_or(family.images);
+    let web = web(layers).filter(|_| !is_chat);
+    ToolSettings { shell, patch, files, images, web }
+}
+
+/// Off unless asked for: not every provider has one, and what is searched for leaves the machine.
+fn web(layers: &Layers) -> Option<WebReach> {
+    match layers.text(&["web_search"]) {
+        Some("cached") => Some(WebReach::Cached),
+        Some("indexed") => Some(WebReach::Indexed),
+        Some("live") => Some(WebReach::Live),
+        // A source holds only known names; the one left is "disabled".
+        Some(_) => None,
+        None => layers.feature("web_search_request").then_some(WebReach::Usual),
+    }
+}
+
+/// What commands may touch.
+pub fn sandbox(
+    invocation: &Invocation,
+    layers: &Layers,
+    lent: Lent<'_>,
+) -> Result<SandboxPolicy, ConfigError> {
+    let configured = layers.text(&["sandbox_mode"]);
+    // A source holds only names of modes.
+    let configured = configured.and_then(|name| flags::sandbox_mode(name).ok());
+    let mode = invocation.sandbox.or(configured).unwrap_or(SandboxMode::ReadOnly);
+    let table = |key| ["sandbox_workspace_write", key];
+    let flag = |key| layers.flag(&table(key)).unwrap_or(false);
+    let mut policy = SandboxPolicy::of(mode);
+    policy.network = match mode {
+        SandboxMode::ReadOnly => false,
+        SandboxMode::WorkspaceWrite => flag("network_access"),
+        SandboxMode::DangerFullAccess => true,
+    };
+    policy.tmpdir = (lent.env)("TMPDIR").filter(|path| path.starts_with('/')).map(Box::from);
+    policy.exclude_tmpdir_env_var = flag("exclude_tmpdir_env_var");
+    policy.exclude_slash_tmp = flag("exclude_slash_tmp");
+    let key = table("writable_roots");
+    for root in layers.texts(&key).unwrap_or_default() {
+        let root = expanded(&root, lent.env);
+        if !root.starts_with('/') {
+            let why = format!("{root:?} is not an absolute path");
+            return Err(layers.wrong(&key, &why));
+        }
+        policy.writable_roots.push(root.into());
+    }
+    for path in layers.texts(&["sandbox_deny_read"]).unwrap_or_default() {
+        let path = Path::new(lent.cwd).join(expanded(&path, lent.env));
+        policy.unreadable.extend(path.to_str().map(Box::from));
+    }
+    for directory in &invocation.add_dirs {
+        let root = Path::new(lent.cwd).join(directory);
+        let Some(root) = root.to_str() else {
+            return Err(ConfigError::new(format!("--add-dir {}: not UTF-8", root.display())));
+        };
+        policy.writable_roots.push(root.into());
+    }
+    Ok(policy)
+}
+
+/// A path with `~/` made absolute.
+fn expanded(path: &str, env: Env<'_>) -> String {
+    match (path.strip_prefix("~/"), env_text(env, "HOME")) {
+        (Some(rest), Some(home)) => format!("{}/{rest}", home.trim_end_matches('/')),
+        _ => path.to_owned(),
+    }
 }
 
 fn shell(env: Env<'_>) -> Box<str> {

@@ -35,6 +35,8 @@ pub enum Relaxed {
 #[derive(Default, Debug)]
 pub struct Approvals {
     commands: VecDeque<Remembered>,
+    /// Files that patches may change, as absolute paths without detours.
+    files: VecDeque<Box<str>>,
 }
 
 #[derive(PartialEq, Eq, Debug)]
@@ -52,7 +54,10 @@ impl Approvals {
                 Attempted::Command(command) => command,
                 Attempted::Patch(..) => return,
             },
-            Asked::Patch(..) => return,
+            Asked::Patch(_, changes) => {
+                changes.iter().flat_map(paths).for_each(|path| self.remember_file(path));
+                return;
+            }
         };
         if self.holds(command) {
             return;
@@ -67,8 +72,25 @@ impl Approvals {
         });
     }
 
+    fn remember_file(&mut self, path: &str) {
+        let path = normalised(path).join("/").into();
+        if self.files.contains(&path) {
+            return;
+        }
+        if self.files.len() == APPROVALS_REMEMBERED_MAX {
+            self.files.pop_front();
+        }
+        self.files.push_back(path);
+    }
+
+    /// How many there are of a kind, at most.
     pub(crate) fn count(&self) -> usize {
-        self.commands.len()
+        self.commands.len().max(self.files.len())
+    }
+
+    fn holds_files(&self, changes: &[Change]) -> bool {
+        let held = |path: &str| self.files.contains(&normalised(path).join("/").into());
+        changes.iter().flat_map(paths).all(held)
     }
 
     fn holds(&self, command: &CommandPlan) -> bool {
@@ -155,9 +177,16 @@ pub(crate) fn judge_again(
 }
 
 /// Judges what a patch would change.
-pub(crate) fn judge_patch(settings: &ThreadSettings, changes: &[Change]) -> Verdict {
+pub(crate) fn judge_patch(
+    settings: &ThreadSettings,
+    changes: &[Change],
+    approvals: &Approvals,
+) -> Verdict {
     if changes.is_empty() {
         return Verdict::Refuse("the patch changes nothing".into());
+    }
+    if let Some(confinement) = approved_before(settings, changes, approvals) {
+        return Verdict::Run(confinement);
     }
     if settings.sandbox.mode == SandboxMode::DangerFullAccess {
         return match settings.approval {
@@ -176,6 +205,30 @@ pub(crate) fn judge_patch(settings: &ThreadSettings, changes: &[Change]) -> Verd
             Verdict::Ask(Some(format!("{path} is not in a writable root").into()))
         }
     }
+}
+
+/// Where a patch runs whose files were all approved for the session.
+///
+/// Only what the sandbox does not let be written is written outside of it: a command in the sandbox
+/// could have put a link in the place of a file that it may write. A patch of both kinds is asked
+/// about again.
+fn approved_before(
+    settings: &ThreadSettings,
+    changes: &[Change],
+    approvals: &Approvals,
+) -> Option<Confinement> {
+    let asks = matches!(settings.approval, ApprovalPolicy::Untrusted | ApprovalPolicy::OnRequest);
+    if !asks || !approvals.holds_files(changes) {
+        return None;
+    }
+    if settings.sandbox.mode == SandboxMode::DangerFullAccess {
+        return Some(Confinement::Unconfined);
+    }
+    let mut writable = changes.iter().flat_map(paths).map(|path| is_writable(settings, path));
+    let first = writable.next()?;
+    let is_one_kind = writable.all(|writable| writable == first);
+    let confinement = if first { Confinement::Sandboxed } else { Confinement::Unconfined };
+    is_one_kind.then_some(confinement)
 }
 
 fn refusal(settings: &ThreadSettings, path: &str) -> String {
@@ -198,16 +251,17 @@ fn is_writable(settings: &ThreadSettings, path: &str) -> bool {
     }
     let path = normalised(path);
     let tmp = (!sandbox.exclude_slash_tmp).then_some("/tmp");
+    let tmpdir = sandbox.tmpdir.as_deref().filter(|_| !sandbox.exclude_tmpdir_env_var);
     let roots = sandbox.writable_roots.iter().map(|root| &**root);
-    roots.chain([&*settings.cwd]).chain(tmp).any(|root| {
+    roots.chain([&*settings.cwd]).chain(tmp).chain(tmpdir).any(|root| {
         let root = normalised(root);
         path.starts_with(&root) && !is_protected(&path[root.len()..])
     })
 }
 
-/// Control files of the repository and of the agent, directly inside a root.
+/// Control files of the repository, of agents and of accounts, directly inside a root.
 fn is_protected(beneath: &[&str]) -> bool {
-    matches!(beneath.first(), Some(&(".git" | ".windlass" | ".codex")))
+    matches!(beneath.first(), Some(&(".git" | ".windlass" | ".codex" | ".agents" | ".aws")))
 }
 
 /// The path's names, with `.` and `..` taken out.

@@ -199,7 +199,7 @@ impl Thread {
     ) {
         let Call { id: call, item, .. } = self.calls_mut()[index];
         let started = Event::PatchStarted { call, item, changes: changes.clone() };
-        match approval::judge_patch(&self.settings, &changes) {
+        match approval::judge_patch(&self.settings, &changes, &self.approvals) {
             Verdict::Run(confinement) => {
                 desk.out.tell(self.id, started);
                 let what = Attempted::Patch(patch, changes);

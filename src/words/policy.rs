@@ -29,6 +29,8 @@ pub struct SandboxPolicy {
     /// What no command may read; absolute.
     pub unreadable: Vec<Box<str>>,
     pub network: bool,
+    /// `$TMPDIR`, if there is one; absolute.
+    pub tmpdir: Option<Box<str>>,
     pub exclude_tmpdir_env_var: bool,
     pub exclude_slash_tmp: bool,
 }
@@ -41,6 +43,7 @@ impl SandboxPolicy {
             writable_roots: Vec::new(),
             unreadable: Vec::new(),
             network: false,
+            tmpdir: None,
             exclude_tmpdir_env_var: false,
             exclude_slash_tmp: false,
         }

@@ -62,14 +62,25 @@ pub(crate) fn is_denied(end: &CommandResult) -> bool {
     }
 }
 
-pub(crate) fn patch(settings: &ThreadSettings, changes: &[Change]) -> Allowed {
+pub(crate) fn files(changes: &[Change]) -> impl Iterator<Item = &Box<str>> {
+    changes.iter().flat_map(|change| [Some(&change.path), change.moved_to.as_ref()]).flatten()
+}
+
+pub(crate) fn patch(
+    settings: &ThreadSettings,
+    changes: &[Change],
+    approved: &[Box<str>],
+) -> Allowed {
     let full = settings.sandbox.mode == SandboxMode::DangerFullAccess;
-    let inside = changes.iter().all(|change| {
-        let moved = change.moved_to.as_ref().is_none_or(|path| is_inside(settings, path));
-        is_inside(settings, &change.path) && moved
-    });
+    let inside = files(changes).all(|path| is_inside(settings, path));
+    let outside = !files(changes).any(|path| is_inside(settings, path));
+    let known = files(changes).all(|path| approved.contains(path));
     match settings.approval {
         _ if changes.is_empty() => Allowed::Never,
+        ApprovalPolicy::Untrusted | ApprovalPolicy::OnRequest if known && (full || outside) => {
+            Allowed::Unasked(Confinement::Unconfined)
+        }
+        ApprovalPolicy::Untrusted if known && inside => Allowed::Unasked(Confinement::Sandboxed),
         ApprovalPolicy::Untrusted => Allowed::WhenApproved(Confinement::Unconfined),
         _ if full => Allowed::Unasked(Confinement::Unconfined),
         ApprovalPolicy::OnFailure => Allowed::Unasked(Confinement::Sandboxed),

@@ -68,6 +68,8 @@ pub(crate) struct Told {
     /// Patches likewise.
     pub(crate) patches: BTreeMap<CallId, Vec<Change>>,
     pub(crate) session: Vec<(Vec<String>, Box<str>, bool)>,
+    /// Files that may be patched for the session.
+    pub(crate) files: Vec<Box<str>>,
     /// Patches and what was found out about them.
     pub(crate) inspected: Vec<(PatchPlan, Vec<Change>)>,
     /// What a sandbox has refused, as it looks, and whose end was not told yet.
@@ -165,6 +167,7 @@ impl Told {
             commands: BTreeMap::new(),
             patches: BTreeMap::new(),
             session: Vec::new(),
+            files: Vec::new(),
             inspected: Vec::new(),
             denied: Vec::new(),
             rules: None,
@@ -243,9 +246,14 @@ impl Watch {
                 if session || *decision == Decision::Approved {
                     self.batch.grant = Some(question.clone());
                 }
-                if let (Question::Command { argv, cwd, .. }, true) = (question, session) {
-                    let (argv, cwd) = (argv.clone(), cwd.clone());
-                    self.approve_for_session(agent, disk, *thread, argv, cwd);
+                match question.clone() {
+                    Question::Command { argv, cwd, .. } if session => {
+                        self.approve_for_session(agent, disk, *thread, argv, cwd);
+                    }
+                    Question::Patch { changes, .. } if session => {
+                        self.told(*thread).files.extend(policy::files(&changes).cloned());
+                    }
+                    Question::Command { .. } | Question::Patch { .. } => {}
                 }
             }
             Input::Command { command: Command::Interrupt { thread }, .. } => {
@@ -496,7 +504,9 @@ impl Watch {
         };
         let allowed = match denied {
             Some(denied) => policy::again(settings, denied.approved),
-            None => policy::patch(settings, expected),
+            // The answer to a question is no leave that was there before it.
+            None if granted => policy::patch(settings, expected, &[]),
+            None => policy::patch(settings, expected, &self.told(thread).files),
         };
         assert_allowed(allowed, granted, confinement);
         if confinement == Confinement::Sandboxed {

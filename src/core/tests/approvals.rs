@@ -153,3 +153,73 @@ fn a_patch_that_was_approved_is_applied_as_it_was_shown() {
             if *expected == [change("/etc/passwd")]
     )));
 }
+
+/// Lets the model patch these files, as they were found; gives how it is applied, if it is unasked.
+fn patched(story: &mut Story, files: &[&str]) -> Option<Confinement> {
+    let changes: Vec<Change> = files.iter().map(|path| change(path)).collect();
+    story.feed(Input::Inspected { op: story.inspect_op(), result: Ok(changes) });
+    if asks(story) {
+        return None;
+    }
+    story.effects.iter().find_map(|effect| match effect {
+        Effect::Apply { confinement, .. } => Some(*confinement),
+        _ => None,
+    })
+}
+
+#[test]
+fn files_that_were_approved_for_the_session_are_patched_unasked() {
+    use Confinement::{Sandboxed, Unconfined};
+    let on_request = ThreadSettings { approval: ApprovalPolicy::OnRequest, ..settings() };
+    for (settings, files, again) in [
+        // (what is approved and patched again, how)
+        (untrusted(), &["/w/a", "/w/b"][..], Some(Sandboxed)),
+        (untrusted(), &["/etc/a"], Some(Unconfined)),
+        (untrusted(), &["/w/.git/config"], Some(Unconfined)),
+        // A link may stand where a command can write.
+        (untrusted(), &["/w/a", "/etc/a"], None),
+        (on_request.clone(), &["/etc/a", "/etc/b"], Some(Unconfined)),
+        (on_request, &["/w/a", "/etc/a"], None),
+    ] {
+        let calls = (0..4).map(|number| patch(&number.to_string())).collect();
+        let mut story = Story::calling(settings, calls);
+        assert_eq!(patched(&mut story, files), None);
+        story.answer(0, Decision::ApprovedForSession);
+        let op = story.op(|effect| match effect {
+            Effect::Apply { op, .. } => Some(*op),
+            _ => None,
+        });
+        story.feed(Input::Applied { op, result: Ok("Success.".into()) });
+        assert_eq!(patched(&mut story, files), again, "{files:?}");
+        match again {
+            None => story.answer(1, Decision::Denied),
+            Some(_) => {
+                let op = story.op(|effect| match effect {
+                    Effect::Apply { op, .. } => Some(*op),
+                    _ => None,
+                });
+                story.feed(Input::Applied { op, result: Ok("Success.".into()) });
+            }
+        }
+        assert_eq!(patched(&mut story, &["/etc/other"]), None, "another file was not approved");
+    }
+}
+
+#[test]
+fn temporary_files_are_patched_where_commands_may_write_them() {
+    for (excluded, tmpdir, path, told) in [
+        (false, Some("/run/mine"), "/run/mine/a", Some(Confinement::Sandboxed)),
+        (true, Some("/run/mine"), "/run/mine/a", None),
+        (false, None, "/run/mine/a", None),
+        (false, None, "/tmp/a", Some(Confinement::Sandboxed)),
+        (false, None, "/w/.agents/a", None),
+        (false, None, "/w/.aws/a", None),
+    ] {
+        let approval = ApprovalPolicy::OnRequest;
+        let mut settings = ThreadSettings { approval, ..settings() };
+        settings.sandbox.tmpdir = tmpdir.map(Into::into);
+        settings.sandbox.exclude_tmpdir_env_var = excluded;
+        let mut story = Story::calling(settings, vec![patch("1")]);
+        assert_eq!(patched(&mut story, &[path]), told, "{path}");
+    }
+}

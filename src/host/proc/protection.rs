@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use crate::limits::{GIT_POINTER_BYTES_MAX, GIT_SUBMODULES_MAX};
 
-/// The agents' project directories.
-const PROJECT: [&str; 3] = [".windlass", ".codex", ".agents"];
+/// The project directories of agents and accounts.
+const PROJECT: [&str; 4] = [".windlass", ".codex", ".agents", ".aws"];
 
 /// What makes git run programs, below a git directory.
 const GIT_CONTROL: [&str; 3] = ["hooks", "config", "config.worktree"];
@@ -124,7 +124,7 @@ mod tests {
             .iter()
             .map(|path| path.strip_prefix(&place.0).unwrap().to_str().unwrap())
             .collect();
-        assert_eq!(found[3..], *expected);
+        assert_eq!(found[PROJECT.len()..], *expected);
     }
 
     #[test]
