@@ -7,13 +7,11 @@
 use crate::core::Desk;
 use crate::core::effect::Effect;
 use crate::core::history::History;
-use crate::core::opening;
 use crate::core::ops::Work;
-use crate::core::thread::{Fork, Phase, Thread};
+use crate::core::thread::{Fork, Phase, Thread, shown_as};
 use crate::words::command::{Course, Refusal, Restored, Which};
 use crate::words::event::Event;
 use crate::words::ids::ItemIndex;
-use crate::words::item::{Item, Role};
 use crate::words::model::Usage;
 use crate::words::record::Record;
 use crate::words::settings::OpeningFacts;
@@ -89,19 +87,7 @@ impl Thread {
         }
         for index in (fork.recorded_count..fork.items_count).map(ItemIndex) {
             desk.out.append(self.id, Record::Item(index));
-            let seen = match &self.history.items()[index.0 as usize] {
-                Item::Message(message) => match message.role {
-                    Role::User if opening::is_told(message) => None,
-                    Role::User => Some(Record::UserMessage(index)),
-                    Role::Assistant => Some(Record::AgentMessage(index)),
-                    Role::Developer => None,
-                },
-                Item::Reasoning(reasoning) if !reasoning.summary.is_empty() => {
-                    Some(Record::AgentReasoning(index))
-                }
-                Item::Reasoning(_) | Item::Call(_) | Item::Output(_) | Item::Served { .. } => None,
-            };
-            if let Some(record) = seen {
+            if let Some(record) = shown_as(self.history.items(), index) {
                 desk.out.append(self.id, record);
             }
         }

@@ -236,12 +236,8 @@ impl Thread {
     /// Adds a message, reasoning or served call of the model, and tells of it.
     pub(crate) fn remember_said(&mut self, item: Item, desk: &mut Desk<'_>) {
         let index = self.remember(item, desk);
-        match &self.history.items()[index.0 as usize] {
-            Item::Message(_) => desk.out.append(self.id, Record::AgentMessage(index)),
-            Item::Reasoning(reasoning) if !reasoning.summary.is_empty() => {
-                desk.out.append(self.id, Record::AgentReasoning(index));
-            }
-            Item::Reasoning(_) | Item::Served { .. } | Item::Call(_) | Item::Output(_) => {}
+        if let Some(record) = shown_as(self.history.items(), index) {
+            desk.out.append(self.id, record);
         }
         desk.out.tell(self.id, Event::ItemCompleted { item: index });
     }
@@ -284,5 +280,21 @@ impl Thread {
             Work::Call(_) if self.is_starting(op) => self.on_session_lost(op, what, desk),
             Work::Call(_) => self.on_call_stopped(op, desk),
         }
+    }
+}
+
+/// As what people see an item, if they do: what was said, but not what the model is told first.
+pub(crate) fn shown_as(items: &[Item], index: ItemIndex) -> Option<Record> {
+    match &items[index.0 as usize] {
+        Item::Message(message) => match message.role {
+            Role::User if opening::is_told(message) => None,
+            Role::User => Some(Record::UserMessage(index)),
+            Role::Assistant => Some(Record::AgentMessage(index)),
+            Role::Developer => None,
+        },
+        Item::Reasoning(reasoning) => {
+            (!reasoning.summary.is_empty()).then_some(Record::AgentReasoning(index))
+        }
+        Item::Call(_) | Item::Output(_) | Item::Served { .. } => None,
     }
 }
