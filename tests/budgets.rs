@@ -7,10 +7,11 @@
 
 #[path = "bench/measure.rs"]
 mod measure;
+#[path = "../src/words/samples.rs"]
+mod samples;
 mod support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::borrow::Cow;
 use std::cell::Cell;
 use std::time::Duration;
 
@@ -23,15 +24,13 @@ use windlass::wire::http::Method;
 use windlass::wire::responses::decode::Decoder;
 use windlass::wire::sse::Events;
 use windlass::wire::url::Url;
+use windlass::words;
 use windlass::words::command::Command;
 use windlass::words::event::Event;
 use windlass::words::ids::{FrontId, OpId, ThreadId};
 use windlass::words::item::Part;
 use windlass::words::model::ModelEvent;
-use windlass::words::policy::{ApprovalPolicy, SandboxMode, SandboxPolicy};
-use windlass::words::settings::{
-    Budgets, OpeningFacts, PatchForm, ReasoningSettings, ShellForm, ThreadSettings, ToolSettings,
-};
+use windlass::words::settings::{OpeningFacts, ThreadSettings};
 
 use measure::{count, has, run};
 use support::World;
@@ -335,36 +334,5 @@ impl Streaming {
 }
 
 fn settings() -> ThreadSettings {
-    ThreadSettings {
-        model: "model".into(),
-        provider: "provider".into(),
-        cwd: "/w".into(),
-        approval: ApprovalPolicy::Never,
-        sandbox: SandboxPolicy::of(SandboxMode::WorkspaceWrite),
-        shell: "/bin/sh".into(),
-        instructions: Cow::Borrowed("instructions"),
-        developer_instructions: None,
-        project_notes: None,
-        reasoning: ReasoningSettings::default(),
-        verbosity: None,
-        output_schema: None,
-        context_window: None,
-        compact_at_tokens: None,
-        compact_prompt: "sum it up".into(),
-        parallel_tool_calls: true,
-        tools: ToolSettings {
-            shell: ShellForm::Argv,
-            patch: PatchForm::Freeform,
-            files: true,
-            images: false,
-            web: None,
-        },
-        request_retries_max: 0,
-        stream_retries_max: 0,
-        stream_idle_ms: 300_000,
-        budgets: Budgets::default(),
-        stored_by_provider: false,
-        source: "exec",
-        originator: "test".into(),
-    }
+    ThreadSettings { request_retries_max: 0, stream_retries_max: 0, ..samples::settings() }
 }

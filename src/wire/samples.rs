@@ -4,11 +4,10 @@ use std::borrow::Cow;
 
 use crate::words::ids::ConversationId;
 use crate::words::item::Item;
-use crate::words::policy::{ApprovalPolicy, SandboxMode, SandboxPolicy};
+use crate::words::policy::{SandboxMode, SandboxPolicy};
 use crate::words::request::{RequestView, ToolSpec};
-use crate::words::settings::{
-    Budgets, PatchForm, ReasoningSettings, ShellForm, ThreadSettings, ToolSettings,
-};
+use crate::words::samples;
+use crate::words::settings::{ReasoningSettings, ThreadSettings};
 
 pub(crate) const CONVERSATION: &str = "01990000-0000-7aaa-aaaa-aaaaaaaaaaaa";
 
@@ -17,41 +16,23 @@ pub(crate) fn conversation() -> ConversationId {
 }
 
 pub(crate) fn settings() -> ThreadSettings {
+    let reasoning = ReasoningSettings {
+        supported: true,
+        effort: Some("medium".into()),
+        summary: Some("auto".into()),
+    };
+    let mut settings = samples::settings();
+    (settings.tools.files, settings.tools.images) = (false, false);
     ThreadSettings {
         model: "gpt-5".into(),
         provider: "openai".into(),
-        cwd: "/w".into(),
-        approval: ApprovalPolicy::Never,
         sandbox: SandboxPolicy::of(SandboxMode::ReadOnly),
         shell: "/bin/bash".into(),
         instructions: Cow::Borrowed("Be\nkind."),
-        developer_instructions: None,
-        project_notes: None,
-        reasoning: ReasoningSettings {
-            supported: true,
-            effort: Some("medium".into()),
-            summary: Some("auto".into()),
-        },
-        verbosity: None,
-        output_schema: None,
-        context_window: None,
-        compact_at_tokens: None,
-        compact_prompt: "sum it up".into(),
+        reasoning,
         parallel_tool_calls: false,
-        tools: ToolSettings {
-            shell: ShellForm::Argv,
-            patch: PatchForm::Freeform,
-            files: false,
-            images: false,
-            web: None,
-        },
-        request_retries_max: 4,
-        stream_retries_max: 5,
-        stream_idle_ms: 300_000,
-        budgets: Budgets::default(),
-        stored_by_provider: false,
-        source: "exec",
         originator: "codex_exec".into(),
+        ..settings
     }
 }
 

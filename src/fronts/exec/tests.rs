@@ -9,10 +9,8 @@ use crate::words::event::{CommandEnd, Failed};
 use crate::words::ids::{CallId, ConversationId, TurnId};
 use crate::words::item::{Message, Output as ItemOutput, Reasoning};
 use crate::words::model::{FailureKind, RateLimits, Usage};
-use crate::words::policy::{ApprovalPolicy, SandboxMode, SandboxPolicy};
-use crate::words::settings::{
-    Budgets, PatchForm, ReasoningSettings, ShellForm, ThreadSettings, ToolSettings,
-};
+use crate::words::samples;
+use crate::words::settings::{ReasoningSettings, ShellForm, ThreadSettings};
 
 /// A thread's history and what was told of it, as a test makes it up.
 #[derive(Default)]
@@ -134,44 +132,20 @@ impl Story {
 }
 
 fn settings() -> ThreadSettings {
+    let mut settings = samples::settings();
+    settings.sandbox.writable_roots = vec!["/data".into()];
+    settings.tools.shell = ShellForm::Line;
     ThreadSettings {
         model: "gpt-5.1".into(),
         provider: "openai".into(),
-        cwd: "/w".into(),
-        approval: ApprovalPolicy::Never,
-        sandbox: SandboxPolicy {
-            writable_roots: vec!["/data".into()],
-            ..SandboxPolicy::of(SandboxMode::WorkspaceWrite)
-        },
         shell: "/bin/bash".into(),
-        instructions: "".into(),
-        developer_instructions: None,
-        project_notes: None,
         reasoning: ReasoningSettings {
             supported: true,
             effort: Some("high".into()),
             summary: Some("auto".into()),
         },
-        verbosity: None,
-        output_schema: None,
-        context_window: None,
-        compact_at_tokens: None,
-        compact_prompt: "sum it up".into(),
-        parallel_tool_calls: true,
-        tools: ToolSettings {
-            shell: ShellForm::Line,
-            patch: PatchForm::Freeform,
-            files: true,
-            images: true,
-            web: None,
-        },
-        request_retries_max: 4,
-        stream_retries_max: 5,
-        stream_idle_ms: 300_000,
-        budgets: Budgets::default(),
-        stored_by_provider: false,
-        source: "exec",
         originator: "codex_exec".into(),
+        ..settings
     }
 }
 
