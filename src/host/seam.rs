@@ -59,6 +59,14 @@ impl Front {
         }
     }
 
+    /// Whether the run is over but for what sessions have to tell.
+    pub fn takes_leave(&mut self) -> bool {
+        match self {
+            Front::Exec(exec) => exec.takes_leave(),
+            Front::Server(_) => false,
+        }
+    }
+
     /// How the process is to end if nothing else is known.
     pub fn exit_code(&self) -> u8 {
         match self {

@@ -7,6 +7,7 @@ use super::{Belongs, Flag, Takes, duration_ms};
 use crate::config::args::{Color, Invocation, Override, StdinUse};
 use crate::config::review;
 use crate::words::policy::SandboxMode;
+use crate::words::session::Stamp;
 
 /// Every flag, in the order of the help.
 pub static FLAGS: &[Flag] = &[
@@ -370,6 +371,17 @@ pub static FLAGS: &[Flag] = &[
         }),
         belongs: Belongs::Named,
         help: "Only those whose first prompt, directory, branch or id holds TEXT",
+    },
+    Flag {
+        name: "sort",
+        aliases: &[],
+        short: None,
+        takes: Takes::Choice("BY", &["created", "updated"], |invocation, by| {
+            let is_updated = by == "updated";
+            invocation.listed.sort = if is_updated { Stamp::Updated } else { Stamp::Created };
+        }),
+        belongs: Belongs::Named,
+        help: "The newest by what: created (default), updated",
     },
     Flag {
         name: "limit",

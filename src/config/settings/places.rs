@@ -55,6 +55,7 @@ pub fn sandbox(
         SandboxMode::WorkspaceWrite => flag("network_access"),
         SandboxMode::DangerFullAccess => true,
     };
+    policy.tmpdir = (lent.env)("TMPDIR").filter(|path| path.starts_with('/')).map(Box::from);
     policy.exclude_tmpdir_env_var = flag("exclude_tmpdir_env_var");
     policy.exclude_slash_tmp = flag("exclude_slash_tmp");
     let key = table("writable_roots");
