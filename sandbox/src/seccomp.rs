@@ -1,9 +1,11 @@
 //! The system-call half of the confinement.
 //!
-//! One program: a hand-written head for what every call meets (foreign architecture, the x32 bit,
-//! numbers beyond the table, calls answered "not there"), then the refusals by number and argument.
+//! One program: a head for what every call meets (foreign architecture, the x32 bit, numbers beyond
+//! the table), then what becomes of a call by its number, then the refusals by argument.
 //! Numbers above 400 are the same on every architecture, and the late ones are written out, since
 //! libc's lists end earlier than the kernel's. Refusals are errnos, never signals.
+
+mod verdicts;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,6 +20,7 @@ use seccompiler::{
 use crate::landlock::ABI_TRUNCATE;
 use crate::namespaces::Apart;
 use crate::policy::{Access, Policy};
+use verdicts::{ABSENCE, REFUSAL, Verdict, answer, jump, load};
 
 #[cfg(target_arch = "x86_64")]
 const ARCH: (u32, seccompiler::TargetArch) = (0xc000_003e, seccompiler::TargetArch::x86_64);
@@ -192,15 +195,39 @@ pub(crate) fn program(
     supervised: Supervised,
     sockets: PathSockets,
 ) -> io::Result<BpfProgram> {
-    let mut program = head(abi)?;
-    if supervised == Supervised::Yes {
-        program.extend(notified(policy.access, apart, sockets)?);
-    }
-    let refuse = SeccompAction::Errno(libc::EPERM.cast_unsigned());
     let mut rules = rules(policy, abi, apart)?;
     if sockets == PathSockets::Guarded {
         guard_sockets(&mut rules, policy.network)?;
     }
+    let is_asked = supervised == Supervised::Yes;
+    let is_metadata_asked = is_asked && Metadata::of(policy.access, apart) == Metadata::Asked;
+    let mut verdicts = BTreeMap::new();
+    let mut judge = |numbers: &[c_long], verdict| {
+        verdicts.extend(numbers.iter().map(|number| (*number, verdict)));
+    };
+    for (number, conditions) in &rules {
+        let verdict = if conditions.is_empty() { Verdict::Refused } else { Verdict::Judged };
+        judge(&[*number], verdict);
+    }
+    if is_asked && sockets == PathSockets::Guarded {
+        judge(&[libc::SYS_connect], Verdict::Asked);
+    }
+    if is_metadata_asked {
+        judge(&METADATA, Verdict::Asked);
+        judge(&METADATA_HERE, Verdict::Asked);
+    }
+    judge(&ABSENT, Verdict::Absent);
+    if abi < ABI_TRUNCATE {
+        // Its flags stand behind a pointer, and programs have done without it for long.
+        judge(&[libc::SYS_openat2], Verdict::Absent);
+    }
+    let mut program = head();
+    program.extend(verdicts::program(&verdicts).ok_or_else(|| invalid(()))?);
+    if is_metadata_asked {
+        program.extend(asked_ioctls()?);
+    }
+    rules.retain(|_, conditions| !conditions.is_empty());
+    let refuse = SeccompAction::Errno(libc::EPERM.cast_unsigned());
     let filter =
         SeccompFilter::new(rules, SeccompAction::Allow, refuse, ARCH.1).map_err(invalid)?;
     let tail: BpfProgram = filter.try_into().map_err(invalid)?;
@@ -297,50 +324,32 @@ pub(crate) fn is_available() -> bool {
     done == 0
 }
 
-/// What every call meets first. All jumps are relative, so the rest can simply follow.
-fn head(abi: u32) -> io::Result<BpfProgram> {
-    let absent = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned();
-    let refused = libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned();
-    let mut program = vec![
+/// What every call meets first. All jumps are relative, so the rest can simply follow; it finds the
+/// number loaded.
+fn head() -> BpfProgram {
+    vec![
         load(4),
         // A foreign architecture numbers its calls otherwise.
         jump(libc::BPF_JEQ, ARCH.0, 1, 0),
-        answer(refused),
+        answer(REFUSAL),
         load(0),
         jump(libc::BPF_JGE, X32_BIT, 0, 1),
-        answer(refused),
+        answer(REFUSAL),
         jump(libc::BPF_JGT, NUMBER_LAST, 0, 1),
-        answer(absent),
-    ];
-    // Its flags stand behind a pointer, and programs have done without it for long.
-    let opening = (abi < ABI_TRUNCATE).then_some(libc::SYS_openat2);
-    for number in ABSENT.into_iter().chain(opening) {
-        program.push(jump(libc::BPF_JEQ, u32::try_from(number).map_err(invalid)?, 0, 1));
-        program.push(answer(absent));
-    }
-    Ok(program)
+        answer(ABSENCE),
+    ]
 }
 
-/// What the supervisor answers. Comes before the refusals, which hold where it does not.
-fn notified(access: Access, apart: Apart, sockets: PathSockets) -> io::Result<BpfProgram> {
-    let ask = libc::SECCOMP_RET_USER_NOTIF;
-    let mut program = Vec::new();
-    if sockets == PathSockets::Guarded {
-        program.push(jump(libc::BPF_JEQ, u32::try_from(libc::SYS_connect).map_err(invalid)?, 0, 1));
-        program.push(answer(ask));
-    }
-    if Metadata::of(access, apart) != Metadata::Asked {
-        return Ok(program);
-    }
-    for number in METADATA.iter().chain(&METADATA_HERE) {
-        program.push(jump(libc::BPF_JEQ, u32::try_from(*number).map_err(invalid)?, 0, 1));
-        program.push(answer(ask));
-    }
+/// The requests by ioctl that the supervisor answers. Comes before the refusals, which hold where
+/// it does not.
+fn asked_ioctls() -> io::Result<BpfProgram> {
     let requests = u8::try_from(METADATA_IOCTLS.len()).map_err(invalid)?;
     let ioctl = u32::try_from(libc::SYS_ioctl).map_err(invalid)?;
-    // Past the load of the request's low half, the requests, and the answer.
-    program.push(jump(libc::BPF_JEQ, ioctl, 0, requests + 3));
-    program.push(load(ARGUMENT_1_LOW_AT));
+    let mut program = vec![
+        // Past the load of the request's low half, the requests, and the answer.
+        jump(libc::BPF_JEQ, ioctl, 0, requests + 3),
+        load(ARGUMENT_1_LOW_AT),
+    ];
     for (at, request) in METADATA_IOCTLS.iter().enumerate() {
         let after = METADATA_IOCTLS.len() - 1 - at;
         let to_answer = u8::try_from(after + 1).map_err(invalid)?;
@@ -348,26 +357,8 @@ fn notified(access: Access, apart: Apart, sockets: PathSockets) -> io::Result<Bp
     }
     // The rest loads the number again by itself.
     program.push(jump(libc::BPF_JA, 1, 0, 0));
-    program.push(answer(ask));
+    program.push(answer(libc::SECCOMP_RET_USER_NOTIF));
     Ok(program)
-}
-
-/// An instruction that loads the word at an offset of `struct seccomp_data`: 0 number, 4 arch.
-fn load(offset: u32) -> sock_filter {
-    instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, offset)
-}
-
-fn jump(comparison: u32, word: u32, if_true: u8, if_false: u8) -> sock_filter {
-    instruction(libc::BPF_JMP | comparison | libc::BPF_K, if_true, if_false, word)
-}
-
-fn answer(value: u32) -> sock_filter {
-    instruction(libc::BPF_RET | libc::BPF_K, 0, 0, value)
-}
-
-fn instruction(code: u32, jt: u8, jf: u8, k: u32) -> sock_filter {
-    // Codes have 16 bits by definition of the format.
-    sock_filter { code: code as u16, jt, jf, k }
 }
 
 type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
