@@ -9,16 +9,16 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use landlock::{
-    ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, Ruleset,
-    RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetStatus, Scope,
+    ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible, Ruleset, RulesetAttr, Scope,
 };
+use libc::c_int;
 
 use crate::limits::SIBLINGS_COUNT_MAX;
-use crate::paths::{at_root, components, open_entry};
+use crate::paths::{self, at_root, components};
 use crate::policy::{Access, Missing, Policy};
 use crate::sys;
 
@@ -46,6 +46,9 @@ pub(crate) const ABI_PATH_SOCKETS: u32 = 9;
 /// `LANDLOCK_CREATE_RULESET_VERSION` of linux/landlock.h.
 const CREATE_RULESET_VERSION: u32 = 1;
 
+/// `LANDLOCK_RULE_PATH_BENEATH` of linux/landlock.h.
+const RULE_PATH_BENEATH: c_int = 1;
+
 /// Devices that every program may write to and control.
 const DEVICES: [&CStr; 7] = [
     c"/dev/null",
@@ -68,7 +71,7 @@ const KERNEL_SETTINGS: [&str; 2] = ["/proc", "/sys"];
 
 /// A rule set ready to take rules, and what it can hold.
 pub(crate) struct Ground {
-    ruleset: RulesetCreated,
+    rules: Rules,
     abi: ABI,
     number: u32,
 }
@@ -81,7 +84,7 @@ impl Ground {
         let mut last = None;
         for (abi, number) in LADDER {
             match create(abi, number) {
-                Ok(ruleset) => return Ok(Ground { ruleset, abi, number }),
+                Ok(rules) => return Ok(Ground { rules, abi, number }),
                 Err(error) => last = Some(error),
             }
         }
@@ -98,7 +101,7 @@ impl Ground {
     /// `hidden` are those of the policy's unreadable paths that nothing else hides, and `closed`
     /// the directories that nothing else keeps from being written to.
     pub(crate) fn enforce(
-        mut self,
+        self,
         policy: &Policy,
         hidden: &[PathBuf],
         closed: &[PathBuf],
@@ -109,28 +112,25 @@ impl Ground {
         let device = AccessFs::from_file(self.abi) & full & !AccessFs::Execute;
         let root = sys::open_path(at_root(), c"/")?;
         let unreadable = Hidden::of(hidden.iter().map(AsRef::as_ref))?;
-        self.ruleset = grant(self.ruleset, root.as_fd(), read, &unreadable)?;
+        self.rules.grant(root.as_fd(), libc::S_IFDIR, read, &unreadable)?;
         if !unreadable.is_empty() {
             // Names only: content needs `ReadFile`.
-            self.ruleset = add(self.ruleset, root.as_fd(), AccessFs::ReadDir.into())?;
+            self.rules.add(root.as_fd(), libc::S_IFDIR, AccessFs::ReadDir.into())?;
         }
         for path in DEVICES {
-            self.ruleset = grant_device(self.ruleset, path, libc::S_IFCHR, device)?;
+            self.rules.grant_device(path, libc::S_IFCHR, device)?;
         }
         let terminals = device | AccessFs::ReadDir;
-        self.ruleset = grant_device(self.ruleset, TERMINALS, libc::S_IFDIR, terminals)?;
+        self.rules.grant_device(TERMINALS, libc::S_IFDIR, terminals)?;
         if policy.access == Access::WorkspaceWrite {
             let closed = hidden.iter().chain(closed).map(AsRef::as_ref);
             let closed = Hidden::of(closed.chain(KERNEL_SETTINGS.map(Path::new)))?;
             let roots = policy.writable_roots.iter().map(AsRef::as_ref);
             for path in roots.chain([Path::new(SHARED_MEMORY)]) {
-                self.ruleset = grant_root(self.ruleset, path, full, &closed)?;
+                self.rules.grant_root(path, full, &closed)?;
             }
         }
-        let status = self.ruleset.restrict_self().map_err(|error| errno_within(&error))?;
-        if status.ruleset != RulesetStatus::FullyEnforced {
-            return Err(io::Error::from_raw_os_error(libc::ENOTSUP));
-        }
+        self.rules.enforce()?;
         let is_around = |root: &PathBuf| closed.iter().any(|path| path.starts_with(root));
         let by_siblings = !unreadable.is_empty() || policy.writable_roots.iter().any(is_around);
         Ok(missing(self.number, by_siblings))
@@ -147,7 +147,7 @@ pub(crate) fn reported_abi() -> io::Result<u32> {
     u32::try_from(version).map_err(|_| io::Error::last_os_error())
 }
 
-fn create(abi: ABI, number: u32) -> io::Result<RulesetCreated> {
+fn create(abi: ABI, number: u32) -> io::Result<Rules> {
     let build = || {
         let ruleset = Ruleset::default()
             .set_compatibility(CompatLevel::HardRequirement)
@@ -156,7 +156,9 @@ fn create(abi: ABI, number: u32) -> io::Result<RulesetCreated> {
             if number < ABI_SCOPES { ruleset } else { ruleset.scope(Scope::from_all(abi))? };
         ruleset.create()
     };
-    build().map_err(|error| errno_within(&error))
+    let created: Option<OwnedFd> = build().map_err(|error| errno_within(&error))?.into();
+    // Only a kernel without Landlock makes none, and that is an error by what we ask for.
+    created.map(Rules).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOTSUP))
 }
 
 fn missing(abi: u32, by_siblings: bool) -> Missing {
@@ -179,93 +181,121 @@ fn missing(abi: u32, by_siblings: bool) -> Missing {
     missing
 }
 
-/// Grants a device if it is what its name says; machines may lack some.
-fn grant_device(
-    ruleset: RulesetCreated,
-    path: &CStr,
-    kind: libc::mode_t,
-    rights: BitFlags<AccessFs>,
-) -> io::Result<RulesetCreated> {
-    let Ok(device) = sys::open_path(at_root(), path) else { return Ok(ruleset) };
-    if sys::file_type(device.as_fd())? != kind {
-        return Ok(ruleset);
-    }
-    add(ruleset, device.as_fd(), rights)
+/// `struct landlock_path_beneath_attr` of linux/landlock.h.
+#[repr(C, packed)]
+struct PathBeneath {
+    rights: u64,
+    place: c_int,
 }
 
-/// Grants a root except for what is hidden in it. A root that does not exist is skipped.
-fn grant_root(
-    ruleset: RulesetCreated,
-    path: &Path,
-    rights: BitFlags<AccessFs>,
-    hidden: &Hidden,
-) -> io::Result<RulesetCreated> {
-    let mut here = sys::open_path(at_root(), c"/")?;
-    let mut hidden = Some(hidden);
-    for name in components(path)? {
-        here = match open_entry(here.as_fd(), &name) {
-            Ok(entry) => entry,
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(ruleset),
+/// A rule set of the kernel's. The library would look at each place again, and we know what it is.
+struct Rules(OwnedFd);
+
+impl Rules {
+    /// Grants a device if it is what its name says; machines may lack some.
+    fn grant_device(
+        &self,
+        path: &CStr,
+        kind: libc::mode_t,
+        rights: BitFlags<AccessFs>,
+    ) -> io::Result<()> {
+        let Ok(device) = sys::open_path(at_root(), path) else { return Ok(()) };
+        if sys::file_type(device.as_fd())? != kind {
+            return Ok(());
+        }
+        self.add(device.as_fd(), kind, rights)
+    }
+
+    /// Grants a root except for what is hidden in it. A root that does not exist is skipped.
+    fn grant_root(
+        &self,
+        path: &Path,
+        rights: BitFlags<AccessFs>,
+        hidden: &Hidden,
+    ) -> io::Result<()> {
+        let mut hidden = Some(hidden);
+        for name in components(path)? {
+            hidden = match hidden.map(|hidden| hidden.within.get(&name)) {
+                Some(Some(inner)) if inner.is_empty() => return Ok(()),
+                Some(inner) => inner,
+                None => None,
+            };
+        }
+        let root = match paths::open(path) {
+            Ok(root) => root,
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(()),
             // The shared memory of old systems is a link; the policy's own paths must not be.
-            Err(error) if path == Path::new(SHARED_MEMORY) && is_loop(&error) => {
-                return Ok(ruleset);
-            }
+            Err(error) if path == Path::new(SHARED_MEMORY) && is_loop(&error) => return Ok(()),
             Err(error) => return Err(error),
         };
-        hidden = match hidden.map(|hidden| hidden.within.get(&name)) {
-            Some(Some(inner)) if inner.is_empty() => return Ok(ruleset),
-            Some(inner) => inner,
-            None => None,
-        };
+        let kind = sys::file_type(root.as_fd())?;
+        match hidden {
+            Some(hidden) => self.grant(root.as_fd(), kind, rights, hidden),
+            None => self.add(root.as_fd(), kind, rights),
+        }
     }
-    match hidden {
-        Some(hidden) => grant(ruleset, here.as_fd(), rights, hidden),
-        None => add(ruleset, here.as_fd(), rights),
+
+    /// Grants what a descriptor names; where something below is hidden, everything beside it
+    /// instead.
+    fn grant(
+        &self,
+        place: BorrowedFd<'_>,
+        kind: libc::mode_t,
+        rights: BitFlags<AccessFs>,
+        hidden: &Hidden,
+    ) -> io::Result<()> {
+        if hidden.is_empty() {
+            return self.add(place, kind, rights);
+        }
+        let listing = sys::open_at(place, c".", libc::O_RDONLY | libc::O_DIRECTORY)?;
+        for name in sys::names(listing, SIBLINGS_COUNT_MAX)? {
+            let inner = hidden.within.get(&name);
+            if inner.is_some_and(Hidden::is_empty) {
+                continue;
+            }
+            // Entries come and go, and a link grants nothing by itself.
+            let Ok(entry) = sys::open_path(place, &name) else { continue };
+            match (sys::file_type(entry.as_fd())?, inner) {
+                (libc::S_IFLNK, _) => {}
+                (libc::S_IFDIR, Some(inner)) => {
+                    self.grant(entry.as_fd(), libc::S_IFDIR, rights, inner)?;
+                }
+                // Something hidden inside of a file cannot be: it is granted like its siblings.
+                (kind, _) => self.add(entry.as_fd(), kind, rights)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds one rule, without the rights that only directories have if it is none.
+    fn add(
+        &self,
+        place: BorrowedFd<'_>,
+        kind: libc::mode_t,
+        rights: BitFlags<AccessFs>,
+    ) -> io::Result<()> {
+        let is_directory = kind == libc::S_IFDIR;
+        let rights = if is_directory { rights } else { rights & AccessFs::from_file(ABI::V9) };
+        let rule = PathBeneath { rights: rights.bits(), place: place.as_raw_fd() };
+        let (rules, kind) = (self.0.as_raw_fd(), RULE_PATH_BENEATH);
+        // SAFETY: the kernel reads a structure of this kind behind the pointer.
+        let done = unsafe {
+            libc::syscall(libc::SYS_landlock_add_rule, rules, kind, &raw const rule, 0_u32)
+        };
+        if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// Confines this process for good.
+    fn enforce(self) -> io::Result<()> {
+        // SAFETY: the call takes integers.
+        let done =
+            unsafe { libc::syscall(libc::SYS_landlock_restrict_self, self.0.as_raw_fd(), 0_u32) };
+        if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 }
 
 fn is_loop(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ELOOP)
-}
-
-/// Grants what a descriptor names; where something below is hidden, everything beside it instead.
-fn grant(
-    mut ruleset: RulesetCreated,
-    place: BorrowedFd<'_>,
-    rights: BitFlags<AccessFs>,
-    hidden: &Hidden,
-) -> io::Result<RulesetCreated> {
-    if hidden.is_empty() {
-        return add(ruleset, place, rights);
-    }
-    let listing = sys::open_at(place, c".", libc::O_RDONLY | libc::O_DIRECTORY)?;
-    for name in sys::names(listing, SIBLINGS_COUNT_MAX)? {
-        let inner = hidden.within.get(&name);
-        if inner.is_some_and(Hidden::is_empty) {
-            continue;
-        }
-        // Entries come and go, and a link grants nothing by itself.
-        let Ok(entry) = open_entry(place, &name) else { continue };
-        ruleset = match inner {
-            Some(inner) if sys::file_type(entry.as_fd())? == libc::S_IFDIR => {
-                grant(ruleset, entry.as_fd(), rights, inner)?
-            }
-            // Something hidden inside of a file cannot be: the file is granted like its siblings.
-            Some(_) | None => add(ruleset, entry.as_fd(), rights)?,
-        };
-    }
-    Ok(ruleset)
-}
-
-/// Adds one rule, without the rights that only directories have if it is none.
-fn add(
-    ruleset: RulesetCreated,
-    place: BorrowedFd<'_>,
-    rights: BitFlags<AccessFs>,
-) -> io::Result<RulesetCreated> {
-    let is_directory = sys::file_type(place)? == libc::S_IFDIR;
-    let rights = if is_directory { rights } else { rights & AccessFs::from_file(ABI::V9) };
-    ruleset.add_rule(PathBeneath::new(place, rights)).map_err(|error| errno_within(&error))
 }
 
 /// What stays closed, as a tree of names. A tree without names is a path that ends here.

@@ -351,6 +351,36 @@ pub(crate) fn open_at(directory: BorrowedFd<'_>, name: &CStr, flags: c_int) -> i
     result(fd).map(owned)
 }
 
+/// Opens a path with restrictions on how it is resolved (`RESOLVE_*`).
+pub(crate) fn open_restricted(
+    directory: BorrowedFd<'_>,
+    path: &CStr,
+    flags: c_int,
+    resolve: u64,
+) -> io::Result<OwnedFd> {
+    let flags = u64::from((flags | libc::O_CLOEXEC).cast_unsigned());
+    let how = OpenHow { flags, mode: 0, resolve };
+    // SAFETY: `path` is NUL-terminated and `how` a structure of the given size.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_openat2,
+            directory.as_raw_fd(),
+            path.as_ptr(),
+            &raw const how,
+            size_of::<OpenHow>(),
+        )
+    };
+    long_result(fd).map(|fd| owned(fd as c_int))
+}
+
+/// `struct open_how` of linux/openat2.h.
+#[repr(C)]
+struct OpenHow {
+    flags: u64,
+    mode: u64,
+    resolve: u64,
+}
+
 /// Opens an absolute path.
 pub(crate) fn open(path: &CStr, flags: c_int) -> io::Result<OwnedFd> {
     // SAFETY: `path` is NUL-terminated; no O_CREAT, so no mode is read.

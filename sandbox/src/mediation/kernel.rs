@@ -13,14 +13,6 @@ const PROC_MAGIC: u64 = 0x9fa0;
 /// The number of the call that sets a file's flags by name (Linux 6.17).
 const SYS_FILE_SETATTR: c_long = 469;
 
-/// `struct open_how` of linux/openat2.h.
-#[repr(C)]
-struct OpenHow {
-    flags: u64,
-    mode: u64,
-    resolve: u64,
-}
-
 /// The user of linux/stat.h and the group; -1 leaves either as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Owner {
@@ -34,30 +26,6 @@ fn done(value: c_int) -> io::Result<()> {
 
 fn long_done(value: c_long) -> io::Result<c_long> {
     if value < 0 { Err(io::Error::last_os_error()) } else { Ok(value) }
-}
-
-/// Opens a path with restrictions on how it is resolved (`RESOLVE_*`).
-pub(super) fn open_restricted(
-    directory: BorrowedFd<'_>,
-    path: &CStr,
-    flags: c_int,
-    resolve: u64,
-) -> io::Result<OwnedFd> {
-    let flags = u64::from((flags | libc::O_CLOEXEC).cast_unsigned());
-    let how = OpenHow { flags, mode: 0, resolve };
-    // SAFETY: `path` is NUL-terminated and `how` a structure of the given size.
-    let fd = unsafe {
-        libc::syscall(
-            libc::SYS_openat2,
-            directory.as_raw_fd(),
-            path.as_ptr(),
-            &raw const how,
-            size_of::<OpenHow>(),
-        )
-    };
-    let fd = long_done(fd)? as RawFd;
-    // SAFETY: the descriptor is fresh and nobody else's.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Copies memory of another process, up to the first page that cannot be read.

@@ -144,7 +144,7 @@ impl Target {
         let is_absolute = path.to_bytes().first() == Some(&b'/');
         let within = if is_absolute { libc::RESOLVE_IN_ROOT } else { 0 };
         let resolve = within | libc::RESOLVE_NO_MAGICLINKS;
-        match kernel::open_restricted(base.as_fd(), path, last.flags(), resolve) {
+        match sys::open_restricted(base.as_fd(), path, last.flags(), resolve) {
             // Too many links, one of another kind, or no such call here: the walk tells.
             Err(error) if matches!(error.raw_os_error(), Some(libc::ELOOP | libc::ENOSYS)) => {
                 self.walk(base, path, last)
@@ -197,7 +197,7 @@ impl Target {
                 return Ok(Step::By(self.thread.to_string().into_bytes()));
             }
             let resolve = libc::RESOLVE_NO_MAGICLINKS;
-            let plain = kernel::open_restricted(directory, name, libc::O_PATH, resolve);
+            let plain = sys::open_restricted(directory, name, libc::O_PATH, resolve);
             let errno = plain.err().and_then(|error| error.raw_os_error());
             if matches!(errno, Some(libc::ELOOP | libc::ENOSYS)) {
                 return sys::open_at(directory, name, libc::O_PATH).map(Step::To);
