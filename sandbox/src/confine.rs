@@ -27,8 +27,9 @@ use crate::view;
 /// Where programs are looked for when the environment of the command has no `PATH`.
 const PATH_DEFAULT: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
 
-/// Numbers above it are no signals.
-const SIGNAL_LAST: c_int = 64;
+/// Signals that may be ignored here: one by ourselves, and those that the C library keeps to itself
+/// and so leaves out when the agent has all reset. Execve resets what has a handler.
+const SIGNALS_IGNORED: [c_int; 4] = [libc::SIGPIPE, 32, 33, 34];
 
 /// No capability above it exists; the kernel ends the list earlier with `EINVAL`.
 const CAPABILITY_LAST: c_ulong = 63;
@@ -112,8 +113,12 @@ impl Prepared {
 /// What stands between the command and the kernel, with a supervisor and without.
 struct Filters {
     supervised: Option<BpfProgram>,
-    alone: BpfProgram,
+    /// `None` until it is needed, which is where the other cannot be installed.
+    alone: Option<BpfProgram>,
     held: Held,
+    abi: u32,
+    apart: Apart,
+    sockets: PathSockets,
 }
 
 /// Whether sockets served outside are out of reach, with a supervisor and without. Landlock may
@@ -138,25 +143,33 @@ impl Filters {
         let supervised = seccomp::wants_supervisor(policy.access, apart, sockets)
             .then(|| seccomp::program(policy, abi, apart, Supervised::Yes, sockets))
             .transpose()?;
-        let alone = seccomp::program(policy, abi, apart, Supervised::No, sockets)?;
+        let alone = match supervised {
+            Some(_) => None,
+            None => Some(seccomp::program(policy, abi, apart, Supervised::No, sockets)?),
+        };
         let is_guarded = sockets == PathSockets::Guarded;
         let held = Held {
             supervised: is_guarded && mediation::can_tell_peers(),
             alone: is_guarded && !policy.network,
         };
-        Ok(Filters { supervised, alone, held })
+        Ok(Filters { supervised, alone, held, abi, apart, sockets })
     }
 
     /// Installs one of them; what is missing of `missing` and besides.
-    fn install(&self, offer: Option<Offer<'_>>, missing: Missing) -> io::Result<Missing> {
-        let Some(supervised) = &self.supervised else {
-            return seccomp::install(&self.alone).map(|()| missing);
-        };
+    fn install(
+        &self,
+        policy: &Policy,
+        offer: Option<Offer<'_>>,
+        missing: Missing,
+    ) -> io::Result<Missing> {
+        if let Some(alone) = &self.alone {
+            return seccomp::install(alone).map(|()| missing);
+        }
         let without = |held: bool| {
             let sockets = Missing::PATH_SOCKETS.with(Missing::ABSTRACT_SOCKETS);
             if held { missing.without(sockets) } else { missing }
         };
-        if let Some((handover, network)) = offer {
+        if let (Some((handover, network)), Some(supervised)) = (offer, &self.supervised) {
             // Fails within another supervisor, and where the kernel or a filter lacks listeners.
             let listener = seccomp::install_listening(supervised).ok();
             handover.offer(listener.as_ref(), network)?;
@@ -164,7 +177,8 @@ impl Filters {
                 return Ok(without(self.held.supervised));
             }
         }
-        seccomp::install(&self.alone)?;
+        let (abi, apart, sockets) = (self.abi, self.apart, self.sockets);
+        seccomp::install(&seccomp::program(policy, abi, apart, Supervised::No, sockets)?)?;
         Ok(without(self.held.alone).with(Missing::SUPERVISOR))
     }
 }
@@ -209,7 +223,7 @@ fn become_command(
     if plan.pty {
         sys::take_terminal().at(Stage::Terminal)?;
     }
-    for number in 1..=SIGNAL_LAST {
+    for number in SIGNALS_IGNORED {
         sys::reset_signal(number);
     }
     sys::set_signal_mask(&sys::signals(&[])).at(Stage::Session)?;
@@ -263,7 +277,7 @@ fn confine(
     let has_scopes = ground.abi() >= ABI_SCOPES;
     let missing = ground.enforce(policy, hidden, closed).at(Stage::Landlock)?;
     let missing = with_namespaces(missing, policy, apart);
-    let missing = filters.install(offer, missing).at(Stage::Seccomp)?;
+    let missing = filters.install(policy, offer, missing).at(Stage::Seccomp)?;
     let is_whole = has_scopes && !missing.contains(Missing::SUPERVISOR);
     let level = match apart {
         Apart::View | Apart::Whole => Level::Full,
