@@ -117,8 +117,8 @@ impl Supervisor {
 
     /// Watches until nothing is left.
     fn watch(mut self) -> ! {
+        self.reap();
         loop {
-            self.reap();
             let now = Instant::now();
             if self.kill_at.is_some_and(|at| at <= now) {
                 self.kill_all();
@@ -133,8 +133,11 @@ impl Supervisor {
             if sys::poll(&mut fds, timeout).is_err() {
                 self.kill_all();
             }
-            if fds[0].revents != 0 && self.take_signals() {
-                self.kill_all();
+            if fds[0].revents != 0 {
+                if self.take_signals() {
+                    self.kill_all();
+                }
+                self.reap();
             }
             if fds[1].revents != 0 {
                 self.obey();

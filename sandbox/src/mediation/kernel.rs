@@ -11,6 +11,7 @@ use libc::{c_int, c_long, pid_t};
 const PROC_MAGIC: u64 = 0x9fa0;
 
 /// The number of the call that sets a file's flags by name (Linux 6.17).
+const SYS_FCHMODAT2: c_long = 452;
 const SYS_FILE_SETATTR: c_long = 469;
 
 /// The user of linux/stat.h and the group; -1 leaves either as it is.
@@ -64,6 +65,15 @@ pub(super) fn is_of_processes(fd: BorrowedFd<'_>) -> io::Result<bool> {
     // SAFETY: `stat` is a valid place for the result.
     done(unsafe { libc::fstatfs(fd.as_raw_fd(), &raw mut stat) })?;
     Ok(stat.f_type as u64 == PROC_MAGIC)
+}
+
+/// Sets the permissions of what a descriptor names, which may be open for nothing but naming it.
+/// Kernels before 6.6 answer `ENOSYS`.
+pub(super) fn set_mode_of(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
+    let (fd, flags) = (fd.as_raw_fd(), libc::AT_EMPTY_PATH);
+    // SAFETY: the path is NUL-terminated; the rest are integers.
+    let done = unsafe { libc::syscall(SYS_FCHMODAT2, fd, c"".as_ptr(), mode, flags) };
+    long_done(done).map(drop)
 }
 
 pub(super) fn set_mode(path: &CStr, mode: u32) -> io::Result<()> {

@@ -4,7 +4,7 @@
 //! things within the roots only, so whatever is found below a root is the command's to change. A
 //! root counts only as long as its own descriptor still has the path it was taken with.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -15,6 +15,9 @@ use crate::limits::PATH_BYTES_MAX;
 use crate::policy::{Access, Policy};
 use crate::sys;
 
+/// Where our own descriptors have names.
+const TABLE: &CStr = c"/proc/self/fd";
+
 /// Writable like a root under `WorkspaceWrite`.
 const SHARED_MEMORY: &str = "/dev/shm";
 
@@ -23,6 +26,9 @@ const KERNEL_SETTINGS: [&[u8]; 2] = [b"/proc", b"/sys"];
 
 #[derive(Debug)]
 pub(crate) struct Roots {
+    /// The names of our own descriptors, open so that they need not be looked up for each call;
+    /// `None` without `/proc`, where no path is known and nothing passes.
+    table: Option<OwnedFd>,
     roots: Vec<Root>,
     closed: Vec<Vec<u8>>,
 }
@@ -38,14 +44,16 @@ struct Root {
 impl Roots {
     /// Takes the roots of a policy. Those that don't exist, or lead through a link, are none.
     pub(crate) fn of(policy: &Policy) -> Roots {
+        let table = sys::open(TABLE, libc::O_PATH).ok();
         let mut roots = Vec::new();
-        if policy.access == Access::WorkspaceWrite {
+        if let (Access::WorkspaceWrite, Some(table)) = (policy.access, &table) {
             let paths = policy.writable_roots.iter().map(AsRef::as_ref);
-            roots.extend(paths.chain([Path::new(SHARED_MEMORY)]).filter_map(Root::of));
+            let paths = paths.chain([Path::new(SHARED_MEMORY)]);
+            roots.extend(paths.filter_map(|path| Root::of(path, table.as_fd())));
         }
         let hidden = policy.unreadable.iter().chain(&policy.sealed).map(|path| plain(path));
         let settings = KERNEL_SETTINGS.map(<[u8]>::to_vec);
-        Roots { roots, closed: hidden.chain(settings).collect() }
+        Roots { table, roots, closed: hidden.chain(settings).collect() }
     }
 
     /// Refuses with `EPERM` what lies beneath no root.
@@ -59,45 +67,50 @@ impl Roots {
     }
 
     fn judge_by(&self, object: BorrowedFd<'_>, counts: impl Fn(&Root) -> bool) -> io::Result<()> {
+        let refused = || io::Error::from_raw_os_error(libc::EPERM);
+        let table = self.table.as_ref().ok_or_else(refused)?.as_fd();
         let mut buffer = [0; PATH_BYTES_MAX + 1];
-        let path = path_of(object, &mut buffer)?;
+        let path = path_of(object, table, &mut buffer)?;
         let is_open = !self.closed.iter().any(|closed| is_beneath(path, closed));
         let mut above =
             self.roots.iter().filter(|root| is_beneath(path, &root.path) && counts(root));
-        if is_open && above.any(Root::is_unmoved) {
-            return Ok(());
-        }
-        Err(io::Error::from_raw_os_error(libc::EPERM))
+        if is_open && above.any(|root| root.is_unmoved(table)) { Ok(()) } else { Err(refused()) }
     }
 }
 
 impl Root {
-    fn of(path: &Path) -> Option<Root> {
+    fn of(path: &Path, table: BorrowedFd<'_>) -> Option<Root> {
         let path = plain(path);
         let name = CString::new(path.clone()).ok()?;
         let pin = sys::open(&name, libc::O_PATH | libc::O_NOFOLLOW).ok()?;
         let is_shared = sys::mode(pin.as_fd()).ok()? & libc::S_IWOTH != 0;
         let root = Root { pin, path, is_shared };
-        root.is_unmoved().then_some(root)
+        root.is_unmoved(table).then_some(root)
     }
 
-    fn is_unmoved(&self) -> bool {
+    fn is_unmoved(&self, table: BorrowedFd<'_>) -> bool {
         let mut buffer = [0; PATH_BYTES_MAX + 1];
-        path_of(self.pin.as_fd(), &mut buffer).is_ok_and(|path| path == self.path)
+        path_of(self.pin.as_fd(), table, &mut buffer).is_ok_and(|path| path == self.path)
     }
 }
 
 /// The path of what a descriptor names; no path begins otherwise than with a slash, and what has
 /// none is refused like what lies elsewhere.
-fn path_of<'a>(fd: BorrowedFd<'_>, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
-    let name = link_of(fd)?;
-    let len = kernel::read_link(fd, &name, buffer)?;
+fn path_of<'a>(
+    fd: BorrowedFd<'_>,
+    table: BorrowedFd<'_>,
+    buffer: &'a mut [u8],
+) -> io::Result<&'a [u8]> {
+    let len = kernel::read_link(table, &c_string(fd.as_raw_fd().to_string())?, buffer)?;
     Ok(&buffer[..len])
 }
 
 /// The name below `/proc` that leads to what a descriptor of ours names.
 pub(super) fn link_of(fd: BorrowedFd<'_>) -> io::Result<CString> {
-    let name = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    c_string(format!("/proc/self/fd/{}", fd.as_raw_fd()))
+}
+
+fn c_string(name: String) -> io::Result<CString> {
     CString::new(name).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
 }
 
