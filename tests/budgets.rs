@@ -32,7 +32,7 @@ use windlass::words::item::Part;
 use windlass::words::model::ModelEvent;
 use windlass::words::settings::{OpeningFacts, ThreadSettings};
 
-use measure::{count, has, run};
+use measure::{count, count_all, has, run};
 use support::World;
 use support::provider::{Provider, fixture};
 use support::reply::{End, Reply, completed, created, delta, done, message, sse};
@@ -118,6 +118,31 @@ fn a_tool_call_needs_few_system_calls() {
         let per_call = (many - counted(&[last]).0) / 20;
         assert!(per_call <= 80, "{per_call}");
     }
+}
+
+#[test]
+fn a_confined_command_needs_few_system_calls() {
+    if !can_count() {
+        return;
+    }
+    if windlass_sandbox::probe().namespaces != Ok(windlass_sandbox::Apart::Whole) {
+        eprintln!(
+            "SKIPPED: namespaces are refused, and what else hides files depends on the place"
+        );
+        return;
+    }
+    let counted = |calls: usize| {
+        let mut world = World::new();
+        for _ in 0..calls {
+            world.reply(Reply::shell(&["true"]));
+        }
+        world.reply(Reply::message("All is well here."));
+        let call = world.call(&["--skip-git-repo-check", "-s", "workspace-write", "hello"]);
+        count_all(&mut world, &call).syscalls
+    };
+    // The first command also finds out what the others get.
+    let per_call = (counted(11) - counted(1)) / 10;
+    assert!(per_call <= 660, "{per_call} of agent, launcher, and command together");
 }
 
 #[test]

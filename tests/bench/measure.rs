@@ -63,9 +63,18 @@ pub fn run(world: &mut World, call: &Call) -> Seen {
 
 /// Runs windlass as the call says, and counts its system calls, without its children's.
 pub fn count(world: &mut World, call: &Call) -> Seen {
+    count_with(world, call, &[])
+}
+
+/// The same with all that its children call.
+pub fn count_all(world: &mut World, call: &Call) -> Seen {
+    count_with(world, call, &["-f"])
+}
+
+fn count_with(world: &mut World, call: &Call, options: &[&str]) -> Seen {
     let summary = world.root.join("strace");
     let mut command = Command::new("strace");
-    command.args(["-c", "-o"]).arg(&summary).arg(program()).args(&call.words);
+    command.args(options).args(["-c", "-o"]).arg(&summary).arg(program()).args(&call.words);
     command.env_clear().envs(call.env.iter().cloned()).current_dir(&call.cwd);
     let seen = measure(world, &mut command, Look::Never);
     let text = fs::read_to_string(&summary).unwrap();
