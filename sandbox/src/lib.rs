@@ -64,6 +64,15 @@ pub struct Probe {
     pub namespaces: Result<Apart, i32>,
 }
 
+/// Why no confined command can run here, if that is known without starting anything.
+pub fn obstacle() -> Option<std::io::Error> {
+    match landlock::Ground::find() {
+        Err(error) => Some(error),
+        Ok(_) if seccomp::is_available() => None,
+        Ok(_) => Some(std::io::Error::from_raw_os_error(libc::ENOSYS)),
+    }
+}
+
 /// Tries out what this system offers, without confining anything. It forks; not for the agent.
 pub fn probe() -> Probe {
     Probe {

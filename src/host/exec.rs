@@ -37,6 +37,7 @@ use crate::wire::proxy::Proxies;
 use crate::wire::replay::Replay;
 use crate::words::command::{Command, Course};
 use crate::words::item::Part;
+use crate::words::policy::SandboxMode;
 use crate::words::review::Target;
 use crate::words::settings::{ThreadSettings, TimeBudget};
 
@@ -60,6 +61,20 @@ pub fn exec(invocation: &Invocation, exe: PathBuf) -> u8 {
 /// One line on stderr; nobody reads it if that is closed.
 pub fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Says at the start that no command will run, where the mode asks for what this system lacks. What
+/// it has less than all of is told with the first command, which finds it out.
+fn warn_of_no_sandbox(mode: SandboxMode) {
+    if mode == SandboxMode::DangerFullAccess {
+        return;
+    }
+    if let Some(error) = windlass_sandbox::obstacle() {
+        say(&format!(
+            "sandbox: none: this kernel lacks Landlock or seccomp ({error}), and no command will be \
+             run; `windlass doctor` says more"
+        ));
+    }
 }
 
 fn fail(message: &str) -> u8 {
@@ -87,6 +102,7 @@ pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Resu
     let last_message = options.output_last_message.clone();
     let seed = u64::from_le_bytes(clock::random().map_err(|error| error.to_string())?);
     windlass_sandbox::guard_agent().map_err(|error| format!("cannot guard the agent: {error}"))?;
+    warn_of_no_sandbox(settings.sandbox.mode);
     let nofile = environment::raise_open_files();
     let links = home.path.as_deref().and_then(|home| environment::command_links(home, &exe));
     let variables =

@@ -261,9 +261,11 @@ impl Host {
             | Kind::ProgramInput => self.on_program(key),
             Kind::CommandStatus | Kind::CommandOutput | Kind::CommandInput => {
                 let now_ms = clock::mono_ms();
-                if let Some((op, purpose, end)) =
-                    self.children.on_ready(&mut self.poller, key, now_ms)
-                {
+                let ended = self.children.on_ready(&mut self.poller, key, now_ms);
+                if let Some(line) = self.children.take_news() {
+                    self.seam.output.stderr.extend_from_slice(format!("{line}\n").as_bytes());
+                }
+                if let Some((op, purpose, end)) = ended {
                     self.child_ended(op, purpose, end);
                     self.work();
                 }

@@ -45,7 +45,8 @@ fn main() {
     match name.as_str() {
         "play-chmods" => return chmods(),
         "play-within" => {
-            refuse_as_containers_do();
+            let refused = outside::filter(libc::EPERM, &outside::REFUSED_IN_CONTAINERS);
+            outside::install(&refused).unwrap();
             println!("\nwithin a filter that refuses what containers refuse:");
             return standard();
         }
@@ -346,45 +347,4 @@ fn number_of(pid: i32, file: &str, label: &str) -> f64 {
     let rest = text.lines().find_map(|line| line.strip_prefix(label));
     let word = rest.and_then(|rest| rest.split_ascii_whitespace().next());
     word.and_then(|word| word.parse().ok()).unwrap_or(0.0)
-}
-
-/// Answers what the usual profile of containers refuses, for this process and all it starts.
-fn refuse_as_containers_do() {
-    const REFUSED: [i64; 12] = [
-        libc::SYS_unshare,
-        libc::SYS_setns,
-        libc::SYS_mount,
-        libc::SYS_umount2,
-        libc::SYS_fsopen,
-        libc::SYS_fsmount,
-        libc::SYS_move_mount,
-        libc::SYS_open_tree,
-        libc::SYS_mount_setattr,
-        libc::SYS_pivot_root,
-        libc::SYS_bpf,
-        libc::SYS_keyctl,
-    ];
-    let step = |code: u32, if_true: u8, word: u32| libc::sock_filter {
-        code: code as u16,
-        jt: if_true,
-        jf: 0,
-        k: word,
-    };
-    let mut filter = vec![step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0)];
-    for (at, number) in REFUSED.iter().enumerate() {
-        // Over the rest and the allowing answer.
-        let to_refusal = u8::try_from(REFUSED.len() - at).unwrap();
-        let equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
-        filter.push(step(equal, to_refusal, u32::try_from(*number).unwrap()));
-    }
-    let answer = libc::BPF_RET | libc::BPF_K;
-    filter.push(step(answer, 0, libc::SECCOMP_RET_ALLOW));
-    filter.push(step(answer, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned()));
-    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-    // SAFETY: the option takes integers.
-    assert_eq!(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }, 0);
-    let mode = libc::SECCOMP_SET_MODE_FILTER;
-    // SAFETY: `program` points to as many instructions as it says, which outlive the call.
-    let done = unsafe { libc::syscall(libc::SYS_seccomp, mode, 0, &raw const program) };
-    assert_eq!(done, 0);
 }

@@ -178,3 +178,54 @@ pub fn waiting_connections(listener: i32) -> usize {
         count += 1;
     }
 }
+
+/// What the usual profile of containers refuses without capabilities, of what makes namespaces.
+pub const REFUSED_IN_CONTAINERS: [i64; 12] = [
+    libc::SYS_unshare,
+    libc::SYS_setns,
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_fsopen,
+    libc::SYS_fsmount,
+    libc::SYS_move_mount,
+    libc::SYS_open_tree,
+    libc::SYS_mount_setattr,
+    libc::SYS_pivot_root,
+    libc::SYS_bpf,
+    libc::SYS_keyctl,
+];
+
+/// A filter that answers these calls with an errno.
+pub fn filter(errno: i32, numbers: &[i64]) -> Vec<libc::sock_filter> {
+    let step = |code: u32, if_true: u8, word: u32| libc::sock_filter {
+        code: code as u16,
+        jt: if_true,
+        jf: 0,
+        k: word,
+    };
+    let mut filter = vec![step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0)];
+    for (at, number) in numbers.iter().enumerate() {
+        // Over the rest and the allowing answer.
+        let to_refusal = u8::try_from(numbers.len() - at).unwrap();
+        let equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+        filter.push(step(equal, to_refusal, u32::try_from(*number).unwrap()));
+    }
+    let answer = libc::BPF_RET | libc::BPF_K;
+    filter.push(step(answer, 0, libc::SECCOMP_RET_ALLOW));
+    filter.push(step(answer, 0, libc::SECCOMP_RET_ERRNO | errno.cast_unsigned()));
+    filter
+}
+
+/// Installs a filter for this process and all it starts. Allocates nothing.
+pub fn install(filter: &[libc::sock_filter]) -> io::Result<()> {
+    let len = filter.len() as u16;
+    let program = libc::sock_fprog { len, filter: filter.as_ptr().cast_mut() };
+    // SAFETY: the option takes integers.
+    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let mode = libc::SECCOMP_SET_MODE_FILTER;
+    // SAFETY: `program` points to as many instructions as it says, which outlive the call.
+    let done = unsafe { libc::syscall(libc::SYS_seccomp, mode, 0, &raw const program) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}

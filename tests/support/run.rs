@@ -30,6 +30,8 @@ pub struct Call {
     pub stderr: Stderr,
     /// Bytes that a file of its may have.
     pub file_bytes_max: Option<u64>,
+    /// A filter for its system calls; empty for none.
+    pub filter: Vec<libc::sock_filter>,
 }
 
 pub enum Stdin {
@@ -126,6 +128,7 @@ impl Call {
             stdout: Stdout::Read,
             stderr: Stderr::Read,
             file_bytes_max: None,
+            filter: Vec::new(),
         }
     }
 
@@ -250,10 +253,10 @@ impl Run {
                 command.stderr(slave).process_group(0)
             }
         };
-        let file_bytes_max = call.file_bytes_max;
-        if is_closed || file_bytes_max.is_some() {
+        let (file_bytes_max, filter) = (call.file_bytes_max, call.filter.clone());
+        if is_closed || file_bytes_max.is_some() || !filter.is_empty() {
             // SAFETY: only calls that are safe between fork and exec, and no allocation.
-            unsafe { command.pre_exec(move || before_exec(is_closed, file_bytes_max)) };
+            unsafe { command.pre_exec(move || before_exec(is_closed, file_bytes_max, &filter)) };
         }
         let mut child = command.spawn().unwrap();
         drop(command);
@@ -520,7 +523,11 @@ fn take(file: &mut Option<File>, into: &mut Vec<u8>) {
 }
 
 /// Between fork and exec.
-fn before_exec(is_closed: bool, file_bytes_max: Option<u64>) -> std::io::Result<()> {
+fn before_exec(
+    is_closed: bool,
+    file_bytes_max: Option<u64>,
+    filter: &[libc::sock_filter],
+) -> std::io::Result<()> {
     if is_closed {
         // SAFETY: the call takes an integer.
         unsafe { libc::close(0) };
@@ -532,5 +539,5 @@ fn before_exec(is_closed: bool, file_bytes_max: Option<u64>) -> std::io::Result<
             return Err(std::io::Error::last_os_error());
         }
     }
-    Ok(())
+    if filter.is_empty() { Ok(()) } else { outside::install(filter) }
 }

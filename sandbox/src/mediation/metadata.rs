@@ -30,6 +30,7 @@ const FSXATTR_BYTES: usize = 28;
 /// `struct xattr_args` of linux/xattr.h.
 const XATTR_ARGS_BYTES: usize = 16;
 
+#[cfg(target_arch = "x86_64")]
 const MICROSECONDS: i64 = 1_000_000;
 
 /// A call as we understood it.

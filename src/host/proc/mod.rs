@@ -16,7 +16,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use mio::Interest;
-use windlass_sandbox::Apart;
+use windlass_sandbox::{Apart, Level, Missing};
 
 use crate::core::effect::Stop;
 use crate::core::slots::Slots;
@@ -39,6 +39,17 @@ pub struct Children {
     unreaped: Vec<i32>,
     scratch: Box<[u8]>,
     apart: Option<Apart>,
+    /// What is to be said of how commands are held here, once it is known.
+    news: News,
+}
+
+/// Whether it was said how commands are held.
+#[derive(Debug)]
+enum News {
+    /// No confined command ran yet.
+    Awaited,
+    ToTell(String),
+    Told,
 }
 
 impl Default for Children {
@@ -51,6 +62,8 @@ impl Default for Children {
             scratch,
             apart: None,
         }
+        let slots = Slots::new(CHILDREN_MAX);
+        Children { slots, unreaped: Vec::new(), scratch, apart: None, news: News::Awaited }
     }
 }
 
@@ -98,6 +111,9 @@ impl Children {
         }
         if let Some((level, missing)) = child.launched().confined() {
             self.apart = Apart::of(level, missing).or(self.apart);
+            if matches!(self.news, News::Awaited) && level != Level::Open {
+                self.news = less_than_full(level, missing).map_or(News::Told, News::ToTell);
+            }
         }
         self.take_if_ended(key.slot(), key.generation(), now_ms)
     }
@@ -105,6 +121,17 @@ impl Children {
     /// Which namespaces confined commands were found to get here; `None` before the first.
     pub fn apart(&self) -> Option<Apart> {
         self.apart
+    }
+
+    /// One line for people if the first confined command was held by less than all there is.
+    pub fn take_news(&mut self) -> Option<String> {
+        match std::mem::replace(&mut self.news, News::Told) {
+            News::ToTell(line) => Some(line),
+            before @ (News::Awaited | News::Told) => {
+                self.news = before;
+                None
+            }
+        }
     }
 
     /// When the output of a child whose status has ended is to be given up.
@@ -204,6 +231,16 @@ impl Children {
     }
 }
 
+/// What a person is told of commands that are held by less than all there is.
+fn less_than_full(level: Level, missing: Missing) -> Option<String> {
+    let (name, why) = match level {
+        Level::Full | Level::Open => return None,
+        Level::Standard => ("standard", "this system grants no namespaces"),
+        Level::Reduced => ("reduced", "this system lacks a part of what confines commands"),
+    };
+    Some(format!("sandbox: {name}: {why}; not held: {missing} (`windlass doctor` says more)"))
+}
+
 /// Whether the process is gone, without waiting for it.
 pub(crate) fn is_reaped(pid: i32) -> bool {
     let mut status = 0;
@@ -233,4 +270,19 @@ fn is_any_reaped() -> bool {
     let mut status = 0;
     // SAFETY: `status` is a valid place for the call to write to.
     unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) > 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_less_than_full_is_told() {
+        let missing = Missing::CONTROL_FILES.with(Missing::PROCESSES);
+        assert_eq!(less_than_full(Level::Full, missing), None);
+        assert_eq!(less_than_full(Level::Open, Missing::NONE), None);
+        let line = less_than_full(Level::Standard, missing).unwrap();
+        assert!(line.starts_with("sandbox: standard: "), "{line}");
+        assert!(line.contains("not held: control files, names of processes ("), "{line}");
+    }
 }
