@@ -54,7 +54,7 @@ const ABSENT: [c_long; 4] = [
 ];
 
 /// Refused whatever their arguments.
-const REFUSED: [c_long; 43] = [
+const REFUSED: [c_long; 44] = [
     libc::SYS_unshare,
     libc::SYS_setns,
     libc::SYS_bpf,
@@ -98,6 +98,7 @@ const REFUSED: [c_long; 43] = [
     libc::SYS_quotactl_fd,
     libc::SYS_syslog,
     libc::SYS_vhangup,
+    libc::SYS_lookup_dcookie,
 ];
 
 /// Objects that are reached by number or name, across every boundary but a namespace.
@@ -119,7 +120,7 @@ const OBJECTS: [c_long; 13] = [
 
 /// Calls of one architecture only.
 #[cfg(target_arch = "x86_64")]
-const REFUSED_HERE: [c_long; 3] = [libc::SYS_ioperm, libc::SYS_iopl, libc::SYS_lookup_dcookie];
+const REFUSED_HERE: [c_long; 2] = [libc::SYS_ioperm, libc::SYS_iopl];
 #[cfg(target_arch = "aarch64")]
 const REFUSED_HERE: [c_long; 0] = [];
 
