@@ -132,6 +132,24 @@ fn secrets_stay_unread() {
 }
 
 #[test]
+fn a_secret_with_another_name_stops_commands_until_that_is_closed_too() {
+    let place = Place::new("names");
+    fs::write(place.0.join("work/.env"), "the secret\n").unwrap();
+    fs::hard_link(place.0.join("work/.env"), place.0.join("work/other")).unwrap();
+    let config = place.0.join("home/config.toml");
+    fs::write(&config, "sandbox_deny_read = ['.env']").unwrap();
+    let output = place.run(&["sandbox", "--", "cat", "other"]);
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(125), &b""[..]));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("work/.env") && said.contains("has 2 names"), "{said}");
+    let doctor = place.run(&["doctor"]).stdout;
+    assert!(String::from_utf8_lossy(&doctor).contains("has 2 names"));
+    fs::write(&config, "sandbox_deny_read = ['.env', 'other']").unwrap();
+    let output = place.run(&["sandbox", "--", "sh", "-c", "cat .env other; echo ran"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "ran\n");
+}
+
+#[test]
 fn a_repository_can_be_committed_to_but_not_armed() {
     let place = Place::new("git");
     let line = "git init -q . && git config user.name a && git config user.email a@b

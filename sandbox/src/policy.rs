@@ -30,7 +30,8 @@ pub struct Policy {
     ///
     /// Landlock can only grant. Therefore every other entry of each directory on the way to such a
     /// path is granted by itself, and what is created *in those directories* later stays closed
-    /// until the next start. Names remain listable; hard links made earlier remain readable.
+    /// until the next start. Names remain listable. Hard links made earlier remain readable:
+    /// whoever makes a policy closes them too, or gives none. No new ones can be made.
     ///
     /// With mounts of its own, such a path is covered instead, if it exists when the command
     /// starts, and nothing beside it is affected.

@@ -19,6 +19,7 @@ use crate::host::environment;
 use crate::host::exec::say;
 use crate::host::proc::launch::Starter;
 use crate::host::proc::launched::refused;
+use crate::host::proc::links;
 use crate::host::signals::{Signal, Signals};
 use crate::words::policy::SandboxPolicy;
 
@@ -41,6 +42,9 @@ pub fn run(invocation: &Invocation, exe: PathBuf) -> u8 {
     let variables = environment::of_commands(&shell, None, None);
     let starter = Starter::new(exe, None, place.home.as_deref(), variables);
     let plan = starter.own_command(&invocation.command, &place.cwd, &place.sandbox);
+    if let Err(error) = links::judge(&plan.policy.unreadable) {
+        return fail(&error.to_string(), EXIT_REFUSED);
+    }
     let program = String::from_utf8_lossy(&plan.program).into_owned();
     let begun = Signals::open().and_then(|signals| {
         let stdio = Stdio { stdin: Some(own(0)?), stdout: own(1)?, stderr: own(2)? };

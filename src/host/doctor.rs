@@ -3,6 +3,7 @@
 //! Everything is found out by trying it without an effect. No secret is printed, nothing is sent.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 
 use windlass_sandbox::{Apart, Level, Probe};
 
@@ -15,6 +16,7 @@ use crate::host::confined::Place;
 use crate::host::disk::auth;
 use crate::host::exec::say;
 use crate::host::responses::calendar;
+use crate::host::proc::links;
 use crate::host::{environment, out};
 use crate::wire::json::Fields;
 
@@ -111,6 +113,10 @@ fn of_settings(invocation: &Invocation) -> Vec<Finding> {
     let id = place.layers.text(&["model_provider"]).unwrap_or(DEFAULT_PROVIDER);
     let mut findings =
         vec![Finding::new("home", home), Finding::new("mode", sandbox_name(place.sandbox.mode))];
+    let denied = place.sandbox.unreadable.iter().map(|path| PathBuf::from(&**path));
+    if let Err(error) = links::judge(&denied.collect::<Vec<_>>()) {
+        findings.push(Finding::new("closed", error.to_string()));
+    }
     match Provider::find(id, &place.layers, &env) {
         Ok(provider) => {
             findings.push(Finding::new("provider", format!("{id} at {}", provider.base_url)));

@@ -11,7 +11,7 @@ use windlass_sandbox::{Access, Apart, Plan, Policy, Spawned, Stdio};
 
 use crate::host::proc::child::{Child, Purpose};
 use crate::host::proc::session::Typing;
-use crate::host::proc::{protection, pty};
+use crate::host::proc::{links, protection, pty};
 use crate::limits::STOP_GRACE_MS;
 use crate::words::call::{CommandPlan, Life, SessionStdio};
 use crate::words::ids::OpId;
@@ -188,6 +188,7 @@ impl Starter {
         stdin: Option<OwnedFd>,
         ends: Ends,
     ) -> io::Result<(Spawned, OwnedFd)> {
+        links::judge(&plan.policy.unreadable)?;
         let stderr = ends.theirs.try_clone()?;
         let stdio = Stdio { stdin, stdout: ends.theirs, stderr };
         let spawned = windlass_sandbox::spawn(&self.exe, plan, stdio)?;

@@ -8,6 +8,7 @@ pub mod child;
 pub mod launch;
 pub mod launched;
 pub mod programs;
+pub mod links;
 pub mod protection;
 pub mod pty;
 pub mod session;

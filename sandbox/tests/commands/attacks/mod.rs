@@ -9,6 +9,7 @@ mod calls;
 mod files;
 mod processes;
 mod scene;
+mod secrets;
 mod sockets;
 
 use windlass_sandbox::{Access, Apart};
@@ -95,7 +96,7 @@ pub(crate) const fn part_of(name: &'static str, attempt: fn()) -> Attack {
 
 fn all() -> impl Iterator<Item = &'static Attack> {
     let files = files::ATTACKS.iter().chain(calls::ATTACKS);
-    files.chain(processes::ATTACKS).chain(sockets::ATTACKS)
+    files.chain(processes::ATTACKS).chain(sockets::ATTACKS).chain(secrets::ATTACKS)
 }
 
 /// Plays one attempt, in a process of its own.
