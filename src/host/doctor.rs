@@ -81,7 +81,10 @@ fn of_system(probe: &Probe) -> Vec<Finding> {
         ),
         Some(Level::Open) | None => (
             "none",
-            Some("no confined command will run; enable Landlock (Linux 5.13 or later) and seccomp"),
+            Some(
+                "no confined command will run; enable Landlock (Linux 5.13 or later) and seccomp. \
+                 Namespaces alone are no sandbox: devices stay open to their owner",
+            ),
         ),
     };
     let yes_or_no = |is: bool| if is { "yes" } else { "no" };
