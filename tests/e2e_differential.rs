@@ -1,8 +1,8 @@
 //! The same attempts under `windlass sandbox` and under `bwrap`, class by class.
 //!
 //! Each attempt is run bare first; one that fails even then is unfit for this machine. bwrap is
-//! told to give what workspace-write gives. Where the two differ, the difference stands here with its
-//! reason, and is one in which we are stricter.
+//! told to give what workspace-write gives. Where the two differ, the difference stands here with
+//! its reason, and is one in which we are stricter.
 
 #![allow(clippy::unwrap_used)]
 

@@ -132,6 +132,31 @@ fn secrets_stay_unread() {
 }
 
 #[test]
+fn files_handed_over_keep_their_permissions() {
+    use std::os::unix::fs::PermissionsExt;
+    // Not below a writable root.
+    let base = PathBuf::from("/var/tmp").canonicalize().unwrap();
+    let outside = base.join(format!("windlass-handed-{}", std::process::id()));
+    let place = Place::new("handed");
+    fs::write(&outside, "").unwrap();
+    fs::set_permissions(&outside, fs::Permissions::from_mode(0o640)).unwrap();
+    let line = "chmod 777 /proc/self/fd/0 /proc/self/fd/1; touch own; chmod 600 own && cat own";
+    let mut command = place.windlass(&["sandbox", "-s", "workspace-write", "--", "sh", "-c", line]);
+    command.stdin(fs::File::open(&outside).unwrap());
+    command.stdout(fs::OpenOptions::new().append(true).open(&outside).unwrap());
+    assert!(command.output().unwrap().status.success());
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&outside), 0o640);
+    assert_eq!(mode(&place.0.join("work/own")), 0o600);
+    fs::remove_file(&outside).unwrap();
+    let before = mode(std::path::Path::new("/dev/null"));
+    let line = format!("chmod {before:o} /proc/self/fd/0");
+    let mut command =
+        place.windlass(&["sandbox", "-s", "workspace-write", "--", "sh", "-c", &line]);
+    assert!(!command.stdin(std::process::Stdio::null()).output().unwrap().status.success());
+}
+
+#[test]
 fn a_secret_with_another_name_stops_commands_until_that_is_closed_too() {
     let place = Place::new("names");
     fs::write(place.0.join("work/.env"), "the secret\n").unwrap();

@@ -19,7 +19,7 @@ use crate::mounts;
 use crate::namespaces::Apart;
 use crate::plan::Plan;
 use crate::policy::{Access, Level, Missing, Policy};
-use crate::seccomp::{self, PathSockets, Supervised};
+use crate::seccomp::{self, Metadata, PathSockets, Supervised};
 use crate::status::{Stage, Status};
 use crate::sys;
 use crate::view;
@@ -79,7 +79,7 @@ impl Prepared {
             Access::Full => None,
             Access::ReadOnly | Access::WorkspaceWrite => {
                 let ground = Ground::find().at(Stage::Landlock)?;
-                let filters = Filters::of(&plan.policy, ground.abi(), apart).at(Stage::Seccomp)?;
+                let filters = Filters::of(plan, ground.abi(), apart).at(Stage::Seccomp)?;
                 Some((ground, filters))
             }
         };
@@ -119,6 +119,7 @@ struct Filters {
     abi: u32,
     apart: Apart,
     sockets: PathSockets,
+    metadata: Metadata,
 }
 
 /// Whether sockets served outside are out of reach, with a supervisor and without. Landlock may
@@ -130,7 +131,8 @@ struct Held {
 }
 
 impl Filters {
-    fn of(policy: &Policy, abi: u32, apart: Apart) -> io::Result<Filters> {
+    fn of(plan: &Plan, abi: u32, apart: Apart) -> io::Result<Filters> {
+        let policy = &plan.policy;
         // In a network of its own it has addresses of its own to connect to.
         let is_connecting = policy.network || apart != Apart::Nothing;
         let sockets = if abi >= ABI_PATH_SOCKETS {
@@ -140,19 +142,21 @@ impl Filters {
         } else {
             PathSockets::Guarded
         };
-        let supervised = seccomp::wants_supervisor(policy.access, apart, sockets)
-            .then(|| seccomp::program(policy, abi, apart, Supervised::Yes, sockets))
+        let is_handed = apart != Apart::Nothing && is_file_handed(plan.pty)?;
+        let metadata = Metadata::of(policy.access, apart, is_handed);
+        let supervised = seccomp::wants_supervisor(metadata, sockets)
+            .then(|| seccomp::program(policy, abi, apart, Supervised::Yes, sockets, metadata))
             .transpose()?;
         let alone = match supervised {
             Some(_) => None,
-            None => Some(seccomp::program(policy, abi, apart, Supervised::No, sockets)?),
+            None => Some(seccomp::program(policy, abi, apart, Supervised::No, sockets, metadata)?),
         };
         let is_guarded = sockets == PathSockets::Guarded;
         let held = Held {
             supervised: is_guarded && mediation::can_tell_peers(),
             alone: is_guarded && !policy.network,
         };
-        Ok(Filters { supervised, alone, held, abi, apart, sockets })
+        Ok(Filters { supervised, alone, held, abi, apart, sockets, metadata })
     }
 
     /// Installs one of them; what is missing of `missing` and besides.
@@ -177,8 +181,9 @@ impl Filters {
                 return Ok(without(self.held.supervised));
             }
         }
-        let (abi, apart, sockets) = (self.abi, self.apart, self.sockets);
-        seccomp::install(&seccomp::program(policy, abi, apart, Supervised::No, sockets)?)?;
+        let (abi, apart, sockets, metadata) = (self.abi, self.apart, self.sockets, self.metadata);
+        let alone = seccomp::program(policy, abi, apart, Supervised::No, sockets, metadata)?;
+        seccomp::install(&alone)?;
         Ok(without(self.held.alone).with(Missing::SUPERVISOR))
     }
 }
@@ -241,7 +246,9 @@ fn become_command(
     let unprotected = match prepared.apart {
         Apart::Nothing => Missing::NONE,
         apart @ (Apart::View | Apart::Whole) => {
-            view::build(&plan.policy, apart, plan.pty).at(Stage::Namespaces)?
+            let missing = view::build(&plan.policy, apart, plan.pty).at(Stage::Namespaces)?;
+            take_own_nothing().at(Stage::Descriptors)?;
+            missing
         }
     };
     let has_own_network = prepared.apart != Apart::Nothing && !plan.policy.network;
@@ -373,6 +380,44 @@ fn execute_script(program: &CStr, argv: &[CString], env: &[CString]) -> io::Erro
 
 fn c_string(bytes: &[u8]) -> io::Result<CString> {
     CString::new(bytes).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
+}
+
+/// Whether one of 0 to 2 is a file or a device of somebody's. `/dev/null` is taken anew from the
+/// command's own mounts, and a terminal made for it is its own.
+fn is_file_handed(pty: bool) -> io::Result<bool> {
+    for number in 0..3 {
+        let Ok(found) = sys::status_of(number) else { continue };
+        let is_handed = match found.st_mode & libc::S_IFMT {
+            libc::S_IFDIR | libc::S_IFBLK => true,
+            // Without a name it is nobody else's.
+            libc::S_IFREG => found.st_nlink > 0,
+            libc::S_IFCHR => !pty && !is_nothing(&found),
+            _ => false,
+        };
+        if is_handed {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn is_nothing(found: &libc::stat) -> bool {
+    found.st_mode & libc::S_IFMT == libc::S_IFCHR && found.st_rdev == libc::makedev(1, 3)
+}
+
+/// Takes `/dev/null` from the mounts as they are now, where its permissions cannot be changed.
+fn take_own_nothing() -> io::Result<()> {
+    for number in 0..3 {
+        if sys::status_of(number).is_ok_and(|found| is_nothing(&found)) {
+            match sys::open(c"/dev/null", libc::O_RDWR) {
+                Ok(nothing) => sys::replace(number, nothing.as_fd())?,
+                // It is from elsewhere then, and here there is none to protect.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Puts a harmless descriptor in the place of 0 to 2, so that nothing of the command stays open.

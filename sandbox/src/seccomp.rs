@@ -195,13 +195,14 @@ pub(crate) fn program(
     apart: Apart,
     supervised: Supervised,
     sockets: PathSockets,
+    metadata: Metadata,
 ) -> io::Result<BpfProgram> {
-    let mut rules = rules(policy, abi, apart)?;
+    let mut rules = rules(policy, abi, apart, metadata)?;
     if sockets == PathSockets::Guarded {
         guard_sockets(&mut rules, policy.network)?;
     }
     let is_asked = supervised == Supervised::Yes;
-    let is_metadata_asked = is_asked && Metadata::of(policy.access, apart) == Metadata::Asked;
+    let is_metadata_asked = is_asked && metadata == Metadata::Asked;
     let mut verdicts = BTreeMap::new();
     let mut judge = |numbers: &[c_long], verdict| {
         verdicts.extend(numbers.iter().map(|number| (*number, verdict)));
@@ -255,13 +256,13 @@ pub(crate) enum PathSockets {
 }
 
 /// Whether a policy has calls that a supervisor is needed for.
-pub(crate) fn wants_supervisor(access: Access, apart: Apart, sockets: PathSockets) -> bool {
-    Metadata::of(access, apart) == Metadata::Asked || sockets == PathSockets::Guarded
+pub(crate) fn wants_supervisor(metadata: Metadata, sockets: PathSockets) -> bool {
+    metadata == Metadata::Asked || sockets == PathSockets::Guarded
 }
 
 /// What becomes of calls that change metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Metadata {
+pub(crate) enum Metadata {
     /// The supervisor makes them; without one they are refused.
     Asked,
     /// Mounts of the command's own hold what is outside of the roots.
@@ -270,13 +271,15 @@ enum Metadata {
 }
 
 impl Metadata {
-    fn of(access: Access, apart: Apart) -> Metadata {
+    /// `is_handed` says whether the command is given a file of somebody else's as a descriptor,
+    /// which leads past its mounts.
+    pub(crate) fn of(access: Access, apart: Apart, is_handed: bool) -> Metadata {
         match (access, apart) {
             (Access::ReadOnly, _) => Metadata::Refused,
-            (Access::WorkspaceWrite | Access::Full, Apart::Nothing) => Metadata::Asked,
-            (Access::WorkspaceWrite | Access::Full, Apart::View | Apart::Whole) => {
+            (Access::WorkspaceWrite | Access::Full, Apart::View | Apart::Whole) if !is_handed => {
                 Metadata::Mounted
             }
+            (Access::WorkspaceWrite | Access::Full, _) => Metadata::Asked,
         }
     }
 }
@@ -365,7 +368,7 @@ fn asked_ioctls() -> io::Result<BpfProgram> {
 type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
 
 /// What is refused by number (no rule) or by arguments (one rule is enough).
-fn rules(policy: &Policy, abi: u32, apart: Apart) -> io::Result<Rules> {
+fn rules(policy: &Policy, abi: u32, apart: Apart, metadata: Metadata) -> io::Result<Rules> {
     let mut rules = Rules::new();
     let by_number = REFUSED.iter().chain(&REFUSED_HERE);
     rules.extend(by_number.map(|&number| (number, Vec::new())));
@@ -379,7 +382,7 @@ fn rules(policy: &Policy, abi: u32, apart: Apart) -> io::Result<Rules> {
     for request in REFUSED_IOCTLS {
         refuse_if(&mut rules, libc::SYS_ioctl, &[(1, SeccompCmpOp::Eq, request.into())])?;
     }
-    if Metadata::of(policy.access, apart) != Metadata::Mounted {
+    if metadata != Metadata::Mounted {
         let by_number = METADATA.iter().chain(&METADATA_HERE);
         rules.extend(by_number.map(|&number| (number, Vec::new())));
         for request in METADATA_IOCTLS {
@@ -547,8 +550,10 @@ mod tests {
                 ] {
                     let sockets = PathSockets::Guarded;
                     let policy = policy(access, network);
-                    let program = program(&policy, abi, apart, supervised, sockets).unwrap();
-                    assert!(program.len() < INSTRUCTIONS_MAX, "{}", program.len());
+                    for metadata in [Metadata::Asked, Metadata::Mounted, Metadata::Refused] {
+                        let program = program(&policy, abi, apart, supervised, sockets, metadata);
+                        assert!(program.unwrap().len() < INSTRUCTIONS_MAX);
+                    }
                 }
             }
         }
@@ -556,7 +561,8 @@ mod tests {
 
     #[test]
     fn no_number_is_refused_twice_or_beyond_the_table() {
-        let rules = rules(&policy(Access::ReadOnly, false), 1, Apart::Nothing).unwrap();
+        let rules = rules(&policy(Access::ReadOnly, false), 1, Apart::Nothing, Metadata::Refused);
+        let rules = rules.unwrap();
         for number in rules.keys() {
             assert!(u32::try_from(*number).unwrap() <= NUMBER_LAST);
             assert!(!ABSENT.contains(number));

@@ -403,10 +403,15 @@ pub(crate) fn file_size(fd: BorrowedFd<'_>) -> io::Result<u64> {
 }
 
 fn stat(fd: BorrowedFd<'_>) -> io::Result<libc::stat> {
+    status_of(fd.as_raw_fd())
+}
+
+/// What is known of what a number names, if anything is open there.
+pub(crate) fn status_of(fd: RawFd) -> io::Result<libc::stat> {
     // SAFETY: the structure is plain integers, for which zeros are a valid value.
     let mut stat: libc::stat = unsafe { std::mem::zeroed() };
     // SAFETY: `stat` is a valid place for the result.
-    result(unsafe { libc::fstat(fd.as_raw_fd(), &raw mut stat) })?;
+    result(unsafe { libc::fstat(fd, &raw mut stat) })?;
     Ok(stat)
 }
 
