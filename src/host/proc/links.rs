@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Refuses if one of the files, whose paths lead through no link, has a name that is not among them.
+/// Refuses if a file among these, whose paths lead through no link, has a name that is not.
 pub fn judge(closed: &[PathBuf]) -> io::Result<()> {
     // For each file: how many names it has, which of them are closed.
     let mut files: BTreeMap<(u64, u64), (u64, Vec<&Path>)> = BTreeMap::new();
@@ -32,9 +32,9 @@ pub fn judge(closed: &[PathBuf]) -> io::Result<()> {
     };
     let first = first.display();
     Err(io::Error::other(format!(
-        "sandbox: {first} is to stay unread but has {count} names (hard links), of which some are not \
-         closed; the command was not run. Find them with `find / -xdev -samefile {first}`, and remove \
-         them or add them to sandbox_deny_read"
+        "sandbox: {first} is to stay unread but has {count} names (hard links), of which some are \
+         not closed; the command was not run. Find them with `find / -xdev -samefile {first}`, and \
+         remove them or add them to sandbox_deny_read"
     )))
 }
 
