@@ -69,10 +69,12 @@ pub(crate) struct Prepared {
     env: Vec<CString>,
     confinement: Option<(Ground, Filters)>,
     apart: Apart,
+    /// What of the protected paths is not kept as it should be.
+    unkept: Missing,
 }
 
 impl Prepared {
-    pub(crate) fn of(plan: &Plan, apart: Apart) -> Result<Prepared, Refusal> {
+    pub(crate) fn of(plan: &Plan, apart: Apart, unkept: Missing) -> Result<Prepared, Refusal> {
         let env =
             plan.env.iter().map(|(key, value)| c_string(&[key.as_slice(), b"=", value].concat()));
         let confinement = match plan.policy.access {
@@ -96,6 +98,7 @@ impl Prepared {
             env: env.collect::<io::Result<_>>().at(Stage::Plan)?,
             confinement,
             apart,
+            unkept,
         })
     }
 
@@ -259,7 +262,7 @@ fn become_command(
         None => (Level::Open, Missing::NONE),
         Some((ground, filters)) => confine(plan, ground, &filters, prepared.apart, offer)?,
     };
-    let missing = missing.with(unprotected);
+    let missing = missing.with(unprotected).with(prepared.unkept);
     close_on_exec_from(3).at(Stage::Descriptors)?;
     report(status, Status::Confined { level, missing });
     Err(execute(&prepared.programs, &prepared.argv, &prepared.env)).at(Stage::Exec)
@@ -298,9 +301,8 @@ fn confine(
 fn with_namespaces(missing: Missing, policy: &Policy, apart: Apart) -> Missing {
     match apart {
         Apart::Nothing => {
-            let writing = [Missing::CONTROL_FILES, Missing::SHARED_MEMORY];
             let missing = match policy.access {
-                Access::WorkspaceWrite => writing.into_iter().fold(missing, Missing::with),
+                Access::WorkspaceWrite => missing.with(Missing::SHARED_MEMORY),
                 Access::ReadOnly | Access::Full => missing,
             };
             missing.with(Missing::TERMINALS).with(Missing::PROCESSES)

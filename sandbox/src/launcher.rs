@@ -24,6 +24,7 @@ use libc::{c_int, c_short, c_ulong, pid_t};
 
 use crate::confine::{self, At, Prepared, Refusal};
 use crate::end;
+use crate::kept::{Kept, Outcome};
 use crate::limits::{
     LEFT_OVER_GRACE_MS_MAX, RECORD_BYTES_MAX, ROUND_PAUSE_MS_MAX, ROUNDS_RUSHED_COUNT, STUCK_MS_MAX,
 };
@@ -86,6 +87,8 @@ struct Supervisor {
     mediation: Option<Mediation>,
     /// Where the command has processes of its own.
     init: Option<Init>,
+    /// What is put back in the end.
+    kept: Kept,
     refused: &'static AtomicBool,
     background: bool,
     grace: Duration,
@@ -105,6 +108,7 @@ impl Supervisor {
                 command: Some(begun.command),
                 mediation: begun.mediation,
                 init: begun.init,
+                kept: begun.kept,
                 refused: begun.refused,
                 background: begun.background,
                 grace: begun.grace,
@@ -320,6 +324,10 @@ impl Supervisor {
     }
 
     fn finish(&self, alive: u32) -> ! {
+        self.kept.restore(|index, outcome| {
+            let is_whole = outcome == Outcome::PutBack;
+            confine::report(self.status.as_fd(), Status::Restored { index, is_whole });
+        });
         let ended = self.ended_after;
         confine::report(self.status.as_fd(), Status::LeftOver { ended, alive });
         sys::exit_now(0)
@@ -333,6 +341,7 @@ struct Begun {
     command: pid_t,
     mediation: Option<Mediation>,
     init: Option<Init>,
+    kept: Kept,
     refused: &'static AtomicBool,
     background: bool,
     grace: Duration,
@@ -363,7 +372,8 @@ fn begin(status: &OwnedFd) -> Result<Begun, Refusal> {
         return Err(io::Error::from_raw_os_error(libc::ESRCH)).at(Stage::Orphaned);
     }
     let apart = settle(&plan);
-    let mut prepared = Prepared::of(&plan, apart)?;
+    let (kept, unkept) = Kept::of(&plan.policy, apart);
+    let mut prepared = Prepared::of(&plan, apart, unkept)?;
     // Where a table cannot be shared and taken back, the calls are refused instead.
     let handover = if prepared.wants_supervisor() { Handover::new().ok() } else { None };
     let roots = Roots::of(&plan.policy);
@@ -394,6 +404,7 @@ fn begin(status: &OwnedFd) -> Result<Begun, Refusal> {
         command,
         mediation,
         init,
+        kept,
         refused,
         background: plan.background,
         grace: Duration::from_millis(plan.grace_ms.into()),

@@ -19,6 +19,7 @@ compile_error!("the system-call tables are written for x86_64 and aarch64 only")
 
 mod confine;
 mod end;
+mod kept;
 mod landlock;
 mod launcher;
 pub mod limits;

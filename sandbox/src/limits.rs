@@ -63,6 +63,18 @@ pub const ATTRIBUTE_NAME_BYTES_MAX: usize = 256;
 /// A `struct file_attr` of this or a later kernel, which takes at most a page.
 pub const FILE_ATTR_BYTES_MAX: usize = 4096;
 
+/// What is kept of all protected paths of a command, to be put back; read before each command.
+pub const KEPT_BYTES_MAX: usize = 4 << 20;
+
+/// Files and directories kept. Each costs some 5 µs before a command and 1 µs after it.
+pub const KEPT_ENTRIES_COUNT_MAX: usize = 1024;
+
+/// Directories within each other in what is kept; each is a descriptor and a call.
+pub const KEPT_DEPTH_MAX: usize = 16;
+
+/// Changed versions of one protected path that are set aside beside it under easy names.
+pub const SET_ASIDE_COUNT_MAX: u32 = 16;
+
 /// Descendants listed in one round; more are met in the next.
 pub const DESCENDANTS_COUNT_MAX: usize = 65_536;
 

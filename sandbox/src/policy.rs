@@ -36,8 +36,8 @@ pub struct Policy {
     /// With mounts of its own, such a path is covered instead, if it exists when the command
     /// starts, and nothing beside it is affected.
     pub unreadable: Vec<PathBuf>,
-    /// Paths below writable roots that stay as they are: what decides over later commands. Needs
-    /// mounts of the command's own.
+    /// Paths below writable roots that stay as they are: what decides over later commands. Without
+    /// mounts of the command's own, and where they are missing, they are put back when it has ended.
     pub protected: Vec<PathBuf>,
     /// The agent's own directories, which stay as they are, even below a writable root. With mounts
     /// of its own, a command sees in them what is there when it starts and is not `unreadable`.
@@ -92,7 +92,7 @@ impl Missing {
     pub const DEVICE_CALLS: Missing = Missing(1 << 3);
     /// Permissions, owners, times and attributes can be changed outside the writable roots.
     pub const METADATA: Missing = Missing(1 << 4);
-    /// Repository control files below the writable roots can be changed.
+    /// Protected paths below the writable roots can be changed, and stay so.
     pub const CONTROL_FILES: Missing = Missing(1 << 5);
     /// New entries beside an unreadable path stay closed until the next command.
     pub const NEW_SIBLINGS: Missing = Missing(1 << 6);
@@ -110,8 +110,10 @@ impl Missing {
 
     /// Processes of others can be seen.
     pub const PROCESSES: Missing = Missing(1 << 11);
+    /// Protected paths can be changed while the command runs; then they are put back.
+    pub const UNCHANGED_FILES: Missing = Missing(1 << 12);
 
-    const NAMES: [(Missing, &'static str); 12] = [
+    const NAMES: [(Missing, &'static str); 13] = [
         (Missing::SIGNAL_SCOPE, "signals"),
         (Missing::ABSTRACT_SOCKETS, "abstract sockets"),
         (Missing::PATH_SOCKETS, "path sockets"),
@@ -124,6 +126,7 @@ impl Missing {
         (Missing::MOVES, "moves between directories"),
         (Missing::SUPERVISOR, "supervisor"),
         (Missing::PROCESSES, "names of processes"),
+        (Missing::UNCHANGED_FILES, "control files while a command runs"),
     ];
 
     /// The set from its bits; unknown bits are kept, so that nothing missing is forgotten.

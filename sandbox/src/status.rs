@@ -1,10 +1,10 @@
 //! What the launcher tells the agent: small frames on the status pipe.
 //!
 //! A frame is one kind byte and a payload whose length the kind fixes, numbers little-endian.
-//! Either `Confined`, `Exited` or `Signalled`, `LeftOver`; or `Refused`, preceded by `Confined` if
-//! only the program itself could not be executed. Then the pipe closes. Thus a sandbox that failed
-//! is never mistaken for a command that did. The pipe closing early means that the launcher was
-//! killed.
+//! Either `Confined`, `Exited` or `Signalled`, any number of `Restored`, `LeftOver`; or `Refused`,
+//! preceded by `Confined` if only the program itself could not be executed. Then the pipe closes.
+//! Thus a sandbox that failed is never mistaken for a command that did. The pipe closing early means
+//! that the launcher was killed.
 
 use crate::policy::{Level, Missing};
 
@@ -25,6 +25,9 @@ pub enum Status {
     Exited(i32),
     /// The command was ended by a signal.
     Signalled(i32),
+    /// A protected path, by its place in the policy's list, was found changed once all had ended. It
+    /// is as before, or could not be put back.
+    Restored { index: u32, is_whole: bool },
     /// The last event: so many processes outlived the command and were ended, and so many could
     /// not be.
     LeftOver { ended: u32, alive: u32 },
@@ -92,6 +95,7 @@ const KIND_REFUSED: u8 = 2;
 const KIND_EXITED: u8 = 3;
 const KIND_SIGNALLED: u8 = 4;
 const KIND_LEFT_OVER: u8 = 5;
+const KIND_RESTORED: u8 = 6;
 
 impl Status {
     /// The frame of this event. Allocates nothing, so that it can be called after a fork.
@@ -113,6 +117,10 @@ impl Status {
             Status::Signalled(signal) => {
                 frame.put(&[KIND_SIGNALLED]);
                 frame.put(&signal.to_le_bytes());
+            }
+            Status::Restored { index, is_whole } => {
+                frame.put(&[KIND_RESTORED, u8::from(is_whole)]);
+                frame.put(&index.to_le_bytes());
             }
             Status::LeftOver { ended, alive } => {
                 frame.put(&[KIND_LEFT_OVER]);
@@ -186,7 +194,7 @@ impl StatusDecoder {
 fn decode(bytes: &[u8]) -> Result<Option<(Status, usize)>, StatusError> {
     let Some((&kind, payload)) = bytes.split_first() else { return Ok(None) };
     let len = match kind {
-        KIND_CONFINED | KIND_REFUSED => 5,
+        KIND_CONFINED | KIND_REFUSED | KIND_RESTORED => 5,
         KIND_EXITED | KIND_SIGNALLED => 4,
         KIND_LEFT_OVER => 8,
         unknown => return Err(StatusError::UnknownKind(unknown)),
@@ -207,6 +215,7 @@ fn decode(bytes: &[u8]) -> Result<Option<(Status, usize)>, StatusError> {
         }
         KIND_EXITED => Status::Exited(number(0).cast_signed()),
         KIND_SIGNALLED => Status::Signalled(number(0).cast_signed()),
+        KIND_RESTORED => Status::Restored { index: number(1), is_whole: payload[0] != 0 },
         _ => Status::LeftOver { ended: number(0), alive: number(4) },
     };
     Ok(Some((status, 1 + len)))
@@ -248,6 +257,8 @@ mod tests {
             Status::Exited(0),
             Status::Exited(255),
             Status::Signalled(9),
+            Status::Restored { index: 255, is_whole: true },
+            Status::Restored { index: 0, is_whole: false },
             Status::LeftOver { ended: 7, alive: u32::MAX },
         ];
         statuses.extend(Stage::ALL.map(|stage| Status::Refused { stage, errno: -2 }));

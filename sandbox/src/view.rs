@@ -46,17 +46,19 @@ pub(crate) fn build(policy: &Policy, apart: Apart, pty: bool) -> io::Result<Miss
         Access::ReadOnly | Access::Full => Vec::new(),
     };
     arrange_roots(&roots)?;
-    let mut missing = protect(policy, &roots)?;
+    protect(policy, &roots)?;
     for directory in &policy.sealed {
         seal(directory, &policy.unreadable)?;
     }
     cover(policy)?;
     arrange_devices(policy.access, pty)?;
     match apart {
-        Apart::Whole => mounts::mount(c"proc", c"/proc", PLAIN | libc::MS_RDONLY, c"")?,
-        Apart::View | Apart::Nothing => missing = missing.with(Missing::PROCESSES),
+        Apart::Whole => {
+            mounts::mount(c"proc", c"/proc", PLAIN | libc::MS_RDONLY, c"")?;
+            Ok(Missing::NONE)
+        }
+        Apart::View | Apart::Nothing => Ok(Missing::PROCESSES),
     }
-    Ok(missing)
 }
 
 /// The roots that lie in no other.
@@ -110,9 +112,8 @@ fn existing(path: &Path) -> io::Result<Option<OwnedFd>> {
 
 /// Makes the protected paths below the roots read-only. The directories on the way to them become
 /// mounts too, since what is a mount can be neither moved nor replaced.
-fn protect(policy: &Policy, roots: &[&Path]) -> io::Result<Missing> {
+fn protect(policy: &Policy, roots: &[&Path]) -> io::Result<()> {
     let mut held: Vec<&Path> = Vec::new();
-    let mut missing = Missing::NONE;
     for path in &policy.protected {
         let Some(root) = roots.iter().copied().find(|root| path.starts_with(root)) else {
             continue;
@@ -126,13 +127,13 @@ fn protect(policy: &Policy, roots: &[&Path]) -> io::Result<Missing> {
                 held.push(directory);
             }
         }
-        match paths::open(path) {
-            Ok(place) => attach_copy(&place, Writable::NoMore)?,
-            // What is not there, or is a link, cannot be held in its place.
-            Err(_) => missing = missing.with(Missing::CONTROL_FILES),
+        // What is not there, or is a link, cannot be held in its place; the supervisor looks after
+        // it when the command has ended.
+        if let Ok(place) = paths::open(path) {
+            attach_copy(&place, Writable::NoMore)?;
         }
     }
-    Ok(missing)
+    Ok(())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -152,7 +152,7 @@ fn code_of(frame: Status, program: &str, cwd: &Path) -> Option<u8> {
                 _ => EXIT_REFUSED,
             })
         }
-        Status::Confined { .. } | Status::LeftOver { .. } => None,
+        Status::Confined { .. } | Status::Restored { .. } | Status::LeftOver { .. } => None,
     }
 }
 

@@ -15,8 +15,8 @@ use crate::fronts::limits::Known;
 use crate::host::confined::Place;
 use crate::host::disk::auth;
 use crate::host::exec::say;
-use crate::host::responses::calendar;
 use crate::host::proc::links;
+use crate::host::responses::calendar;
 use crate::host::{environment, out};
 use crate::wire::json::Fields;
 

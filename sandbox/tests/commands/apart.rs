@@ -11,7 +11,7 @@ use crate::stage::{Place, Run, apart, check_said, marker, shell, with_roots};
 
 pub(crate) const CASES: &[Case] = &[
     ("control_files_stay_as_they_are", control_files_stay_as_they_are),
-    ("what_cannot_be_protected_is_named", what_cannot_be_protected_is_named),
+    ("what_cannot_be_held_is_named", what_cannot_be_held_is_named),
     ("a_sealed_directory_shows_no_secret", a_sealed_directory_shows_no_secret),
     ("beside_hidden_paths_new_ones_can_be_made", beside_hidden_paths_new_ones_can_be_made),
     ("metadata_outside_of_the_roots_stays", metadata_outside_of_the_roots_stays),
@@ -55,9 +55,12 @@ fn control_files_stay_as_they_are() {
     assert!(run.said().ends_with("committed") || is_shared(), "{}", run.said());
     let kept = [".git/hooks/pre-commit", ".git/config", ".codex/config.toml"];
     let is_kept = |path: &&str| fs::read_to_string(work.join(path)).is_ok_and(|it| it == "before");
-    assert_eq!(kept.iter().all(is_kept), !is_shared(), "{}", run.said());
+    assert!(kept.iter().all(is_kept), "{}", run.said());
+    assert_eq!(fs::read_dir(work.join(".git/hooks")).unwrap().count(), 1);
+    let restored = |status: &&Status| matches!(status, Status::Restored { is_whole: true, .. });
+    let count = run.statuses.iter().filter(restored).count();
+    assert_eq!(count, if is_shared() { plan.policy.protected.len() } else { 0 });
     if !is_shared() {
-        assert_eq!(fs::read_dir(work.join(".git/hooks")).unwrap().count(), 1);
         assert_eq!(fs::read_to_string(work.join(".git/objects/new")).unwrap(), "after\n");
         let mode = fs::metadata(work.join(".git/hooks")).unwrap().permissions().mode();
         assert_ne!(mode & 0o777, 0o777);
@@ -67,16 +70,30 @@ fn control_files_stay_as_they_are() {
     }
 }
 
-fn what_cannot_be_protected_is_named() {
-    if is_shared() {
-        return;
-    }
-    let place = Place::new("unprotected");
+fn what_cannot_be_held_is_named() {
+    let place = Place::new("unheld");
     let (work, mut plan) = repository(&place, "true");
+    let missing = |plan: &Plan| {
+        let run = Run::whole(plan);
+        let Status::Confined { missing, .. } = run.statuses[0] else {
+            panic!("{:?}", run.statuses)
+        };
+        missing
+    };
+    assert_eq!(missing(&plan).contains(Missing::UNCHANGED_FILES), is_shared());
     plan.policy.protected.push(work.join(".windlass"));
-    let run = Run::whole(&plan);
-    let Status::Confined { missing, .. } = run.statuses[0] else { panic!("{:?}", run.statuses) };
-    assert!(missing.contains(Missing::CONTROL_FILES));
+    let found = missing(&plan);
+    assert!(found.contains(Missing::UNCHANGED_FILES));
+    assert!(!found.contains(Missing::CONTROL_FILES));
+    // A pipe has no content to be put back.
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(work.join(".windlass"))
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(missing(&plan).contains(Missing::CONTROL_FILES), is_shared());
 }
 
 fn a_sealed_directory_shows_no_secret() {

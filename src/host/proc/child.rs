@@ -60,6 +60,23 @@ pub struct Child {
     collected: Collected,
     /// What the model is told if it failed for the sandbox's sake.
     advice: Option<String>,
+    /// The paths that stay as they are, in the launcher's order.
+    protected: Vec<PathBuf>,
+    /// Those it changed, which were put back.
+    restored: Vec<Restored>,
+    /// What is wrong if the command cannot be executed.
+    program: String,
+    /// What is wrong if it cannot be entered.
+    directory: PathBuf,
+    /// When the output is given up, once the status has ended.
+    pub linger_until_ms: Option<u64>,
+}
+
+/// A protected path that was found changed.
+#[derive(Clone, Copy, Debug)]
+struct Restored {
+    index: u32,
+    is_whole: bool,
 }
 
 /// Output as far as it is kept.
@@ -116,6 +133,11 @@ impl Child {
             typing,
             collected,
             advice: None,
+            protected: Vec::new(),
+            restored: Vec::new(),
+            program,
+            directory,
+            linger_until_ms: None,
         }
     }
 
@@ -128,6 +150,21 @@ impl Child {
 
     pub fn launched(&self) -> &Launched {
         &self.launched
+    /// The same, with the names of what the launcher puts back.
+    #[must_use]
+    pub fn with_protected(mut self, protected: Vec<PathBuf>) -> Child {
+        self.protected = protected;
+        self
+    }
+
+    /// Whether its launcher was killed, so that what it had started may still run.
+    pub fn is_abandoned(&self) -> bool {
+        let is_refused = matches!(self.ended, Some(CommandEnded::NotStarted { .. }));
+        self.status.is_none() && self.confined.is_some() && !self.is_seen_off && !is_refused
+    }
+
+    pub fn status_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.status.as_ref().map(AsFd::as_fd)
     }
 
     pub fn output_fd(&self) -> Option<BorrowedFd<'_>> {
@@ -178,6 +215,60 @@ impl Child {
     /// Reads status frames until there are no more.
     pub fn read_status(&mut self, now_ms: u64, linger_ms: u64) {
         self.launched.read_status(now_ms, linger_ms);
+        let Some(status) = &mut self.status else { return };
+        let mut buffer = [0; 256];
+        loop {
+            match status.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => {
+                    self.frames.push(&buffer[..count]);
+                    while let Some(frame) = self.frames.pull() {
+                        match frame {
+                            Ok(Status::LeftOver { .. }) => self.is_seen_off = true,
+                            Ok(Status::Restored { index, is_whole }) => {
+                                self.restored.push(Restored { index, is_whole });
+                            }
+                            Ok(frame) => Self::on_frame(
+                                frame,
+                                (&self.program, &self.directory),
+                                &mut self.confined,
+                                &mut self.ended,
+                            ),
+                            // Whoever writes this is not our launcher: there is nothing to wait
+                            // for.
+                            Err(_) => return self.status_ended(now_ms, linger_ms),
+                        }
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        self.status_ended(now_ms, linger_ms);
+    }
+
+    fn on_frame(
+        frame: Status,
+        named: (&str, &Path),
+        confined: &mut Option<(Level, Missing)>,
+        ended: &mut Option<CommandEnded>,
+    ) {
+        match frame {
+            Status::Confined { level, missing } => *confined = Some((level, missing)),
+            Status::Refused { stage, errno } => {
+                let why = refused(stage, errno, named).into();
+                *ended = Some(CommandEnded::NotStarted { why });
+            }
+            Status::Exited(code) => *ended = Some(CommandEnded::Exited { code }),
+            Status::Signalled(signal) => *ended = Some(CommandEnded::Signalled { signal }),
+            Status::Restored { .. } | Status::LeftOver { .. } => {}
+        }
+    }
+
+    fn status_ended(&mut self, now_ms: u64, linger_ms: u64) {
+        self.status = None;
+        self.linger_until_ms = Some(now_ms + linger_ms);
     }
 
     /// Reads output into the clip, at most this much of it.
@@ -222,10 +313,14 @@ impl Child {
         let is_confined = self.launched.confined().is_some_and(|(level, _)| level != Level::Open);
         let ended = self.launched.into_ended();
         let advice = self.advice.filter(|_| is_confined);
+        let note = note_of(&self.restored, &self.protected, &self.directory);
         let end = match self.collected {
-            Collected::Clipped(clip) => End::Command(result(ended, &clip, advice)),
-            Collected::Session(clip, backlog) => {
-                End::Session(result(ended, &clip, None), backlog.finish())
+            Collected::Clipped(clip) => End::Command(result(ended, &clip, advice, note)),
+            Collected::Session(clip, mut backlog) => {
+                if let Some(note) = &note {
+                    backlog.push(format!("\n{note}\n").as_bytes());
+                }
+                End::Session(result(ended, &clip, None, note), backlog.finish())
             }
             Collected::Whole { bytes, is_too_long } => {
                 let whole = ended == CommandEnded::Exited { code: 0 } && !is_too_long;
@@ -255,14 +350,20 @@ impl Collected {
     }
 }
 
-fn result(ended: CommandEnded, clip: &Clip, advice: Option<String>) -> CommandResult {
+fn result(
+    ended: CommandEnded,
+    clip: &Clip,
+    advice: Option<String>,
+    note: Option<String>,
+) -> CommandResult {
     let clipped = clip.finish();
     let mut output = clipped.text;
-    if let Some(advice) = advice.filter(|_| looks_refused(&ended, &output)) {
+    let advice = advice.filter(|_| looks_refused(&ended, &output));
+    for line in [advice, note].into_iter().flatten() {
         if !output.is_empty() && !output.ends_with('\n') {
             output.push('\n');
         }
-        output.push_str(&advice);
+        output.push_str(&line);
         output.push('\n');
     }
     CommandResult {
@@ -270,6 +371,29 @@ fn result(ended: CommandEnded, clip: &Clip, advice: Option<String>) -> CommandRe
         output: output.into(),
         lines_total: clipped.truncated.then_some(clipped.total_lines),
     }
+}
+
+/// What the model is told of paths that were changed although they are to stay as they are.
+fn note_of(restored: &[Restored], protected: &[PathBuf], directory: &Path) -> Option<String> {
+    let named = |is_whole: bool| {
+        let those = restored.iter().filter(|it| it.is_whole == is_whole);
+        let paths = those.filter_map(|it| protected.get(it.index as usize));
+        let names = paths.map(|path| path.strip_prefix(directory).unwrap_or(path).display());
+        names.map(|name| name.to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let (back, lost) = (named(true), named(false));
+    let mut note = String::new();
+    if !back.is_empty() {
+        note = format!(
+            "{back} changed while this ran and was put back as it was; what was there is beside it \
+             under a name with .undone"
+        );
+    }
+    if !lost.is_empty() {
+        let and = if note.is_empty() { "" } else { "; " };
+        note = format!("{note}{and}{lost} changed while this ran and could not be put back");
+    }
+    (!note.is_empty()).then(|| format!("[sandbox: {note}]"))
 }
 
 /// Whether a confined command seems to have failed because something was refused.

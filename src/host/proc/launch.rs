@@ -143,7 +143,7 @@ impl Starter {
         };
         let (spawned, output) = self.start(&plan, stdin, ends)?;
         let child = Child::new(op, purpose, spawned, output, typing, program, plan.cwd);
-        Ok(child.with_advice(advice(settings)))
+        Ok(child.with_advice(advice(settings)).with_protected(plan.policy.protected))
     }
 
     /// Starts `windlass-files` with a request. It may look where the thread may look; it may write,

@@ -7,8 +7,8 @@
 pub mod child;
 pub mod launch;
 pub mod launched;
-pub mod programs;
 pub mod links;
+pub mod programs;
 pub mod protection;
 pub mod pty;
 pub mod session;
@@ -62,9 +62,8 @@ impl Default for Children {
             unreaped: Vec::new(),
             scratch,
             apart: None,
+            news: News::Awaited,
         }
-        let slots = Slots::new(CHILDREN_MAX);
-        Children { slots, unreaped: Vec::new(), scratch, apart: None, news: News::Awaited }
     }
 }
 

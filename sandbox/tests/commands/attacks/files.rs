@@ -93,6 +93,51 @@ pub(crate) const ATTACKS: &[Attack] = &[
         "mkdir $W/w; echo x > $W/w/config.toml; mv $W/w $W/.windlass",
     ),
     name("agent settings as a file", "echo x > $W/.windlass"),
+    name("a common directory", "mkdir $W/c; echo x > $W/c/config; echo ../c > $W/.git/commondir"),
+    name("settings of a worktree", "echo x > $W/.git/config.worktree"),
+    name("settings of a submodule", "echo x >> $W/.git/modules/sub/config"),
+    name(
+        "submodules become a link",
+        "mv $W/.git/modules $W/m; ln -s ../e $W/.git/modules; ln -s m $W/e
+        echo x > $W/m/sub/config",
+    ),
+    name("the repository becomes a link", "mv $W/.git $W/g; ln -s g $W/.git; echo x > $W/g/config"),
+    name(
+        "the repository becomes a pointer",
+        "mv $W/.git $W/g; echo 'gitdir: g' > $W/.git; echo x > $W/g/config",
+    ),
+    name("the repository becomes a pipe", "mv $W/.git $W/g; mkfifo $W/.git"),
+    name("settings become a pipe", "rm $W/.git/config; mkfifo $W/.git/config"),
+    name("settings become a directory", "rm $W/.git/config; mkdir -p $W/.git/config/a/b/c"),
+    name("settings mapped", "printf y | dd of=$W/.git/config conv=notrunc bs=1 seek=3"),
+    name(
+        "settings changed and touched",
+        "echo x > $W/t; touch -r $W/.git/config $W/t
+        printf '[c0re]' | dd of=$W/.git/config conv=notrunc; touch -r $W/t $W/.git/config",
+    ),
+    name(
+        "many hooks",
+        "i=0; while [ $i -lt 1500 ]; do i=$((i+1)); echo x > $W/.git/hooks/$i; done",
+    ),
+    name(
+        "a deep hook",
+        "d=$W/.git/hooks; for i in 1 2 3 4 5 6 7 8 9; do d=$d/a/b/c; done; mkdir -p $d",
+    ),
+    name(
+        "all names taken",
+        "for i in '' 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do
+        mkdir -p $W/.git/config.undone$i/x; done; echo x > $W/.git/config",
+    ),
+    name(
+        "a hook by a program left behind",
+        "setsid sh -c 'while :; do echo x > .git/hooks/late; sleep 0.01; done' sh $M > /dev/null 2>&1 &
+        sleep 0.05",
+    ),
+    name(
+        "agent settings closed",
+        "mkdir $W/.windlass; echo x > $W/.windlass/c; chmod 0 $W/.windlass",
+    ),
+    name("the workspace closed", "echo x > $W/.git/config; chmod 500 $W/.git $W"),
     name("the repository moved", "cd /; mv $W $W.old; mkdir $W; mv $W/.git $W/.git2"),
     line("a secret file", "cat $K"),
     line("a secret's other name", "cat $L"),

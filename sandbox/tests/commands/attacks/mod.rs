@@ -22,39 +22,10 @@ use scene::{Aim, Scene};
 pub(crate) const CASES: &[Case] = &[("attacks_have_no_effect", attacks_have_no_effect)];
 
 /// What is known to have an effect where every namespace is shared.
-const OPEN: &[&str] = &[
-    "a hook",
-    "a hook's permissions",
-    "agent settings",
-    "agent settings anew",
-    "agent settings as a file",
-    "agent settings by a link",
-    "agent settings by a rename",
-    "agent settings replaced",
-    "an existing hook",
-    "hooks become a link",
-    "hooks moved out",
-    "repository settings",
-    "settings by another name",
-    "settings by git",
-    "settings exchanged",
-    "settings moved out",
-    "settings put in place",
-    "settings removed",
-    "settings through a link",
-    "the repository moved",
-    "the repository removed",
-    "the terminal",
-    "the terminal's settings",
-];
+const OPEN: &[&str] = &["the terminal", "the terminal's settings"];
 
 /// What is known to have an effect in namespaces of the command's own.
-const OPEN_APART: &[&str] = &[
-    "agent settings anew",
-    "agent settings as a file",
-    "agent settings by a link",
-    "agent settings by a rename",
-];
+const OPEN_APART: &[&str] = &[];
 
 /// What the command has of its own in its namespaces, and may have.
 const OWN_APART: &[&str] = &["shared memory of old", "queues", "internet"];

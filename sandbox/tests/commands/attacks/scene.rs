@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::fmt::Write;
 use std::fs::{self, File};
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -15,14 +16,26 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use windlass_sandbox::Plan;
+use windlass_sandbox::{Apart, Plan};
 
-use crate::stage::{Place, exe, open_terminal, processes_with};
+use crate::stage::{Place, apart, exe, open_terminal, processes_with};
 
 /// What nobody may read; said by a command, it has been read.
 const SECRET: &str = "the-secret-word";
 /// Said by a command that got something which shows nowhere else.
 pub(crate) const GOT_IT: &str = "GOT-IT";
+
+/// Names in the workspace that are not for commands.
+const NAMES: [&str; 8] = [
+    ".windlass",
+    ".codex",
+    ".agents",
+    ".git/hooks",
+    ".git/config",
+    ".git/config.worktree",
+    ".git/commondir",
+    ".git/modules/sub/config",
+];
 
 /// What `$O` names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -138,9 +151,8 @@ impl Scene {
         plan.cwd = self.place.path.join("workspace");
         plan.policy.writable_roots = vec![self.place.path.join("workspace")];
         plan.policy.unreadable = vec![self.place.path.join("secret")];
-        let names = [".windlass", ".codex", ".agents", ".git/hooks", ".git/config"];
         let workspace = &plan.policy.writable_roots[0];
-        plan.policy.protected = names.iter().map(|name| workspace.join(name)).collect();
+        plan.policy.protected = NAMES.iter().map(|name| workspace.join(name)).collect();
         plan
     }
 
@@ -175,15 +187,17 @@ impl Scene {
     pub(crate) fn look(&self, everything: bool) -> BTreeMap<String, String> {
         let mut seen = BTreeMap::new();
         let path = |name: &str| self.place.path.join(name);
-        look_at_tree(&path("outside"), &mut seen);
-        look_at_tree(&path("secret"), &mut seen);
-        for name in [".git/config", ".git/hooks", ".windlass", ".codex"] {
-            look_at_tree(&path("workspace").join(name), &mut seen);
+        look_at_tree(&path("outside"), Depth::Whole, &mut seen);
+        look_at_tree(&path("secret"), Depth::Whole, &mut seen);
+        // Without mounts they are put back, which makes other files of the same kind.
+        let depth = if apart() == Apart::Nothing { Depth::Content } else { Depth::Whole };
+        for name in NAMES {
+            look_at_tree(&path("workspace").join(name), depth, &mut seen);
         }
         if everything {
-            look_at_tree(&path("workspace"), &mut seen);
+            look_at_tree(&path("workspace"), Depth::Whole, &mut seen);
             let shared = PathBuf::from(format!("/dev/shm/{}", self.number));
-            look_at_tree(&shared, &mut seen);
+            look_at_tree(&shared, Depth::Whole, &mut seen);
         }
         self.look_at_victim(&mut seen);
         self.look_at_arrivals(&mut seen);
@@ -297,16 +311,27 @@ fn furnish(directory: &Path) {
 
 /// A repository, and the agent's own directory, without a program of either.
 fn keep_names(workspace: &Path) {
-    for name in [".git", ".git/hooks", ".git/objects", ".git/refs", ".git/refs/heads", ".codex"] {
-        fs::create_dir(workspace.join(name)).unwrap();
+    let git = ["hooks", "objects", "refs/heads", "modules/sub"].map(|name| format!(".git/{name}"));
+    for name in git.iter().map(String::as_str).chain([".codex"]) {
+        fs::create_dir_all(workspace.join(name)).unwrap();
     }
+    fs::write(workspace.join(".git/modules/sub/config"), "[core]\n\tbare = true\n").unwrap();
     fs::write(workspace.join(".git/HEAD"), "ref: refs/heads/main\n").unwrap();
     fs::write(workspace.join(".git/config"), "[core]\n\tbare = false\n").unwrap();
     fs::write(workspace.join(".git/hooks/pre-commit"), "#!/bin/sh\n").unwrap();
     fs::write(workspace.join(".codex/config.toml"), "model = \"m\"\n").unwrap();
 }
 
-fn look_at_tree(path: &Path, seen: &mut BTreeMap<String, String>) {
+/// How closely one looks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// What it is, who may do what with it, and what is in it.
+    Content,
+    /// Also whether it is the very same, with the same names, and untouched.
+    Whole,
+}
+
+fn look_at_tree(path: &Path, depth: Depth, seen: &mut BTreeMap<String, String>) {
     let key = path.display().to_string();
     let Ok(metadata) = fs::symlink_metadata(path) else {
         seen.insert(key, "nothing".into());
@@ -318,18 +343,15 @@ fn look_at_tree(path: &Path, seen: &mut BTreeMap<String, String>) {
         fs::read_link(path).map(|link| link.display().to_string()).unwrap_or_default()
     };
     // A change of whatever kind sets the time of change; entries of directories show as themselves.
-    let looks = format!(
-        "{:o} {} {} {}.{} {content:?}",
-        metadata.mode(),
-        metadata.ino(),
-        metadata.nlink(),
-        metadata.ctime(),
-        metadata.ctime_nsec(),
-    );
+    let mut looks = format!("{:o} {} {content:?}", metadata.mode(), metadata.uid());
+    if depth == Depth::Whole {
+        let (seconds, part) = (metadata.ctime(), metadata.ctime_nsec());
+        write!(looks, " {} {} {seconds}.{part}", metadata.ino(), metadata.nlink()).unwrap();
+    }
     seen.insert(key, looks);
     if metadata.is_dir() {
         for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-            look_at_tree(&entry.path(), seen);
+            look_at_tree(&entry.path(), depth, seen);
         }
     }
 }
