@@ -37,7 +37,8 @@ pub struct Policy {
     /// starts, and nothing beside it is affected.
     pub unreadable: Vec<PathBuf>,
     /// Paths below writable roots that stay as they are: what decides over later commands. Without
-    /// mounts of the command's own, and where they are missing, they are put back when it has ended.
+    /// mounts of the command's own, and where there is nothing to mount, they are put back when it
+    /// has ended.
     pub protected: Vec<PathBuf>,
     /// The agent's own directories, which stay as they are, even below a writable root. With mounts
     /// of its own, a command sees in them what is there when it starts and is not `unreadable`.

@@ -3,8 +3,8 @@
 //! A frame is one kind byte and a payload whose length the kind fixes, numbers little-endian.
 //! Either `Confined`, `Exited` or `Signalled`, any number of `Restored`, `LeftOver`; or `Refused`,
 //! preceded by `Confined` if only the program itself could not be executed. Then the pipe closes.
-//! Thus a sandbox that failed is never mistaken for a command that did. The pipe closing early means
-//! that the launcher was killed.
+//! Thus a sandbox that failed is never mistaken for a command that did. The pipe closing early
+//! means that the launcher was killed.
 
 use crate::policy::{Level, Missing};
 
@@ -25,8 +25,8 @@ pub enum Status {
     Exited(i32),
     /// The command was ended by a signal.
     Signalled(i32),
-    /// A protected path, by its place in the policy's list, was found changed once all had ended. It
-    /// is as before, or could not be put back.
+    /// A protected path, by its place in the policy's list, was found changed once all had ended.
+    /// It is as before, or could not be put back.
     Restored { index: u32, is_whole: bool },
     /// The last event: so many processes outlived the command and were ended, and so many could
     /// not be.

@@ -149,7 +149,11 @@ const _: () = assert!(SESSIONS_MAX + CALLS_PARALLEL_MAX <= CHILDREN_MAX);
 pub const PROGRAMS_MAX: usize = 128;
 
 /// Submodules whose control files are protected; each costs three mounts.
+/// Submodules, and other worktrees, whose control files are protected; each costs three mounts.
 pub const GIT_SUBMODULES_MAX: usize = 32;
+
+/// Directories looked into for submodules; each costs some 10 µs before every command.
+pub const GIT_MODULE_VISITS_MAX: usize = 4 * GIT_SUBMODULES_MAX;
 
 /// How long output may stay open after everything the command started is gone.
 pub const OUTPUT_LINGER_MS: u64 = 200;

@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use windlass_sandbox::limits::PATHS_COUNT_MAX;
 use windlass_sandbox::{Access, Apart, Plan, Policy, Spawned, Stdio};
 
 use crate::host::proc::child::{Child, Purpose};
@@ -244,6 +245,10 @@ impl Starter {
                 writable_roots.extend(protection::linked_git(&root));
                 writable_roots.push(root);
             }
+            // The launcher takes no more; what is nearest to its root matters most.
+            protected.sort_by_cached_key(|path| (path.components().count(), path.clone()));
+            protected.dedup();
+            protected.truncate(PATHS_COUNT_MAX);
             let temporary = tmp.into_iter().chain(tmpdir);
             writable_roots.extend(temporary.filter_map(|root| root.canonicalize().ok()));
         }

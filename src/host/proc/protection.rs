@@ -8,13 +8,18 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::limits::{GIT_POINTER_BYTES_MAX, GIT_SUBMODULES_MAX};
+use crate::limits::{GIT_MODULE_VISITS_MAX, GIT_POINTER_BYTES_MAX, GIT_SUBMODULES_MAX};
 
 /// The project directories of agents and accounts.
 const PROJECT: [&str; 4] = [".windlass", ".codex", ".agents", ".aws"];
 
-/// What makes git run programs, below a git directory.
-const GIT_CONTROL: [&str; 3] = ["hooks", "config", "config.worktree"];
+/// What makes git run programs, below a git directory; the last by naming another directory for the
+/// first two.
+const GIT_CONTROL: [&str; 4] = ["hooks", "config", "config.worktree", "commondir"];
+
+/// The same of a submodule, and of what a linked worktree has of its own.
+const GIT_MODULE: [&str; 3] = ["hooks", "config", "commondir"];
+const GIT_WORKTREE: [&str; 2] = ["config.worktree", "commondir"];
 
 /// What commits from a linked worktree write in the common git directory.
 const GIT_SHARED: [&str; 3] = ["objects", "refs", "logs"];
@@ -24,18 +29,18 @@ pub fn protected(root: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = PROJECT.iter().map(|name| root.join(name)).collect();
     let git = root.join(".git");
     match fs::symlink_metadata(&git) {
-        Ok(found) if found.is_dir() => {
-            // Git writes its settings for one worktree only where there are several.
-            let present = |name: &&&str| **name != "config.worktree" || git.join(name).exists();
-            paths.extend(GIT_CONTROL.iter().filter(present).map(|name| git.join(name)));
-            paths.extend(submodules(&git));
-        }
+        Ok(found) if found.is_dir() => paths.extend(controls(&git)),
         // A pointer, or a link; where it leads to is protected where it is writable.
-        Ok(_) => {
+        Ok(found) => {
             paths.push(git.clone());
-            let places = pointed_to(&git).into_iter().flat_map(|(own, common)| [own, common]);
-            let control = places.flat_map(|place| GIT_CONTROL.map(|name| place.join(name)));
-            paths.extend(control.filter(|path| path.exists()));
+            if found.is_symlink() {
+                paths.extend(git.canonicalize().iter().flat_map(|place| controls(place)));
+            } else if let Some((own, common)) = pointed_to(&git) {
+                if own != common {
+                    paths.extend(GIT_WORKTREE.map(|name| own.join(name)));
+                }
+                paths.extend(controls(&common));
+            }
         }
         // `git init` may make one.
         Err(_) => {}
@@ -56,15 +61,44 @@ pub fn linked_git(root: &Path) -> Vec<PathBuf> {
     [own.clone()].into_iter().chain(shared).filter(|path| path.is_dir()).collect()
 }
 
-/// The control files of submodules, whose git directories lie in that of the repository.
-fn submodules(git: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(git.join("modules")) else { return Vec::new() };
-    let directories = entries.flatten().map(|entry| entry.path());
-    directories
-        .take(GIT_SUBMODULES_MAX)
-        .flat_map(|directory| GIT_CONTROL.map(|name| directory.join(name)))
-        .filter(|path| path.exists())
-        .collect()
+/// The control files of a git directory, of its submodules, and of its other worktrees. What is
+/// missing is among them: making it must change nothing either.
+fn controls(git: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = GIT_CONTROL.iter().map(|name| git.join(name)).collect();
+    let mut modules = Vec::new();
+    let mut visits_left = GIT_MODULE_VISITS_MAX;
+    find_modules(&git.join("modules"), &mut visits_left, &mut modules);
+    paths.extend(modules.iter().flat_map(|module| GIT_MODULE.map(|name| module.join(name))));
+    let worktrees = directories(&git.join("worktrees"));
+    paths.extend(worktrees.iter().flat_map(|own| GIT_WORKTREE.map(|name| own.join(name))));
+    paths
+}
+
+/// The git directories of submodules, and of theirs.
+fn find_modules(within: &Path, visits_left: &mut usize, found: &mut Vec<PathBuf>) {
+    for directory in directories(within) {
+        if *visits_left == 0 || found.len() == GIT_SUBMODULES_MAX {
+            return;
+        }
+        *visits_left -= 1;
+        if directory.join("HEAD").exists() {
+            found.push(directory.clone());
+            find_modules(&directory.join("modules"), visits_left, found);
+        } else {
+            // The names of submodules may have slashes.
+            find_modules(&directory, visits_left, found);
+        }
+    }
+}
+
+/// Some of the directories in a directory, in order of their names.
+fn directories(within: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(within) else { return Vec::new() };
+    let is_directory = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+    let found = entries.flatten().filter(is_directory).take(GIT_SUBMODULES_MAX);
+    let mut paths: Vec<PathBuf> = found.map(|entry| entry.path()).collect();
+    paths.sort_unstable();
+    paths
 }
 
 /// The git directory that a pointer names, and the one that has what all worktrees share.
@@ -131,8 +165,27 @@ mod tests {
     fn control_files_of_a_repository_are_protected() {
         let place = Place::new("plain");
         place.write("w/.git/config", "");
-        place.write("w/.git/modules/sub/config", "");
-        check(&place, "w", &["w/.git/hooks", "w/.git/config", "w/.git/modules/sub/config"]);
+        place.write("w/.git/modules/libs/sub/HEAD", "");
+        place.write("w/.git/modules/libs/sub/modules/inner/HEAD", "");
+        place.write("w/.git/worktrees/other/HEAD", "");
+        let of = |git: &str, names: &[&str]| -> Vec<String> {
+            names.iter().map(|name| format!("{git}/{name}")).collect()
+        };
+        let modules = "w/.git/modules/libs/sub";
+        let expected = [
+            of("w/.git", &GIT_CONTROL),
+            of(modules, &GIT_MODULE),
+            of(&format!("{modules}/modules/inner"), &GIT_MODULE),
+            of("w/.git/worktrees/other", &GIT_WORKTREE),
+        ];
+        let expected = expected.concat();
+        let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+        check(&place, "w", &expected);
+        std::os::unix::fs::symlink("../w/.git", place.0.join("link.git")).unwrap();
+        fs::create_dir(place.0.join("linked")).unwrap();
+        fs::rename(place.0.join("link.git"), place.0.join("linked/.git")).unwrap();
+        let linked: Vec<&str> = ["linked/.git"].into_iter().chain(expected).collect();
+        check(&place, "linked", &linked);
         fs::create_dir(place.0.join("none")).unwrap();
         check(&place, "none", &[]);
     }
@@ -152,7 +205,10 @@ mod tests {
         let main = place.0.join("main/.git");
         let expected = ["worktrees/w", "objects", "refs"].map(|name| main.join(name));
         assert_eq!(linked_git(&root), expected);
-        check(&place, "w", &["w/.git", "main/.git/config"]);
+        let found = protected(&root);
+        for name in ["w/.git", "main/.git/config", "main/.git/worktrees/w/commondir"] {
+            assert!(found.contains(&place.0.join(name)), "{name}");
+        }
         place.write("other/.git", &pointer);
         assert_eq!(linked_git(&place.0.join("other")), Vec::<PathBuf>::new());
     }
