@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use libc::{c_int, c_ulong, pid_t};
 use seccompiler::BpfProgram;
 
-use crate::landlock::{ABI_PATH_SOCKETS, ABI_SCOPES, Ground};
+use crate::landlock::{ABI_PATH_SOCKETS, ABI_SCOPES, Ground, Terminals};
 use crate::mediation::{self, Handover};
 use crate::mounts;
 use crate::namespaces::Apart;
@@ -285,9 +285,20 @@ fn confine(
         Apart::View | Apart::Whole => ([].as_slice(), [].as_slice()),
     };
     let has_scopes = ground.abi() >= ABI_SCOPES;
-    let missing = ground.enforce(policy, hidden, closed).at(Stage::Landlock)?;
+    // Should the listener fail, it is within another supervisor, which answers instead.
+    let is_supervised = offer.is_some() && filters.supervised.is_some();
+    let terminals = match apart {
+        Apart::Nothing if is_supervised => Terminals::Given,
+        Apart::Nothing | Apart::View | Apart::Whole => Terminals::All,
+    };
+    let missing = ground.enforce(policy, hidden, closed, terminals).at(Stage::Landlock)?;
     let missing = with_namespaces(missing, policy, apart);
     let missing = filters.install(policy, offer, missing).at(Stage::Seccomp)?;
+    let missing = match terminals {
+        Terminals::Given => missing.without(Missing::TERMINALS),
+        Terminals::All => missing,
+    };
+    let missing = filters.install(offer, missing).at(Stage::Seccomp)?;
     let is_whole = has_scopes && !missing.contains(Missing::SUPERVISOR);
     let level = match apart {
         Apart::View | Apart::Whole => Level::Full,

@@ -10,6 +10,8 @@ use std::error::Error;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use landlock::{
@@ -51,6 +53,9 @@ const RULE_PATH_BENEATH: c_int = 1;
 
 /// Devices that every program may write to and control.
 const DEVICES: [&CStr; 7] = [
+/// Devices that every program may write to and control. The last is what `/dev/ptmx` leads to where
+/// that is a link.
+const DEVICES: [&CStr; 8] = [
     c"/dev/null",
     c"/dev/zero",
     c"/dev/full",
@@ -58,16 +63,27 @@ const DEVICES: [&CStr; 7] = [
     c"/dev/urandom",
     c"/dev/tty",
     c"/dev/ptmx",
+    c"/dev/pts/ptmx",
 ];
 
-/// Terminals made by the command itself, and `ptmx` where `/dev/ptmx` is a link.
+/// Terminals of everybody, and those made by the command itself.
 const TERMINALS: &CStr = c"/dev/pts";
+const TERMINALS_PATH: &str = "/dev/pts";
 
 /// Where POSIX semaphores and shared memory live.
 const SHARED_MEMORY: &str = "/dev/shm";
 
 /// Where uid 0 changes kernel settings without any capability; never granted by a wider root.
 const KERNEL_SETTINGS: [&str; 2] = ["/proc", "/sys"];
+
+/// Which terminals a command may open by their path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Terminals {
+    /// All there are: they are its own, or nobody could give it its own.
+    All,
+    /// The one it was given, if it was. Those that it makes come from the supervisor.
+    Given,
+}
 
 /// A rule set ready to take rules, and what it can hold.
 pub(crate) struct Ground {
@@ -105,6 +121,7 @@ impl Ground {
         policy: &Policy,
         hidden: &[PathBuf],
         closed: &[PathBuf],
+        terminals: Terminals,
     ) -> io::Result<Missing> {
         let read = AccessFs::from_read(self.abi);
         // Sockets served by the command itself stay reachable without `ResolveUnix`.
@@ -113,6 +130,10 @@ impl Ground {
         let root = sys::open_path(at_root(), c"/")?;
         let unreadable = Hidden::of(hidden.iter().map(AsRef::as_ref))?;
         self.rules.grant(root.as_fd(), libc::S_IFDIR, read, &unreadable)?;
+        // Whoever reads from a terminal takes what was typed there.
+        let foreign = (terminals == Terminals::Given).then_some(Path::new(TERMINALS_PATH));
+        let unreadable = Hidden::of(hidden.iter().map(AsRef::as_ref).chain(foreign))?;
+        self.ruleset = grant(self.ruleset, root.as_fd(), read, &unreadable)?;
         if !unreadable.is_empty() {
             // Names only: content needs `ReadFile`.
             self.rules.add(root.as_fd(), libc::S_IFDIR, AccessFs::ReadDir.into())?;
@@ -122,9 +143,17 @@ impl Ground {
         }
         let terminals = device | AccessFs::ReadDir;
         self.rules.grant_device(TERMINALS, libc::S_IFDIR, terminals)?;
+        self.ruleset = match terminals {
+            Terminals::All => {
+                let rights = device | AccessFs::ReadDir;
+                grant_device(self.ruleset, TERMINALS, libc::S_IFDIR, rights)?
+            }
+            Terminals::Given => grant_given_terminal(self.ruleset, device)?,
+        };
         if policy.access == Access::WorkspaceWrite {
             let closed = hidden.iter().chain(closed).map(AsRef::as_ref);
-            let closed = Hidden::of(closed.chain(KERNEL_SETTINGS.map(Path::new)))?;
+            let closed = closed.chain(KERNEL_SETTINGS.map(Path::new)).chain(foreign);
+            let closed = Hidden::of(closed)?;
             let roots = policy.writable_roots.iter().map(AsRef::as_ref);
             for path in roots.chain([Path::new(SHARED_MEMORY)]) {
                 self.rules.grant_root(path, full, &closed)?;
@@ -132,7 +161,7 @@ impl Ground {
         }
         self.rules.enforce()?;
         let is_around = |root: &PathBuf| closed.iter().any(|path| path.starts_with(root));
-        let by_siblings = !unreadable.is_empty() || policy.writable_roots.iter().any(is_around);
+        let by_siblings = !hidden.is_empty() || policy.writable_roots.iter().any(is_around);
         Ok(missing(self.number, by_siblings))
     }
 }
@@ -224,6 +253,32 @@ impl Rules {
         let root = match paths::open(path) {
             Ok(root) => root,
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(()),
+/// Grants the terminal that is our standard input, if it is one.
+fn grant_given_terminal(
+    ruleset: RulesetCreated,
+    rights: BitFlags<AccessFs>,
+) -> io::Result<RulesetCreated> {
+    let Ok(name) = std::fs::read_link("/proc/self/fd/0") else { return Ok(ruleset) };
+    if !name.starts_with(TERMINALS_PATH) {
+        return Ok(ruleset);
+    }
+    let Ok(name) = CString::new(name.into_os_string().into_vec()) else { return Ok(ruleset) };
+    grant_device(ruleset, &name, libc::S_IFCHR, rights)
+}
+
+/// Grants a root except for what is hidden in it. A root that does not exist is skipped.
+fn grant_root(
+    ruleset: RulesetCreated,
+    path: &Path,
+    rights: BitFlags<AccessFs>,
+    hidden: &Hidden,
+) -> io::Result<RulesetCreated> {
+    let mut here = sys::open_path(at_root(), c"/")?;
+    let mut hidden = Some(hidden);
+    for name in components(path)? {
+        here = match open_entry(here.as_fd(), &name) {
+            Ok(entry) => entry,
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(ruleset),
             // The shared memory of old systems is a link; the policy's own paths must not be.
             Err(error) if path == Path::new(SHARED_MEMORY) && is_loop(&error) => return Ok(()),
             Err(error) => return Err(error),

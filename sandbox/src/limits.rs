@@ -45,6 +45,10 @@ pub const PROC_LINE_BYTES_MAX: usize = 4096;
 /// Connections of one command that processes of ours wait for; one more has to try again.
 pub const HELPERS_COUNT_MAX: usize = 64;
 
+/// Descriptors of one process looked through for the side that made a terminal. Each costs some
+/// 2 µs; who has more gets no terminals by path.
+pub const DESCRIPTORS_COUNT_MAX: usize = 4096;
+
 /// Steps from a process up to its supervisor. A chain of parents any longer is a stranger's.
 pub const ANCESTORS_COUNT_MAX: usize = 1024;
 

@@ -159,6 +159,9 @@ const METADATA_HERE: [c_long; 0] = [];
 const METADATA_IOCTLS: [u32; 6] =
     [0x4008_6602, 0x4004_6602, 0x401c_5820, 0x4008_7602, 0x4004_7602, 0x4004_7211];
 
+/// Opens the other side of a new terminal: `TIOCGPTPEER` of asm-generic/ioctls.h.
+pub(crate) const OPEN_TERMINAL: u32 = 0x5441;
+
 /// Put input into a terminal as if typed (`TIOCSTI`, `TIOCLINUX`), or seal files and directories
 /// for good without writing to them (`FS_IOC_ENABLE_VERITY`, `FS_IOC_SET_ENCRYPTION_POLICY`).
 const REFUSED_IOCTLS: [u32; 4] = [0x5412, 0x541c, 0x4080_6685, 0x800c_6613];
@@ -174,8 +177,14 @@ const NAMESPACE_FLAGS: [i32; 7] = [
     libc::CLONE_NEWNET,
 ];
 
-/// Where `struct seccomp_data` has the low half of its second argument, on little-endian machines.
+/// Where `struct seccomp_data` has the low halves of arguments, on little-endian machines.
 const ARGUMENT_1_LOW_AT: u32 = 24;
+const ARGUMENT_2_LOW_AT: u32 = 32;
+
+/// The flags by which an open for reading and writing, that makes nothing, is known. Terminals are
+/// opened like that, and little else is.
+const OPENING_FLAGS: u32 = (libc::O_ACCMODE | libc::O_CREAT).cast_unsigned();
+const OPENS_TERMINAL: u32 = libc::O_RDWR.cast_unsigned();
 
 /// `PRIO_USER` of linux/resource.h.
 const PRIO_USER: u64 = 2;
@@ -258,6 +267,11 @@ pub(crate) enum PathSockets {
 /// Whether a policy has calls that a supervisor is needed for.
 pub(crate) fn wants_supervisor(metadata: Metadata, sockets: PathSockets) -> bool {
     metadata == Metadata::Asked || sockets == PathSockets::Guarded
+pub(crate) fn wants_supervisor(access: Access, apart: Apart, sockets: PathSockets) -> bool {
+    // A terminal that the command makes comes from the supervisor where others have theirs too.
+    Metadata::of(access, apart) == Metadata::Asked
+        || sockets == PathSockets::Guarded
+        || apart == Apart::Nothing
 }
 
 /// What becomes of calls that change metadata.
@@ -347,6 +361,24 @@ fn head() -> BpfProgram {
 /// The requests by ioctl that the supervisor answers. Comes before the refusals, which hold where
 /// it does not.
 fn asked_ioctls() -> io::Result<BpfProgram> {
+/// What the supervisor answers. Comes before the refusals, which hold where it does not.
+fn notified(access: Access, apart: Apart, sockets: PathSockets) -> io::Result<BpfProgram> {
+    let ask = libc::SECCOMP_RET_USER_NOTIF;
+    let mut program = Vec::new();
+    if sockets == PathSockets::Guarded {
+        program.push(jump(libc::BPF_JEQ, u32::try_from(libc::SYS_connect).map_err(invalid)?, 0, 1));
+        program.push(answer(ask));
+    }
+    if apart == Apart::Nothing {
+        ask_about_terminals(&mut program)?;
+    }
+    if Metadata::of(access, apart) != Metadata::Asked {
+        return Ok(program);
+    }
+    for number in METADATA.iter().chain(&METADATA_HERE) {
+        program.push(jump(libc::BPF_JEQ, u32::try_from(*number).map_err(invalid)?, 0, 1));
+        program.push(answer(ask));
+    }
     let requests = u8::try_from(METADATA_IOCTLS.len()).map_err(invalid)?;
     let ioctl = u32::try_from(libc::SYS_ioctl).map_err(invalid)?;
     let mut program = vec![
@@ -363,6 +395,51 @@ fn asked_ioctls() -> io::Result<BpfProgram> {
     program.push(jump(libc::BPF_JA, 1, 0, 0));
     program.push(answer(libc::SECCOMP_RET_USER_NOTIF));
     Ok(program)
+}
+
+/// Asks about opens that may be of terminals. Leaves the call's number loaded.
+fn ask_about_terminals(program: &mut BpfProgram) -> io::Result<()> {
+    let ask = libc::SECCOMP_RET_USER_NOTIF;
+    #[cfg(target_arch = "x86_64")]
+    let calls = [(libc::SYS_openat, ARGUMENT_2_LOW_AT), (libc::SYS_open, ARGUMENT_1_LOW_AT)];
+    #[cfg(target_arch = "aarch64")]
+    let calls = [(libc::SYS_openat, ARGUMENT_2_LOW_AT)];
+    for (number, flags_at) in calls {
+        program.extend([
+            jump(libc::BPF_JEQ, u32::try_from(number).map_err(invalid)?, 0, 5),
+            load(flags_at),
+            instruction(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0, 0, OPENING_FLAGS),
+            jump(libc::BPF_JEQ, OPENS_TERMINAL, 0, 1),
+            answer(ask),
+            load(0),
+        ]);
+    }
+    program.extend([
+        jump(libc::BPF_JEQ, u32::try_from(libc::SYS_ioctl).map_err(invalid)?, 0, 4),
+        load(ARGUMENT_1_LOW_AT),
+        jump(libc::BPF_JEQ, OPEN_TERMINAL, 0, 1),
+        answer(ask),
+        load(0),
+    ]);
+    Ok(())
+}
+
+/// An instruction that loads the word at an offset of `struct seccomp_data`: 0 number, 4 arch.
+fn load(offset: u32) -> sock_filter {
+    instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, offset)
+}
+
+fn jump(comparison: u32, word: u32, if_true: u8, if_false: u8) -> sock_filter {
+    instruction(libc::BPF_JMP | comparison | libc::BPF_K, if_true, if_false, word)
+}
+
+fn answer(value: u32) -> sock_filter {
+    instruction(libc::BPF_RET | libc::BPF_K, 0, 0, value)
+}
+
+fn instruction(code: u32, jt: u8, jf: u8, k: u32) -> sock_filter {
+    // Codes have 16 bits by definition of the format.
+    sock_filter { code: code as u16, jt, jf, k }
 }
 
 type Rules = BTreeMap<c_long, Vec<SeccompRule>>;

@@ -57,6 +57,11 @@ impl Connections {
         Connections { supervisor: sys::pid(), helpers: Vec::new() }
     }
 
+    /// What everything that the command started descends from.
+    pub(super) fn supervisor(&self) -> pid_t {
+        self.supervisor
+    }
+
     /// Whether a child that ended was one of our own. Forgets it.
     pub(super) fn forget(&mut self, pid: pid_t) -> bool {
         let before = self.helpers.len();
@@ -359,7 +364,7 @@ fn descriptor_flags(thread: pid_t, number: c_int) -> io::Result<c_int> {
 }
 
 /// What follows a word at the start of a line.
-fn line_of(path: &str, word: &str) -> io::Result<String> {
+pub(super) fn line_of(path: &str, word: &str) -> io::Result<String> {
     let mut text = Vec::new();
     File::open(path)?.take(PROC_LINE_BYTES_MAX as u64).read_to_end(&mut text)?;
     let text = String::from_utf8_lossy(&text);

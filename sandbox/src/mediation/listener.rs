@@ -20,6 +20,9 @@ const SET_FLAGS: u32 = 0x4008_2104;
 /// `SECCOMP_ADDFD_FLAG_SETFD`: in the place of a number rather than at any.
 const AT_NUMBER: u32 = 1;
 
+/// `SECCOMP_USER_NOTIF_FLAG_CONTINUE`: the kernel makes the call itself.
+const CONTINUE: u32 = 1;
+
 /// `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP`: whoever is woken runs where the waker ran, since one of
 /// the two always waits for the other.
 const SYNC_WAKE_UP: c_ulong = 1;
@@ -129,16 +132,41 @@ impl Listener {
         is_closed_by_execve: bool,
     ) -> io::Result<()> {
         let number_flags = if is_closed_by_execve { libc::O_CLOEXEC.cast_unsigned() } else { 0 };
-        let addition = Addition {
-            id: notification.id,
-            flags: AT_NUMBER,
-            source: fd.as_raw_fd().cast_unsigned(),
-            number: number.cast_unsigned(),
-            number_flags,
-        };
+        let number = number.cast_unsigned();
+        self.put(notification, fd, AT_NUMBER, number, number_flags).map(drop)
+    }
+
+    /// Gives the command a descriptor of ours, and says under which number.
+    pub(super) fn add(
+        &self,
+        notification: &Notification,
+        fd: BorrowedFd<'_>,
+        is_closed_by_execve: bool,
+    ) -> io::Result<c_int> {
+        let number_flags = if is_closed_by_execve { libc::O_CLOEXEC.cast_unsigned() } else { 0 };
+        self.put(notification, fd, 0, 0, number_flags)
+    }
+
+    fn put(
+        &self,
+        notification: &Notification,
+        fd: BorrowedFd<'_>,
+        flags: u32,
+        number: u32,
+        number_flags: u32,
+    ) -> io::Result<c_int> {
+        let (id, source) = (notification.id, fd.as_raw_fd().cast_unsigned());
+        let addition = Addition { id, flags, source, number, number_flags };
         // SAFETY: the request reads one structure of this layout.
         let done = unsafe { libc::ioctl(self.number(), ADD_DESCRIPTOR as _, &raw const addition) };
-        if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        if done < 0 { Err(io::Error::last_os_error()) } else { Ok(done) }
+    }
+
+    /// Lets the kernel make a call that it judges by itself.
+    pub(super) fn go_on(&self, notification: &Notification) {
+        let response = Response { id: notification.id, value: 0, error: 0, flags: CONTINUE };
+        // SAFETY: the request reads one structure of this layout.
+        unsafe { libc::ioctl(self.number(), SEND as _, &raw const response) };
     }
 
     /// Gives a call its result. Nobody misses an answer to a thread that is gone.

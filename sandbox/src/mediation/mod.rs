@@ -3,7 +3,8 @@
 //! The filter hands over what it cannot judge by numbers alone: calls that name an object by a
 //! pointer or a descriptor. The supervisor copies the arguments, pins what they name, judges the
 //! pin, acts on the pin and answers with the result. It never lets a call go on after a look at its
-//! arguments: another thread of the command may have changed them since.
+//! arguments, since another thread of the command may have changed them meanwhile; but for opens,
+//! which Landlock judges behind us.
 //!
 //! ```text
 //! command --call--> filter --notified--> receive -> read -> pin -> still valid? -> judge -> act
@@ -21,6 +22,7 @@ mod listener;
 mod metadata;
 mod roots;
 mod target;
+mod terminal;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
@@ -68,6 +70,10 @@ impl Mediation {
         let Ok(call) = listener.receive() else { return };
         if call.number() == libc::SYS_connect {
             self.connections.serve(listener, &call, &self.roots);
+            return;
+        }
+        if terminal::is_about(&call) {
+            terminal::serve(listener, &call, self.connections.supervisor());
             return;
         }
         listener.answer(&call, change_metadata(listener, &call, &self.roots));

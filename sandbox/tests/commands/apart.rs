@@ -1,13 +1,14 @@
 //! What namespaces of its own keep from a command, and what they let it have.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use windlass_sandbox::{Access, Apart, Level, Missing, Plan, Status};
 
 use crate::Case;
-use crate::stage::{Place, Run, apart, check_said, marker, shell, with_roots};
+use crate::stage::{Place, Run, apart, check_said, marker, part, shell, with_roots};
 
 pub(crate) const CASES: &[Case] = &[
     ("control_files_stay_as_they_are", control_files_stay_as_they_are),
@@ -215,6 +216,30 @@ fn terminals_are_its_own() {
         assert!(own.starts_with("/dev/pts/"), "{own}");
     }
     drop(master);
+    for access in [Access::ReadOnly, Access::WorkspaceWrite] {
+        let run = check_said(&part(access, &["play-terminal"]), "heard");
+        let Status::Confined { missing, .. } = run.statuses[0] else { panic!() };
+        assert!(!missing.contains(Missing::TERMINALS) || missing.contains(Missing::SUPERVISOR));
+    }
+    let python = "import os, pty, sys
+one, other = os.openpty()
+os.write(other, b'paired'); print(os.read(one, 9).decode()); sys.stdout.flush()
+os.write(os.open(os.ttyname(other), os.O_RDWR), b'anew'); print(os.read(one, 9).decode())
+sys.stdout.flush(); pty.spawn(['sh', '-c', 'echo spawned; echo x > /dev/tty; stty size'])";
+    let line = format!("exec python3 -c \"{python}\" < /dev/null");
+    let bare = Run::whole(&shell(Access::Full, &line));
+    if bare.end() == Status::Exited(0) {
+        check_said(&shell(Access::WorkspaceWrite, &line), &bare.said());
+    }
+}
+
+/// Makes a terminal and opens its other side by path, as programs without glibc do.
+pub(crate) fn play_terminal() {
+    let (master, slave) = crate::stage::open_terminal();
+    fs::File::from(slave.try_clone().unwrap()).write_all(b"heard").unwrap();
+    let mut heard = [0; 16];
+    let count = fs::File::from(master).read(&mut heard).unwrap();
+    println!("{}", String::from_utf8_lossy(&heard[..count]));
 }
 
 fn nothing_is_left_in_the_file_system() {
@@ -242,10 +267,8 @@ fn what_is_refused_is_found_out_by_trying() {
     let expected = windlass_sandbox::probe().namespaces.is_ok();
     assert_eq!(level == Level::Full, expected);
     let place = Place::new("found");
-    let mut plan = with_roots(
-        crate::stage::part(Access::WorkspaceWrite, &["play-serve", "socket", "1"]),
-        &[&place.path],
-    );
+    let mut plan =
+        with_roots(part(Access::WorkspaceWrite, &["play-serve", "socket", "1"]), &[&place.path]);
     plan.cwd.clone_from(&place.path);
     plan.apart = None;
     check_said(&plan, "0\nheard hello");

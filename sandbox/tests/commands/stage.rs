@@ -302,6 +302,7 @@ pub(crate) fn play(part: &str, words: &[&str]) -> ! {
         }
         "filtered" => crate::filtered::play_filtered(words),
         "flood" => crate::lifetime::play_flood(),
+        "terminal" => crate::apart::play_terminal(),
         "serve" => crate::connected::play_serve(words),
         "connect" => crate::connected::play_connect(words),
         "ways" => crate::mediated::play_ways(words[0]),

@@ -22,6 +22,11 @@ pub(crate) const ATTACKS: &[Attack] = &[
     line("its directory", "readlink /proc/$V/cwd && ls /proc/$V/root/ && echo GOT-IT"),
     line("the terminal", "echo x > $P"),
     line("the terminal's settings", "stty -F $P -echo && echo GOT-IT"),
+    line("what is typed", "timeout 0.3 head -n 1 $P"),
+    line("what is typed, by another name", "ln -s $P $W/p; timeout 0.3 head -n 1 $W/p"),
+    line("the terminal by another name", "ln -s $P $W/p; echo x > $W/p"),
+    part_of("the terminal, both ways", both_ways),
+    part_of("the terminal beside one's own", beside_own),
     line("a daemon", "setsid sleep $M & setsid setsid sleep $M < /dev/null > /dev/null 2>&1 &"),
     line(
         "a double fork",
@@ -177,6 +182,25 @@ fn subreaper() {
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
         .status();
+}
+
+fn open_terminal() -> i64 {
+    let path = std::ffi::CString::new(told("P")).unwrap();
+    let flags = i64::from(libc::O_RDWR | libc::O_NOCTTY | libc::O_NONBLOCK);
+    call(libc::SYS_openat, [i64::from(libc::AT_FDCWD), path.as_ptr() as i64, flags, 0, 0])
+}
+
+fn both_ways() {
+    call(libc::SYS_write, [open_terminal(), c"x".as_ptr() as i64, 1, 0, 0]);
+}
+
+/// Holds a side that made a terminal, and names it like the other one.
+fn beside_own() {
+    let _own = crate::stage::open_terminal();
+    let name = format!("{}/ptmx", told("W"));
+    let _ = std::os::unix::fs::symlink("/dev/ptmx", &name);
+    let _link = File::options().read(true).write(true).open(name);
+    both_ways();
 }
 
 fn injected_keys() {

@@ -104,6 +104,7 @@ impl Scene {
             assert_eq!(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFD, 0) }, 0);
         }
         let terminal = open_terminal();
+        type_secret(&terminal.0, &terminal.1);
         Scene {
             aim,
             number,
@@ -297,6 +298,20 @@ impl Drop for Scene {
 /// Runs a command as its parent: program, name, arguments.
 pub(crate) fn play_bare(words: &[&str]) {
     Command::new(words[0]).arg0(words[1]).args(&words[2..]).status().unwrap();
+}
+
+/// Types a line that whoever reads from the terminal first gets to see.
+fn type_secret(master: &OwnedFd, slave: &OwnedFd) {
+    // SAFETY: the structure is plain integers, for which zeros are a valid value.
+    let mut settings: libc::termios = unsafe { std::mem::zeroed() };
+    // SAFETY: `settings` is a valid place for the result.
+    assert_eq!(unsafe { libc::tcgetattr(slave.as_raw_fd(), &raw mut settings) }, 0);
+    settings.c_lflag &= !libc::ECHO;
+    // SAFETY: `settings` is initialized and outlives the call.
+    let set = unsafe { libc::tcsetattr(slave.as_raw_fd(), libc::TCSANOW, &raw const settings) };
+    assert_eq!(set, 0);
+    let mut keys = File::from(master.try_clone().unwrap());
+    std::io::Write::write_all(&mut keys, format!("{SECRET}\n").as_bytes()).unwrap();
 }
 
 /// Puts things there that can be spoiled.
