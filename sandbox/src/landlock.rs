@@ -1,9 +1,10 @@
 //! The file-system half of the confinement.
 //!
 //! Every right of the newest rule set the kernel really accepts is handled, so that whatever is not
-//! granted is refused. Granted are: reading and executing everywhere (around hidden paths), all
-//! rights below writable roots, and writing to the harmless devices. Below ABI 3 files could be
-//! emptied in spite of it; there seccomp refuses every way to do so.
+//! granted is refused. Granted are: reading and executing everywhere (around hidden paths, and
+//! devices where terminals are shared), all rights below writable roots, and writing to harmless
+//! devices. Below ABI 3 files could be emptied in spite of it; there seccomp refuses every way to do
+//! so.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -69,6 +70,7 @@ const DEVICES: [&CStr; 8] = [
 /// Terminals of everybody, and those made by the command itself.
 const TERMINALS: &CStr = c"/dev/pts";
 const TERMINALS_PATH: &str = "/dev/pts";
+const DEVICES_PATH: &str = "/dev";
 
 /// Where POSIX semaphores and shared memory live.
 const SHARED_MEMORY: &str = "/dev/shm";
@@ -133,6 +135,11 @@ impl Ground {
         // Whoever reads from a terminal takes what was typed there.
         let foreign = (terminals == Terminals::Given).then_some(Path::new(TERMINALS_PATH));
         let unreadable = Hidden::of(hidden.iter().map(AsRef::as_ref).chain(foreign))?;
+        // Whoever reads from a terminal takes what was typed there. All of the devices are left out
+        // for that, since there are many; the harmless ones follow.
+        let is_foreign = terminals == Terminals::Given;
+        let devices = is_foreign.then_some(Path::new(DEVICES_PATH));
+        let unreadable = Hidden::of(hidden.iter().map(AsRef::as_ref).chain(devices))?;
         self.ruleset = grant(self.ruleset, root.as_fd(), read, &unreadable)?;
         if !unreadable.is_empty() {
             // Names only: content needs `ReadFile`.
@@ -143,6 +150,10 @@ impl Ground {
         }
         let terminals = device | AccessFs::ReadDir;
         self.rules.grant_device(TERMINALS, libc::S_IFDIR, terminals)?;
+        if is_foreign {
+            let nothing = Hidden::default();
+            self.ruleset = grant_root(self.ruleset, Path::new(SHARED_MEMORY), read, &nothing)?;
+        }
         self.ruleset = match terminals {
             Terminals::All => {
                 let rights = device | AccessFs::ReadDir;
@@ -152,6 +163,7 @@ impl Ground {
         };
         if policy.access == Access::WorkspaceWrite {
             let closed = hidden.iter().chain(closed).map(AsRef::as_ref);
+            let foreign = is_foreign.then_some(Path::new(TERMINALS_PATH));
             let closed = closed.chain(KERNEL_SETTINGS.map(Path::new)).chain(foreign);
             let closed = Hidden::of(closed)?;
             let roots = policy.writable_roots.iter().map(AsRef::as_ref);

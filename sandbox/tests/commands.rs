@@ -146,6 +146,9 @@ fn measure() {
         let (tenth, median) = (added[added.len() / 10], added[added.len() / 2]);
         println!("true, {access:?} apart from {apart:?}: {median} us added, {tenth} at best");
     }
+    if let Some(added) = repository::measure() {
+        println!("true in a repository: {added} us more");
+    }
     for access in [Access::Full, Access::WorkspaceWrite] {
         println!("one chmod, {access:?}: {}", mediated::measure(access));
     }

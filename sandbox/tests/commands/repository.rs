@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use windlass_sandbox::{Access, Plan, Status};
 
@@ -57,6 +58,26 @@ fn within(work: &Path, access: Access, line: &str) -> Plan {
         settings.map(|(key, value)| (key.as_bytes().to_vec(), value.as_bytes().to_vec()));
     plan.env.extend(settings);
     plan
+}
+
+/// What the control files of a repository, samples of hooks included, add to `true`, in
+/// microseconds, as a median.
+pub(crate) fn measure() -> Option<i64> {
+    let place = Place::new("git-measured");
+    let work = repository(&place)?;
+    let mut plan = within(&work, Access::WorkspaceWrite, "");
+    (plan.program, plan.argv) = (b"/bin/true".to_vec(), vec![b"true".to_vec()]);
+    let mut without = plan.clone();
+    without.policy.protected.clear();
+    let timed = |plan: &Plan| {
+        let began = Instant::now();
+        Run::whole(plan);
+        i64::try_from(began.elapsed().as_micros()).ok()
+    };
+    let rounds = (0..200).map(|_| Some(timed(&plan)? - timed(&without)?));
+    let mut added = rounds.collect::<Option<Vec<i64>>>()?;
+    added.sort_unstable();
+    added.get(added.len() / 2).copied()
 }
 
 fn restored(run: &Run) -> usize {
