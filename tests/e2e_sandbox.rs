@@ -101,6 +101,19 @@ fn the_mode_is_that_of_flags_and_settings() {
 }
 
 #[test]
+fn what_is_to_stay_stays_and_it_is_said() {
+    let place = Place::new("stay");
+    let words = ["sandbox", "--full-auto", "--", "sh", "-c"];
+    let line = "mkdir .codex && echo x > .codex/config.toml && echo made";
+    let output = place.run(&[&words[..], &[line]].concat());
+    assert_eq!(output.stdout, b"made\n");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("put back as before: .codex;"), "{said}");
+    assert!(!place.0.join("work/.codex").exists());
+    assert!(place.0.join("work/.codex.undone/config.toml").exists());
+}
+
+#[test]
 fn no_home_is_needed() {
     let place = Place::new("homeless");
     let mut command = place.windlass(&["sandbox", "--", "echo", "ran"]);

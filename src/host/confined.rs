@@ -20,6 +20,7 @@ use crate::host::exec::say;
 use crate::host::proc::launch::Starter;
 use crate::host::proc::launched::refused;
 use crate::host::proc::links;
+use crate::host::proc::restored::Restored;
 use crate::host::signals::{Signal, Signals};
 use crate::words::policy::SandboxPolicy;
 
@@ -51,7 +52,10 @@ pub fn run(invocation: &Invocation, exe: PathBuf) -> u8 {
         Ok((signals, windlass_sandbox::spawn(starter.exe(), &plan, stdio)?))
     });
     match begun {
-        Ok((signals, spawned)) => follow(signals, spawned, &program, Path::new(&place.cwd)),
+        Ok((signals, spawned)) => {
+            let restored = Restored::among(plan.policy.protected);
+            follow(signals, spawned, restored, (&program, Path::new(&place.cwd)))
+        }
         Err(error) => fail(&format!("cannot start the launcher: {error}"), EXIT_REFUSED),
     }
 }
@@ -101,7 +105,12 @@ fn own(number: i32) -> io::Result<OwnedFd> {
 }
 
 /// Passes signals on until everything has ended, and gives the exit code.
-fn follow(mut signals: Signals, spawned: Spawned, program: &str, cwd: &Path) -> u8 {
+fn follow(
+    mut signals: Signals,
+    spawned: Spawned,
+    mut restored: Restored,
+    (program, cwd): (&str, &Path),
+) -> u8 {
     let mut status = File::from(spawned.status);
     let mut control = File::from(spawned.control);
     let mut frames = StatusDecoder::default();
@@ -133,8 +142,14 @@ fn follow(mut signals: Signals, spawned: Spawned, program: &str, cwd: &Path) -> 
             Err(_) => break,
         }
         while let Some(Ok(frame)) = frames.pull() {
+            if let Status::Restored { index, is_whole } = frame {
+                restored.push(index, is_whole);
+            }
             code = code_of(frame, program, cwd).or(code);
         }
+    }
+    if let Some(note) = restored.note(cwd) {
+        say(&note);
     }
     code.unwrap_or_else(|| fail("the launcher ended before the command did", EXIT_REFUSED))
 }

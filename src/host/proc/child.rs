@@ -13,6 +13,7 @@ use windlass_sandbox::{Level, Spawned};
 use crate::core::effect::Stop;
 use crate::core::input::{CommandEnded, CommandResult};
 use crate::host::proc::launched::Launched;
+use crate::host::proc::restored::Restored;
 use crate::host::proc::session::{Backlog, Typed, Typing};
 use crate::limits::FILES_REPLY_BYTES_MAX;
 use crate::tools::clip::Clip;
@@ -60,23 +61,14 @@ pub struct Child {
     collected: Collected,
     /// What the model is told if it failed for the sandbox's sake.
     advice: Option<String>,
-    /// The paths that stay as they are, in the launcher's order.
-    protected: Vec<PathBuf>,
-    /// Those it changed, which were put back.
-    restored: Vec<Restored>,
+    /// What it changed that is to stay as it is.
+    restored: Restored,
     /// What is wrong if the command cannot be executed.
     program: String,
     /// What is wrong if it cannot be entered.
     directory: PathBuf,
     /// When the output is given up, once the status has ended.
     pub linger_until_ms: Option<u64>,
-}
-
-/// A protected path that was found changed.
-#[derive(Clone, Copy, Debug)]
-struct Restored {
-    index: u32,
-    is_whole: bool,
 }
 
 /// Output as far as it is kept.
@@ -133,8 +125,7 @@ impl Child {
             typing,
             collected,
             advice: None,
-            protected: Vec::new(),
-            restored: Vec::new(),
+            restored: Restored::default(),
             program,
             directory,
             linger_until_ms: None,
@@ -153,7 +144,7 @@ impl Child {
     /// The same, with the names of what the launcher puts back.
     #[must_use]
     pub fn with_protected(mut self, protected: Vec<PathBuf>) -> Child {
-        self.protected = protected;
+        self.restored = Restored::among(protected);
         self
     }
 
@@ -226,7 +217,7 @@ impl Child {
                         match frame {
                             Ok(Status::LeftOver { .. }) => self.is_seen_off = true,
                             Ok(Status::Restored { index, is_whole }) => {
-                                self.restored.push(Restored { index, is_whole });
+                                self.restored.push(index, is_whole);
                             }
                             Ok(frame) => Self::on_frame(
                                 frame,
@@ -313,7 +304,7 @@ impl Child {
         let is_confined = self.launched.confined().is_some_and(|(level, _)| level != Level::Open);
         let ended = self.launched.into_ended();
         let advice = self.advice.filter(|_| is_confined);
-        let note = note_of(&self.restored, &self.protected, &self.directory);
+        let note = self.restored.note(&self.directory);
         let end = match self.collected {
             Collected::Clipped(clip) => End::Command(result(ended, &clip, advice, note)),
             Collected::Session(clip, mut backlog) => {
@@ -371,29 +362,6 @@ fn result(
         output: output.into(),
         lines_total: clipped.truncated.then_some(clipped.total_lines),
     }
-}
-
-/// What the model is told of paths that were changed although they are to stay as they are.
-fn note_of(restored: &[Restored], protected: &[PathBuf], directory: &Path) -> Option<String> {
-    let named = |is_whole: bool| {
-        let those = restored.iter().filter(|it| it.is_whole == is_whole);
-        let paths = those.filter_map(|it| protected.get(it.index as usize));
-        let names = paths.map(|path| path.strip_prefix(directory).unwrap_or(path).display());
-        names.map(|name| name.to_string()).collect::<Vec<_>>().join(", ")
-    };
-    let (back, lost) = (named(true), named(false));
-    let mut note = String::new();
-    if !back.is_empty() {
-        note = format!(
-            "{back} changed while this ran and was put back as it was; what was there is beside it \
-             under a name with .undone"
-        );
-    }
-    if !lost.is_empty() {
-        let and = if note.is_empty() { "" } else { "; " };
-        note = format!("{note}{and}{lost} changed while this ran and could not be put back");
-    }
-    (!note.is_empty()).then(|| format!("[sandbox: {note}]"))
 }
 
 /// Whether a confined command seems to have failed because something was refused.

@@ -11,6 +11,7 @@ pub mod links;
 pub mod programs;
 pub mod protection;
 pub mod pty;
+pub mod restored;
 pub mod session;
 
 use std::io;
