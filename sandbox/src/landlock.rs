@@ -3,8 +3,7 @@
 //! Every right of the newest rule set the kernel really accepts is handled, so that whatever is not
 //! granted is refused. Granted are: reading and executing everywhere (around hidden paths, and
 //! devices where terminals are shared), all rights below writable roots, and writing to harmless
-//! devices. Below ABI 3 files could be emptied in spite of it; there seccomp refuses every way to do
-//! so.
+//! devices. Below ABI 3 files could be emptied in spite of it; there seccomp refuses every way.
 
 use std::collections::BTreeMap;
 use std::error::Error;
