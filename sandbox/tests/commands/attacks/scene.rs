@@ -289,7 +289,8 @@ impl Drop for Scene {
         let _ = fs::remove_file(format!("/dev/shm/{}", self.number));
         let workspace = self.place.path.join("workspace");
         // Also what was made after the looks of a covered directory.
-        for path in [workspace.join("d"), workspace] {
+        let closed = ["", "d", ".git", ".windlass", ".windlass.undone"];
+        for path in closed.map(|name| workspace.join(name)) {
             let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o755));
         }
     }
