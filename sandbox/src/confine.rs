@@ -147,7 +147,7 @@ impl Filters {
         };
         let is_handed = apart != Apart::Nothing && is_file_handed(plan.pty)?;
         let metadata = Metadata::of(policy.access, apart, is_handed);
-        let supervised = seccomp::wants_supervisor(metadata, sockets)
+        let supervised = seccomp::wants_supervisor(metadata, apart, sockets)
             .then(|| seccomp::program(policy, abi, apart, Supervised::Yes, sockets, metadata))
             .transpose()?;
         let alone = match supervised {
@@ -298,7 +298,7 @@ fn confine(
         Terminals::Given => missing.without(Missing::TERMINALS),
         Terminals::All => missing,
     };
-    let missing = filters.install(offer, missing).at(Stage::Seccomp)?;
+    let missing = filters.install(policy, offer, missing).at(Stage::Seccomp)?;
     let is_whole = has_scopes && !missing.contains(Missing::SUPERVISOR);
     let level = match apart {
         Apart::View | Apart::Whole => Level::Full,

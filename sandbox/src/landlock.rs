@@ -10,7 +10,6 @@ use std::error::Error;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
@@ -51,8 +50,6 @@ const CREATE_RULESET_VERSION: u32 = 1;
 /// `LANDLOCK_RULE_PATH_BENEATH` of linux/landlock.h.
 const RULE_PATH_BENEATH: c_int = 1;
 
-/// Devices that every program may write to and control.
-const DEVICES: [&CStr; 7] = [
 /// Devices that every program may write to and control. The last is what `/dev/ptmx` leads to where
 /// that is a link.
 const DEVICES: [&CStr; 8] = [
@@ -129,17 +126,12 @@ impl Ground {
         let full = AccessFs::from_all(self.abi) & !AccessFs::ResolveUnix;
         let device = AccessFs::from_file(self.abi) & full & !AccessFs::Execute;
         let root = sys::open_path(at_root(), c"/")?;
-        let unreadable = Hidden::of(hidden.iter().map(AsRef::as_ref))?;
-        self.rules.grant(root.as_fd(), libc::S_IFDIR, read, &unreadable)?;
-        // Whoever reads from a terminal takes what was typed there.
-        let foreign = (terminals == Terminals::Given).then_some(Path::new(TERMINALS_PATH));
-        let unreadable = Hidden::of(hidden.iter().map(AsRef::as_ref).chain(foreign))?;
         // Whoever reads from a terminal takes what was typed there. All of the devices are left out
         // for that, since there are many; the harmless ones follow.
         let is_foreign = terminals == Terminals::Given;
         let devices = is_foreign.then_some(Path::new(DEVICES_PATH));
         let unreadable = Hidden::of(hidden.iter().map(AsRef::as_ref).chain(devices))?;
-        self.ruleset = grant(self.ruleset, root.as_fd(), read, &unreadable)?;
+        self.rules.grant(root.as_fd(), libc::S_IFDIR, read, &unreadable)?;
         if !unreadable.is_empty() {
             // Names only: content needs `ReadFile`.
             self.rules.add(root.as_fd(), libc::S_IFDIR, AccessFs::ReadDir.into())?;
@@ -147,19 +139,16 @@ impl Ground {
         for path in DEVICES {
             self.rules.grant_device(path, libc::S_IFCHR, device)?;
         }
-        let terminals = device | AccessFs::ReadDir;
-        self.rules.grant_device(TERMINALS, libc::S_IFDIR, terminals)?;
         if is_foreign {
-            let nothing = Hidden::default();
-            self.ruleset = grant_root(self.ruleset, Path::new(SHARED_MEMORY), read, &nothing)?;
+            self.rules.grant_root(Path::new(SHARED_MEMORY), read, &Hidden::default())?;
         }
-        self.ruleset = match terminals {
+        match terminals {
             Terminals::All => {
                 let rights = device | AccessFs::ReadDir;
-                grant_device(self.ruleset, TERMINALS, libc::S_IFDIR, rights)?
+                self.rules.grant_device(TERMINALS, libc::S_IFDIR, rights)?;
             }
-            Terminals::Given => grant_given_terminal(self.ruleset, device)?,
-        };
+            Terminals::Given => self.rules.grant_given_terminal(device)?,
+        }
         if policy.access == Access::WorkspaceWrite {
             let closed = hidden.iter().chain(closed).map(AsRef::as_ref);
             let foreign = is_foreign.then_some(Path::new(TERMINALS_PATH));
@@ -246,6 +235,16 @@ impl Rules {
         self.add(device.as_fd(), kind, rights)
     }
 
+    /// Grants the terminal that is our standard input, if it is one.
+    fn grant_given_terminal(&self, rights: BitFlags<AccessFs>) -> io::Result<()> {
+        let Ok(name) = std::fs::read_link("/proc/self/fd/0") else { return Ok(()) };
+        if !name.starts_with(TERMINALS_PATH) {
+            return Ok(());
+        }
+        let Ok(name) = CString::new(name.into_os_string().into_vec()) else { return Ok(()) };
+        self.grant_device(&name, libc::S_IFCHR, rights)
+    }
+
     /// Grants a root except for what is hidden in it. A root that does not exist is skipped.
     fn grant_root(
         &self,
@@ -264,32 +263,6 @@ impl Rules {
         let root = match paths::open(path) {
             Ok(root) => root,
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(()),
-/// Grants the terminal that is our standard input, if it is one.
-fn grant_given_terminal(
-    ruleset: RulesetCreated,
-    rights: BitFlags<AccessFs>,
-) -> io::Result<RulesetCreated> {
-    let Ok(name) = std::fs::read_link("/proc/self/fd/0") else { return Ok(ruleset) };
-    if !name.starts_with(TERMINALS_PATH) {
-        return Ok(ruleset);
-    }
-    let Ok(name) = CString::new(name.into_os_string().into_vec()) else { return Ok(ruleset) };
-    grant_device(ruleset, &name, libc::S_IFCHR, rights)
-}
-
-/// Grants a root except for what is hidden in it. A root that does not exist is skipped.
-fn grant_root(
-    ruleset: RulesetCreated,
-    path: &Path,
-    rights: BitFlags<AccessFs>,
-    hidden: &Hidden,
-) -> io::Result<RulesetCreated> {
-    let mut here = sys::open_path(at_root(), c"/")?;
-    let mut hidden = Some(hidden);
-    for name in components(path)? {
-        here = match open_entry(here.as_fd(), &name) {
-            Ok(entry) => entry,
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(ruleset),
             // The shared memory of old systems is a link; the policy's own paths must not be.
             Err(error) if path == Path::new(SHARED_MEMORY) && is_loop(&error) => return Ok(()),
             Err(error) => return Err(error),

@@ -20,7 +20,7 @@ use seccompiler::{
 use crate::landlock::ABI_TRUNCATE;
 use crate::namespaces::Apart;
 use crate::policy::{Access, Policy};
-use verdicts::{ABSENCE, REFUSAL, Verdict, answer, jump, load};
+use verdicts::{ABSENCE, REFUSAL, Verdict, answer, instruction, jump, load};
 
 #[cfg(target_arch = "x86_64")]
 const ARCH: (u32, seccompiler::TargetArch) = (0xc000_003e, seccompiler::TargetArch::x86_64);
@@ -186,6 +186,13 @@ const ARGUMENT_2_LOW_AT: u32 = 32;
 const OPENING_FLAGS: u32 = (libc::O_ACCMODE | libc::O_CREAT).cast_unsigned();
 const OPENS_TERMINAL: u32 = libc::O_RDWR.cast_unsigned();
 
+/// Calls that open files by a path, and where their flags stand.
+#[cfg(target_arch = "x86_64")]
+const OPENS: [(c_long, u32); 2] =
+    [(libc::SYS_openat, ARGUMENT_2_LOW_AT), (libc::SYS_open, ARGUMENT_1_LOW_AT)];
+#[cfg(target_arch = "aarch64")]
+const OPENS: [(c_long, u32); 1] = [(libc::SYS_openat, ARGUMENT_2_LOW_AT)];
+
 /// `PRIO_USER` of linux/resource.h.
 const PRIO_USER: u64 = 2;
 /// `IOPRIO_WHO_USER` of linux/ioprio.h.
@@ -227,6 +234,10 @@ pub(crate) fn program(
         judge(&METADATA, Verdict::Asked);
         judge(&METADATA_HERE, Verdict::Asked);
     }
+    let are_terminals_asked = is_asked && apart == Apart::Nothing;
+    if are_terminals_asked {
+        judge(&OPENS.map(|(number, _)| number), Verdict::Judged);
+    }
     judge(&ABSENT, Verdict::Absent);
     if abi < ABI_TRUNCATE {
         // Its flags stand behind a pointer, and programs have done without it for long.
@@ -234,6 +245,9 @@ pub(crate) fn program(
     }
     let mut program = head();
     program.extend(verdicts::program(&verdicts).ok_or_else(|| invalid(()))?);
+    if are_terminals_asked {
+        ask_about_terminals(&mut program)?;
+    }
     if is_metadata_asked {
         program.extend(asked_ioctls()?);
     }
@@ -265,13 +279,9 @@ pub(crate) enum PathSockets {
 }
 
 /// Whether a policy has calls that a supervisor is needed for.
-pub(crate) fn wants_supervisor(metadata: Metadata, sockets: PathSockets) -> bool {
-    metadata == Metadata::Asked || sockets == PathSockets::Guarded
-pub(crate) fn wants_supervisor(access: Access, apart: Apart, sockets: PathSockets) -> bool {
+pub(crate) fn wants_supervisor(metadata: Metadata, apart: Apart, sockets: PathSockets) -> bool {
     // A terminal that the command makes comes from the supervisor where others have theirs too.
-    Metadata::of(access, apart) == Metadata::Asked
-        || sockets == PathSockets::Guarded
-        || apart == Apart::Nothing
+    metadata == Metadata::Asked || sockets == PathSockets::Guarded || apart == Apart::Nothing
 }
 
 /// What becomes of calls that change metadata.
@@ -361,24 +371,6 @@ fn head() -> BpfProgram {
 /// The requests by ioctl that the supervisor answers. Comes before the refusals, which hold where
 /// it does not.
 fn asked_ioctls() -> io::Result<BpfProgram> {
-/// What the supervisor answers. Comes before the refusals, which hold where it does not.
-fn notified(access: Access, apart: Apart, sockets: PathSockets) -> io::Result<BpfProgram> {
-    let ask = libc::SECCOMP_RET_USER_NOTIF;
-    let mut program = Vec::new();
-    if sockets == PathSockets::Guarded {
-        program.push(jump(libc::BPF_JEQ, u32::try_from(libc::SYS_connect).map_err(invalid)?, 0, 1));
-        program.push(answer(ask));
-    }
-    if apart == Apart::Nothing {
-        ask_about_terminals(&mut program)?;
-    }
-    if Metadata::of(access, apart) != Metadata::Asked {
-        return Ok(program);
-    }
-    for number in METADATA.iter().chain(&METADATA_HERE) {
-        program.push(jump(libc::BPF_JEQ, u32::try_from(*number).map_err(invalid)?, 0, 1));
-        program.push(answer(ask));
-    }
     let requests = u8::try_from(METADATA_IOCTLS.len()).map_err(invalid)?;
     let ioctl = u32::try_from(libc::SYS_ioctl).map_err(invalid)?;
     let mut program = vec![
@@ -397,14 +389,10 @@ fn notified(access: Access, apart: Apart, sockets: PathSockets) -> io::Result<Bp
     Ok(program)
 }
 
-/// Asks about opens that may be of terminals. Leaves the call's number loaded.
+/// Asks about opens that may be of terminals. Finds the call's number loaded, and leaves it so.
 fn ask_about_terminals(program: &mut BpfProgram) -> io::Result<()> {
     let ask = libc::SECCOMP_RET_USER_NOTIF;
-    #[cfg(target_arch = "x86_64")]
-    let calls = [(libc::SYS_openat, ARGUMENT_2_LOW_AT), (libc::SYS_open, ARGUMENT_1_LOW_AT)];
-    #[cfg(target_arch = "aarch64")]
-    let calls = [(libc::SYS_openat, ARGUMENT_2_LOW_AT)];
-    for (number, flags_at) in calls {
+    for (number, flags_at) in OPENS {
         program.extend([
             jump(libc::BPF_JEQ, u32::try_from(number).map_err(invalid)?, 0, 5),
             load(flags_at),
@@ -422,24 +410,6 @@ fn ask_about_terminals(program: &mut BpfProgram) -> io::Result<()> {
         load(0),
     ]);
     Ok(())
-}
-
-/// An instruction that loads the word at an offset of `struct seccomp_data`: 0 number, 4 arch.
-fn load(offset: u32) -> sock_filter {
-    instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, offset)
-}
-
-fn jump(comparison: u32, word: u32, if_true: u8, if_false: u8) -> sock_filter {
-    instruction(libc::BPF_JMP | comparison | libc::BPF_K, if_true, if_false, word)
-}
-
-fn answer(value: u32) -> sock_filter {
-    instruction(libc::BPF_RET | libc::BPF_K, 0, 0, value)
-}
-
-fn instruction(code: u32, jt: u8, jf: u8, k: u32) -> sock_filter {
-    // Codes have 16 bits by definition of the format.
-    sock_filter { code: code as u16, jt, jf, k }
 }
 
 type Rules = BTreeMap<c_long, Vec<SeccompRule>>;

@@ -402,14 +402,13 @@ pub(crate) fn file_size(fd: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(stat(fd)?.st_size.cast_unsigned())
 }
 
-fn stat(fd: BorrowedFd<'_>) -> io::Result<libc::stat> {
+/// What is known of what a descriptor names.
+pub(crate) fn stat(fd: BorrowedFd<'_>) -> io::Result<libc::stat> {
     status_of(fd.as_raw_fd())
 }
 
 /// What is known of what a number names, if anything is open there.
 pub(crate) fn status_of(fd: RawFd) -> io::Result<libc::stat> {
-/// What is known of what a descriptor names.
-pub(crate) fn stat(fd: BorrowedFd<'_>) -> io::Result<libc::stat> {
     // SAFETY: the structure is plain integers, for which zeros are a valid value.
     let mut stat: libc::stat = unsafe { std::mem::zeroed() };
     // SAFETY: `stat` is a valid place for the result.

@@ -120,7 +120,7 @@ pub(super) fn answer(value: u32) -> sock_filter {
     instruction(libc::BPF_RET | libc::BPF_K, 0, 0, value)
 }
 
-fn instruction(code: u32, jt: u8, jf: u8, k: u32) -> sock_filter {
+pub(super) fn instruction(code: u32, jt: u8, jf: u8, k: u32) -> sock_filter {
     // Codes have 16 bits by definition of the format.
     sock_filter { code: code as u16, jt, jf, k }
 }

@@ -13,7 +13,6 @@ use windlass_sandbox::{Level, Spawned};
 use crate::core::effect::Stop;
 use crate::core::input::{CommandEnded, CommandResult};
 use crate::host::proc::launched::Launched;
-use crate::host::proc::restored::Restored;
 use crate::host::proc::session::{Backlog, Typed, Typing};
 use crate::limits::FILES_REPLY_BYTES_MAX;
 use crate::tools::clip::Clip;
@@ -61,14 +60,6 @@ pub struct Child {
     collected: Collected,
     /// What the model is told if it failed for the sandbox's sake.
     advice: Option<String>,
-    /// What it changed that is to stay as it is.
-    restored: Restored,
-    /// What is wrong if the command cannot be executed.
-    program: String,
-    /// What is wrong if it cannot be entered.
-    directory: PathBuf,
-    /// When the output is given up, once the status has ended.
-    pub linger_until_ms: Option<u64>,
 }
 
 /// Output as far as it is kept.
@@ -125,10 +116,6 @@ impl Child {
             typing,
             collected,
             advice: None,
-            restored: Restored::default(),
-            program,
-            directory,
-            linger_until_ms: None,
         }
     }
 
@@ -141,21 +128,13 @@ impl Child {
 
     pub fn launched(&self) -> &Launched {
         &self.launched
+    }
+
     /// The same, with the names of what the launcher puts back.
     #[must_use]
     pub fn with_protected(mut self, protected: Vec<PathBuf>) -> Child {
-        self.restored = Restored::among(protected);
+        self.launched.protect(protected);
         self
-    }
-
-    /// Whether its launcher was killed, so that what it had started may still run.
-    pub fn is_abandoned(&self) -> bool {
-        let is_refused = matches!(self.ended, Some(CommandEnded::NotStarted { .. }));
-        self.status.is_none() && self.confined.is_some() && !self.is_seen_off && !is_refused
-    }
-
-    pub fn status_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.status.as_ref().map(AsFd::as_fd)
     }
 
     pub fn output_fd(&self) -> Option<BorrowedFd<'_>> {
@@ -206,60 +185,6 @@ impl Child {
     /// Reads status frames until there are no more.
     pub fn read_status(&mut self, now_ms: u64, linger_ms: u64) {
         self.launched.read_status(now_ms, linger_ms);
-        let Some(status) = &mut self.status else { return };
-        let mut buffer = [0; 256];
-        loop {
-            match status.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => {
-                    self.frames.push(&buffer[..count]);
-                    while let Some(frame) = self.frames.pull() {
-                        match frame {
-                            Ok(Status::LeftOver { .. }) => self.is_seen_off = true,
-                            Ok(Status::Restored { index, is_whole }) => {
-                                self.restored.push(index, is_whole);
-                            }
-                            Ok(frame) => Self::on_frame(
-                                frame,
-                                (&self.program, &self.directory),
-                                &mut self.confined,
-                                &mut self.ended,
-                            ),
-                            // Whoever writes this is not our launcher: there is nothing to wait
-                            // for.
-                            Err(_) => return self.status_ended(now_ms, linger_ms),
-                        }
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break,
-            }
-        }
-        self.status_ended(now_ms, linger_ms);
-    }
-
-    fn on_frame(
-        frame: Status,
-        named: (&str, &Path),
-        confined: &mut Option<(Level, Missing)>,
-        ended: &mut Option<CommandEnded>,
-    ) {
-        match frame {
-            Status::Confined { level, missing } => *confined = Some((level, missing)),
-            Status::Refused { stage, errno } => {
-                let why = refused(stage, errno, named).into();
-                *ended = Some(CommandEnded::NotStarted { why });
-            }
-            Status::Exited(code) => *ended = Some(CommandEnded::Exited { code }),
-            Status::Signalled(signal) => *ended = Some(CommandEnded::Signalled { signal }),
-            Status::Restored { .. } | Status::LeftOver { .. } => {}
-        }
-    }
-
-    fn status_ended(&mut self, now_ms: u64, linger_ms: u64) {
-        self.status = None;
-        self.linger_until_ms = Some(now_ms + linger_ms);
     }
 
     /// Reads output into the clip, at most this much of it.
@@ -302,9 +227,9 @@ impl Child {
     /// What it came to. Closes what is open, which ends what is left.
     pub fn end(self) -> (OpId, Purpose, End) {
         let is_confined = self.launched.confined().is_some_and(|(level, _)| level != Level::Open);
+        let note = self.launched.note();
         let ended = self.launched.into_ended();
         let advice = self.advice.filter(|_| is_confined);
-        let note = self.restored.note(&self.directory);
         let end = match self.collected {
             Collected::Clipped(clip) => End::Command(result(ended, &clip, advice, note)),
             Collected::Session(clip, mut backlog) => {

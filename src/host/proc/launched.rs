@@ -12,6 +12,7 @@ use windlass_sandbox::{Level, Missing, Spawned, Stage, Status, StatusDecoder};
 
 use crate::core::effect::Stop;
 use crate::core::input::CommandEnded;
+use crate::host::proc::restored::Restored;
 
 /// A launcher and what it says.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct Launched {
     confined: Option<(Level, Missing)>,
     /// Whether the launcher has seen everything end.
     is_seen_off: bool,
+    /// What it changed that is to stay as it is.
+    restored: Restored,
     /// What is wrong if the command cannot be executed.
     program: String,
     /// What is wrong if it cannot be entered.
@@ -43,10 +46,21 @@ impl Launched {
             ended: None,
             confined: None,
             is_seen_off: false,
+            restored: Restored::default(),
             program,
             directory,
             linger_until_ms: None,
         }
+    }
+
+    /// The same, with the names of what the launcher puts back.
+    pub fn protect(&mut self, protected: Vec<PathBuf>) {
+        self.restored = Restored::among(protected);
+    }
+
+    /// What was put back, in one line; `None` if nothing was.
+    pub fn note(&self) -> Option<String> {
+        self.restored.note(&self.directory)
     }
 
     pub fn pid(&self) -> i32 {
@@ -80,6 +94,9 @@ impl Launched {
                     while let Some(frame) = self.frames.pull() {
                         match frame {
                             Ok(Status::LeftOver { .. }) => self.is_seen_off = true,
+                            Ok(Status::Restored { index, is_whole }) => {
+                                self.restored.push(index, is_whole);
+                            }
                             Ok(frame) => Self::on_frame(
                                 frame,
                                 (&self.program, &self.directory),
@@ -114,7 +131,7 @@ impl Launched {
             }
             Status::Exited(code) => *ended = Some(CommandEnded::Exited { code }),
             Status::Signalled(signal) => *ended = Some(CommandEnded::Signalled { signal }),
-            Status::LeftOver { .. } => {}
+            Status::Restored { .. } | Status::LeftOver { .. } => {}
         }
     }
 
