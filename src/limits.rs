@@ -342,6 +342,10 @@ pub const STOP_GRACE_MS: u64 = 3_000;
 /// hangs in it, and then nobody can help.
 pub const KILL_GRACE_MS: u64 = 2_000;
 
+/// What a person's question waits for a model to say what it makes of a command: as long as nobody
+/// wonders what is going on.
+pub const ASSESSMENT_MS: u64 = 5_000;
+
 /// The delay before the first retry; doubles with each.
 pub const RETRY_DELAY_MS: u64 = 200;
 

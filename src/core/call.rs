@@ -5,7 +5,7 @@ use crate::tools::clip::Clip;
 use crate::words::call::{
     Answer, CallAsked, CallKind, Change, CommandPlan, PatchPlan, Patience, Plan, Task, aborted,
 };
-use crate::words::event::CommandEnd;
+use crate::words::event::{CommandEnd, Question};
 use crate::words::ids::{CallId, ItemIndex, OpId};
 use crate::words::policy::Confinement;
 
@@ -32,6 +32,8 @@ pub struct Call {
 pub enum State {
     /// Calls before it.
     Queued(Plan),
+    /// What a model makes of it, before a person is asked.
+    Assessing { op: OpId, asked: Asked, question: Question, until_ms: u64 },
     /// A person.
     AwaitApproval(Asked),
     /// What the patch would do.
@@ -199,7 +201,8 @@ impl Call {
     /// The work it waits for, and that nobody else would.
     pub(crate) fn op(&self) -> Option<OpId> {
         match &self.state {
-            State::Inspecting { op, .. }
+            State::Assessing { op, .. }
+            | State::Inspecting { op, .. }
             | State::Running { op, .. }
             | State::Starting { op, .. } => Some(*op),
             State::Queued(_)
@@ -215,6 +218,7 @@ impl Call {
         match &self.state {
             State::Starting { op, .. } | State::Attending { op, .. } => Some(*op),
             State::Queued(_)
+            | State::Assessing { .. }
             | State::AwaitApproval(_)
             | State::Inspecting { .. }
             | State::Running { .. }
@@ -225,6 +229,7 @@ impl Call {
 
     pub(crate) fn deadline(&self) -> Option<u64> {
         match &self.state {
+            State::Assessing { until_ms, .. } => Some(*until_ms),
             State::Inspecting { clock, .. } | State::Running { clock, .. } => {
                 Some(clock.deadline())
             }
@@ -243,6 +248,7 @@ impl Call {
             | State::Running { .. }
             | State::Starting { .. }
             | State::Attending { .. }
+            | State::Assessing { .. }
             | State::AwaitApproval(_) => true,
             State::Queued(_) | State::Answered(..) | State::Settled => false,
         }
@@ -286,11 +292,16 @@ impl Call {
             State::Running {
                 what: Running::Command(attempt) | Running::Patch(attempt), ..
             } => attempt.what.interrupted(),
-            State::AwaitApproval(Asked::Command(_)) => Report::Command(CommandEnd::Interrupted),
-            State::AwaitApproval(Asked::Patch(_, changes)) => {
+            State::AwaitApproval(Asked::Command(_))
+            | State::Assessing { asked: Asked::Command(_), .. } => {
+                Report::Command(CommandEnd::Interrupted)
+            }
+            State::AwaitApproval(Asked::Patch(_, changes))
+            | State::Assessing { asked: Asked::Patch(_, changes), .. } => {
                 Report::Patch { changes: std::mem::take(changes), applied: false }
             }
-            State::AwaitApproval(Asked::Again(_, answer, report)) => {
+            State::AwaitApproval(Asked::Again(_, answer, report))
+            | State::Assessing { asked: Asked::Again(_, answer, report), .. } => {
                 // It has run: what came of it says more than that a question was taken back.
                 let answer = std::mem::replace(answer, Answer::failure(""));
                 let report = std::mem::replace(report, Report::Plain);

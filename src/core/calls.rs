@@ -147,7 +147,7 @@ impl Thread {
                     reason,
                     risk: None,
                 };
-                self.ask(index, Asked::Command(command), question, desk);
+                self.consult(index, Asked::Command(command), question, None, desk);
             }
             Verdict::Refuse(text) => {
                 self.calls_mut()[index].answer(Answer::failure(text), Report::Plain);
@@ -456,6 +456,7 @@ impl Thread {
                 (Report::Plain, *clock)
             }
             State::Queued(_)
+            | State::Assessing { .. }
             | State::AwaitApproval(_)
             | State::Starting { .. }
             | State::Attending { .. }
@@ -477,6 +478,13 @@ impl Thread {
                 self.on_attention_deadline(index, desk);
             }
             let call = &mut self.calls_mut()[index];
+            if let State::Assessing { op, until_ms, .. } = call.state
+                && until_ms <= now_ms
+            {
+                desk.ops.end(op);
+                self.ask_assessed(index, None, desk);
+                continue;
+            }
             let (State::Running { op, clock, .. } | State::Inspecting { op, clock, .. }) =
                 &mut call.state
             else {

@@ -6,12 +6,13 @@ use std::collections::HashSet;
 use crate::core::Agent;
 use crate::core::call::Call;
 use crate::core::history::{held_bytes, unpaired};
+use crate::core::ops::Work;
 use crate::core::thread::{Phase, Thread};
 use crate::core::turn::Wait;
 use crate::limits::{
     APPROVALS_REMEMBERED_MAX, CALLS_PARALLEL_MAX, PROMPTS_WAITING_MAX, SESSIONS_MAX,
 };
-use crate::words::ids::OpId;
+use crate::words::ids::{OpId, ThreadId};
 
 impl Agent {
     /// Asserts the invariants of the machine.
@@ -30,7 +31,26 @@ impl Agent {
             );
             check_thread(thread);
         }
+        self.check_children();
         assert_eq!(self.ops.iter().count(), waited.len(), "what is in progress is waited for");
+    }
+
+    /// Children work for threads that are none, one for each op.
+    fn check_children(&self) {
+        let wanted = self.wanted.iter().map(|wanted| wanted.op);
+        let begun = self.threads.iter().filter_map(|thread| Some(thread.parent.as_ref()?.op));
+        let mut ops: HashSet<OpId> = HashSet::new();
+        for op in wanted.chain(begun) {
+            assert!(ops.insert(op), "a child is wanted once");
+            let Some(owner) = self.ops.owner(op) else { continue };
+            assert_eq!(owner.what, Work::Child);
+            assert!(self.parent(owner.thread).is_none(), "children have no children");
+        }
+        let children = self.ops.iter().filter(|owner| owner.what == Work::Child);
+        let mut waiting: HashSet<ThreadId> = HashSet::new();
+        for owner in children {
+            assert!(waiting.insert(owner.thread), "a thread waits for one child at a time");
+        }
     }
 }
 

@@ -103,7 +103,7 @@ impl Thread {
     /// Whether the history can be summed up before the request that is due.
     pub(crate) fn may_compact(&self) -> bool {
         let fresh = self.turn.as_ref().is_some_and(|turn| turn.relief == Relief::Fresh);
-        !fresh && self.says_something()
+        !fresh && !self.is_one_shot() && self.says_something()
     }
 
     /// Sums up the history before the request that is due.

@@ -97,8 +97,9 @@ impl Thread {
             }
             Relaxed::Ask => {
                 let question = question(&attempt);
+                let failure = answer.text().to_owned();
                 let asked = Asked::Again(Box::new(attempt), answer, report);
-                self.ask(index, asked, question, desk);
+                self.consult(index, asked, question, Some(&failure), desk);
             }
             Relaxed::RunUnconfined => {
                 let message = "the sandbox seems to have stopped a command that was approved; it \

@@ -145,6 +145,17 @@ impl Effects {
         self.assert_bounded();
     }
 
+    /// Takes back what fronts would be told, but for this.
+    pub fn retain_notices(&mut self, keep: impl Fn(&Event) -> bool) {
+        let keep = |told: &Effect| matches!(told, Effect::Notify { event, .. } if keep(event));
+        self.notices.retain(keep);
+    }
+
+    /// Takes back what would be recorded.
+    pub fn forget_records(&mut self) {
+        self.records.clear();
+    }
+
     /// The next thing to do: stops first, then records, then deeds, then notices.
     pub fn pull(&mut self) -> Option<Effect> {
         let lanes = [&mut self.stops, &mut self.records, &mut self.deeds, &mut self.notices];

@@ -9,11 +9,13 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 pub mod approval;
+pub mod assess;
 pub mod bridge;
 mod budget;
 pub mod call;
 pub mod calls;
 mod check;
+pub mod child;
 pub mod compact;
 pub mod denial;
 pub mod draft;
@@ -35,7 +37,10 @@ pub mod stop;
 pub mod thread;
 pub mod turn;
 
+use std::collections::VecDeque;
+
 use crate::core::approval::Approvals;
+use crate::core::child::{Parent, Task, Wanted};
 use crate::core::compact::Purpose;
 use crate::core::effect::Effects;
 use crate::core::history::History;
@@ -65,6 +70,10 @@ pub struct Agent {
     threads_count: u32,
     /// The thread of the last input: whether its batch could be recorded shows with the next.
     last: Option<ThreadId>,
+    /// Children that are to begin; each turn waits for one at most.
+    wanted: VecDeque<Wanted>,
+    /// When the last input came, in monotonic milliseconds.
+    now_ms: u64,
 }
 
 /// What a thread works with while it handles one input.
@@ -73,6 +82,7 @@ pub(crate) struct Desk<'a> {
     pub(crate) now: Now,
     pub(crate) ops: &'a mut Ops,
     pub(crate) prng: &'a mut Prng,
+    pub(crate) wanted: &'a mut VecDeque<Wanted>,
     pub(crate) out: &'a mut Effects,
 }
 
@@ -85,6 +95,8 @@ impl Agent {
             prng: Prng::new(seed),
             threads_count: 0,
             last: None,
+            wanted: VecDeque::new(),
+            now_ms: 0,
         }
     }
 
@@ -95,6 +107,7 @@ impl Agent {
         if !matches!(input, Input::AppendFailed { .. }) {
             self.confirm();
         }
+        self.now_ms = now.mono_ms;
         match input {
             Input::Command { front, command } => self.on_command(now, front, command, out),
             Input::Deadline => self.on_deadline(now, out),
@@ -144,7 +157,10 @@ impl Agent {
     /// When `Input::Deadline` is due, in monotonic milliseconds; one input serves one thread, so
     /// more may be due at once.
     pub fn next_deadline(&self) -> Option<u64> {
-        self.threads.iter().filter_map(Thread::deadline).min()
+        match self.is_step_due() {
+            true => Some(self.now_ms),
+            false => self.threads.iter().filter_map(Thread::deadline).min(),
+        }
     }
 
     /// What the request is made of; `None` if it is no longer wanted.
@@ -160,7 +176,10 @@ impl Agent {
             items: &thread.history.items()[..awaited.items_sent],
             tools: &thread.tools,
             output_schema: thread.settings.output_schema.as_deref(),
-            sub_agent: turn.review.as_ref().map(|_| review::SUB_AGENT),
+            sub_agent: match &thread.parent {
+                Some(parent) => Some(parent.task.sub_agent()),
+                None => turn.review.as_ref().map(|_| review::SUB_AGENT),
+            },
         };
         Some(match &turn.purpose {
             Purpose::Answer => view,
@@ -251,32 +270,34 @@ impl Agent {
                 self.open(now, front, settings, Some((which, Course::Fork)), out)
             }
             Command::Prompt { thread, parts } => {
-                self.on_ready_thread(thread, now, out, |thread, desk| thread.on_prompt(parts, desk))
+                self.on_fronts_thread(thread, now, out, |thread, desk| {
+                    thread.on_prompt(parts, desk)
+                })
             }
             Command::Configure { thread, settings } => {
                 self.on_ready_thread(thread, now, out, |thread, _| thread.on_configure(settings))
             }
             Command::Steer { thread, turn, parts } => {
-                self.on_ready_thread(thread, now, out, |thread, desk| {
+                self.on_fronts_thread(thread, now, out, |thread, desk| {
                     thread.on_steer(turn, parts, desk)
                 })
             }
             Command::Review { thread, parts, hint } => {
-                self.on_ready_thread(thread, now, out, |thread, desk| {
+                self.on_fronts_thread(thread, now, out, |thread, desk| {
                     thread.on_review(parts, hint, desk)
                 })
             }
             Command::Answer { thread, call, decision } => {
-                self.on_ready_thread(thread, now, out, |thread, desk| {
+                self.on_fronts_thread(thread, now, out, |thread, desk| {
                     let open = thread.on_answer(call, decision, desk);
                     if open { Ok(()) } else { Err(Refusal::NoQuestion) }
                 })
             }
             Command::Compact { thread } => {
-                self.on_ready_thread(thread, now, out, Thread::on_compact)
+                self.on_fronts_thread(thread, now, out, Thread::on_compact)
             }
             Command::Interrupt { thread } => {
-                self.on_ready_thread(thread, now, out, |thread, desk| {
+                self.on_fronts_thread(thread, now, out, |thread, desk| {
                     if thread.turn.is_none() {
                         return Err(Refusal::NothingRuns);
                     }
@@ -284,7 +305,7 @@ impl Agent {
                     Ok(())
                 })
             }
-            Command::Close { thread } => self.on_ready_thread(thread, now, out, |thread, desk| {
+            Command::Close { thread } => self.on_fronts_thread(thread, now, out, |thread, desk| {
                 thread.on_close(desk);
                 Ok(())
             }),
@@ -302,9 +323,41 @@ impl Agent {
         past: Option<(Which, Course)>,
         out: &mut Effects,
     ) -> Result<(), Refusal> {
+        let put = self.put(now, front, settings, None);
+        let id = put.ok_or(Refusal::TooManyThreads)?;
+        match past {
+            None => {
+                self.on_thread(id, now, out, |thread, desk| {
+                    let conversation = thread.conversation;
+                    desk.out.tell(id, Event::ThreadStarted { conversation, resumed: false });
+                });
+                Ok(())
+            }
+            Some((which, course)) => {
+                let loading = self
+                    .on_ready_thread(id, now, out, |thread, desk| thread.load(which, course, desk));
+                if loading.is_err() {
+                    self.threads.take(id.slot, id.generation);
+                }
+                loading
+            }
+        }
+    }
+
+    /// A new thread, if there is room for one.
+    fn put(
+        &mut self,
+        now: Now,
+        front: FrontId,
+        settings: Box<ThreadSettings>,
+        parent: Option<Parent>,
+    ) -> Option<ThreadId> {
         let conversation = ConversationId::v7(now.wall_ms, self.prng.ten_bytes());
         let ordinal = self.threads_count;
-        let tools = tools::offered(&settings);
+        let tools = match &parent {
+            Some(parent) if parent.task == Task::Assessment => Vec::new(),
+            Some(_) | None => tools::offered(&settings),
+        };
         let put = self.threads.put(|slot, generation| Thread {
             id: ThreadId { slot, generation },
             ordinal,
@@ -318,7 +371,7 @@ impl Agent {
             history: History::default(),
             counted: Counted::default(),
             replaced: None,
-            prompts: std::collections::VecDeque::new(),
+            prompts: VecDeque::new(),
             turn: None,
             turns_count: 0,
             turns_told: 0,
@@ -331,24 +384,25 @@ impl Agent {
             sessions: Sessions::default(),
             meta_recorded: false,
             fork: None,
+            parent,
             prompts_due_ms: None,
         });
-        let (slot, generation) = put.ok_or(Refusal::TooManyThreads)?;
+        let (slot, generation) = put?;
         self.threads_count += 1;
-        let id = ThreadId { slot, generation };
-        match past {
-            None => {
-                out.tell(id, Event::ThreadStarted { conversation, resumed: false });
-                Ok(())
-            }
-            Some((which, course)) => {
-                let loading = self
-                    .on_ready_thread(id, now, out, |thread, desk| thread.load(which, course, desk));
-                if loading.is_err() {
-                    self.threads.take(slot, generation);
-                }
-                loading
-            }
+        Some(ThreadId { slot, generation })
+    }
+
+    /// Does what a front asks of a thread; children take no orders.
+    fn on_fronts_thread(
+        &mut self,
+        id: ThreadId,
+        now: Now,
+        out: &mut Effects,
+        work: impl FnOnce(&mut Thread, &mut Desk<'_>) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        match self.parent(id) {
+            Some(_) => Err(Refusal::NoSuchThread),
+            None => self.on_ready_thread(id, now, out, work),
         }
     }
 
@@ -361,12 +415,13 @@ impl Agent {
         work: impl FnOnce(&mut Thread, &mut Desk<'_>) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
         let thread = self.threads.of_mut(id.slot, id.generation).ok_or(Refusal::NoSuchThread)?;
-        let mut desk = Desk { now, ops: &mut self.ops, prng: &mut self.prng, out };
-        let done = work(thread, &mut desk);
+        let (ops, prng, wanted) = (&mut self.ops, &mut self.prng, &mut self.wanted);
+        let done = work(thread, &mut Desk { now, ops, prng, wanted, out });
         if thread.is_closed() {
             out.tell(id, Event::ThreadClosed);
             out.act(effect::Effect::Release { thread: id });
         }
+        thread.hush(out);
         self.last = Some(id);
         done
     }
@@ -420,6 +475,9 @@ impl Agent {
 
     /// One thread at a time, so that a batch of effects belongs to one thread.
     fn on_deadline(&mut self, now: Now, out: &mut Effects) {
+        if self.take_step(now, out) {
+            return;
+        }
         let due = self
             .threads
             .iter()

@@ -24,6 +24,8 @@ pub enum Work {
     Call(CallId),
     /// A session that has outlived the call that started it, by its number.
     Session(u32),
+    /// A child, which begins as soon as it can.
+    Child,
     /// Something no turn owns.
     Errand,
 }

@@ -214,6 +214,7 @@ impl Thread {
         let mut ids: Vec<Box<str>> = Vec::new();
         for item in held {
             match item {
+                Item::Call(_) if self.is_one_shot() => {}
                 Item::Call(mut asked) => {
                     asked.call_id = unique(&asked.call_id, &ids);
                     ids.push(asked.call_id.clone());

@@ -91,7 +91,7 @@ impl Thread {
 }
 
 /// The last message of the last response, if it says anything.
-fn verdict(items: &[Item]) -> Option<ItemIndex> {
+pub(crate) fn verdict(items: &[Item]) -> Option<ItemIndex> {
     for (index, item) in items.iter().enumerate().rev() {
         match item {
             Item::Reasoning(_) | Item::Served { .. } => {}

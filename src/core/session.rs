@@ -194,7 +194,7 @@ impl Thread {
         let number = match what {
             Work::Session(number) => Some(number),
             Work::Call(_) => None,
-            Work::Opening | Work::Response | Work::Errand => {
+            Work::Opening | Work::Response | Work::Child | Work::Errand => {
                 unreachable!("no such work is a session")
             }
         };
@@ -226,6 +226,7 @@ impl Thread {
             // The model has seen it run; it is not started over.
             State::Attending { .. } => call.answer(outcome.0, outcome.1),
             State::Queued(_)
+            | State::Assessing { .. }
             | State::AwaitApproval(_)
             | State::Inspecting { .. }
             | State::Running { .. }
@@ -318,6 +319,7 @@ impl Thread {
             }
             State::Attending { op, attention } => (self.number_of(op), attention),
             State::Queued(_)
+            | State::Assessing { .. }
             | State::AwaitApproval(_)
             | State::Inspecting { .. }
             | State::Running { .. }

@@ -6,7 +6,7 @@
 
 use crate::core::Desk;
 use crate::core::call::{Call, State};
-use crate::core::effect::{Effect, Stop};
+use crate::core::effect::Stop;
 use crate::core::thread::Thread;
 use crate::core::turn::Wait;
 use crate::limits::{KILL_GRACE_MS, STOP_GRACE_MS};
@@ -23,6 +23,13 @@ pub struct Stopping {
     killed: bool,
     how: Ended,
     by_whom: &'static str,
+}
+
+impl Stopping {
+    /// How many times what runs was told to stop.
+    pub(crate) fn hardness(&self) -> u32 {
+        1 + u32::from(self.killed)
+    }
 }
 
 impl Thread {
@@ -75,7 +82,7 @@ impl Thread {
         desk: &mut Desk<'_>,
     ) {
         for &op in &ops {
-            desk.out.act(Effect::Stop { op, how: Stop::Interrupt });
+            desk.stop(op, Stop::Interrupt);
         }
         desk.out.tell(self.id, Event::TurnStopping { turn: self.turn_mut().id });
         let until_ms = desk.now.mono_ms.saturating_add(STOP_GRACE_MS);
@@ -135,7 +142,7 @@ impl Thread {
         stopping.killed = true;
         stopping.until_ms = now_ms.saturating_add(KILL_GRACE_MS);
         for &op in &stopping.ops {
-            desk.out.act(Effect::Stop { op, how: Stop::Kill });
+            desk.stop(op, Stop::Kill);
         }
     }
 

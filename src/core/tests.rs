@@ -12,17 +12,17 @@ use crate::core::input::{CommandEnded, CommandResult, Input, Lost, Now};
 use crate::core::ops::{Ops, Work};
 use crate::core::restore::Fold;
 use crate::limits::{
-    APPROVALS_REMEMBERED_MAX, CALL_OUTPUT_BYTES_MAX, CALLS_PARALLEL_MAX, COLLECT_GRACE_MS,
-    CONNECT_MS, DRAFT_OUTPUT_BYTES_MAX, EFFECTS_PER_INPUT_MAX, HISTORY_BYTES_MAX, KILL_GRACE_MS,
-    OPS_MAX, PARTIAL_BYTES_MAX, PROMPTS_WAITING_MAX, RESOLVE_MS_MAX, RESPONSE_ITEMS_MAX,
-    RETRIES_MAX, RETRY_DELAY_MS_MAX, SESSIONS_MAX, STOP_GRACE_MS, THREADS_MAX, TOKEN_BYTES,
-    UNREACHABLE_MS_MAX,
+    APPROVALS_REMEMBERED_MAX, ASSESSMENT_MS, CALL_OUTPUT_BYTES_MAX, CALLS_PARALLEL_MAX,
+    COLLECT_GRACE_MS, CONNECT_MS, DRAFT_OUTPUT_BYTES_MAX, EFFECTS_PER_INPUT_MAX, HISTORY_BYTES_MAX,
+    KILL_GRACE_MS, OPS_MAX, PARTIAL_BYTES_MAX, PROMPTS_WAITING_MAX, RESOLVE_MS_MAX,
+    RESPONSE_ITEMS_MAX, RETRIES_MAX, RETRY_DELAY_MS_MAX, SESSIONS_MAX, STOP_GRACE_MS, THREADS_MAX,
+    TOKEN_BYTES, UNREACHABLE_MS_MAX,
 };
 use crate::words::call::{
     Answer, CallAsked, CallKind, Change, ChangeKind, CommandPlan, Life, Seen, Unread,
 };
 use crate::words::command::{Command, Refusal, Unsteerable, Which};
-use crate::words::event::{CommandEnd, Ended, Event, Failed, Question};
+use crate::words::event::{CommandEnd, Ended, Event, Failed, Question, Risk, RiskLevel};
 use crate::words::ids::{CallId, ConversationId, FrontId, ItemIndex, OpId, ThreadId, TurnId};
 use crate::words::item::{Item, Message, Output, Part, Role};
 use crate::words::model::{FailureKind, ModelEvent, ModelFailure, RateLimits, RateWindow, Usage};
@@ -32,6 +32,7 @@ pub(crate) use crate::words::samples::settings;
 use crate::words::settings::{OpeningFacts, ThreadSettings};
 
 mod approvals;
+mod assessment;
 mod bounds;
 mod budgets;
 mod calls;

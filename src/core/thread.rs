@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use crate::core::Desk;
 use crate::core::approval::Approvals;
+use crate::core::child::Parent;
 use crate::core::compact::Replaced;
 use crate::core::effect::{Effect, Stop};
 use crate::core::history::History;
@@ -62,6 +63,8 @@ pub struct Thread {
     pub(crate) meta_recorded: bool,
     /// Where its past is from, if that is another conversation's.
     pub(crate) fork: Option<Fork>,
+    /// Whom it works for, if it is a child.
+    pub(crate) parent: Option<Parent>,
 }
 
 /// A past that was another conversation's, and is copied with the first prompt.
@@ -261,6 +264,7 @@ impl Thread {
         match &self.turn {
             Some(_) => self.abandon(how, desk),
             None => {
+                self.note_ended(&how);
                 // The turn's end was in the batch that failed: it is told again, differently.
                 desk.out.tell(self.id, Event::TurnEnded { turn, how, usage: Usage::default() });
             }
@@ -275,6 +279,7 @@ impl Thread {
                 self.on_model(op, ModelEvent::Failed(failure), desk);
             }
             Work::Opening => self.on_opened(op, OpeningFacts::default(), desk),
+            Work::Child => unreachable!("only a child ends what waits for it"),
             Work::Errand => self.on_restored(Err("loading the session was dropped".into()), desk),
             Work::Session(_) => self.on_session_lost(op, what, desk),
             Work::Call(_) if self.is_starting(op) => self.on_session_lost(op, what, desk),

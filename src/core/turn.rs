@@ -231,6 +231,7 @@ impl Thread {
             Ended::Completed => {}
         }
         self.leave_review(&how, desk);
+        self.note_ended(&how);
         match &how {
             Ended::Interrupted => desk.out.append(self.id, Record::TurnAborted),
             Ended::Failed { kind: Failed::Spent(_), message } => {

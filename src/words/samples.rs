@@ -14,6 +14,7 @@ pub(crate) fn settings() -> ThreadSettings {
         provider: "provider".into(),
         cwd: "/w".into(),
         approval: ApprovalPolicy::Never,
+        assess_commands: false,
         sandbox: SandboxPolicy::of(SandboxMode::WorkspaceWrite),
         shell: "/bin/sh".into(),
         instructions: Cow::Borrowed("instructions"),

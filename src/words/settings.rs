@@ -13,6 +13,8 @@ pub struct ThreadSettings {
     /// Absolute.
     pub cwd: Box<str>,
     pub approval: ApprovalPolicy,
+    /// Whether a model says what it makes of a command before a person is asked about it.
+    pub assess_commands: bool,
     pub sandbox: SandboxPolicy,
     /// The user's shell, for `shell_command` and the environment note.
     pub shell: Box<str>,

@@ -33,6 +33,7 @@ pub(crate) fn settings(chance: &mut Chance, now_ms: u64) -> ThreadSettings {
         provider: "provider".into(),
         cwd: "/w".into(),
         approval,
+        assess_commands: false,
         sandbox,
         shell: "/bin/sh".into(),
         instructions: Cow::Borrowed("instructions"),

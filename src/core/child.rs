@@ -1,0 +1,242 @@
+//! A child: a thread that works for another one, whose turn waits for it.
+//!
+//! ```text
+//!  parent waits for an op --wanted--> child begins, with a history and settings of its own
+//!    | is being stopped ------------> child is stopped as hard
+//!    | waits no longer -------------> child is dismissed, without grace
+//!    <------------------------------ child's turn has ended: it reports, and is dismissed
+//! ```
+//!
+//! Nothing passes between the two while either is at work: what is due between threads shows in
+//! their states, and each step of it is a deadline that is due at once, with a batch of its own. A
+//! child's report passes the same gate as any answer from outside, so one that comes too late is
+//! dropped there. Children have no children, and a turn waits for one at a time. To fronts a child
+//! does not exist: what they hear of it, they hear of its parent.
+//!
+//! A summary is no child's work: it is made of the history that it replaces, all of it, and bound
+//! to its place there; a child would need a copy. Its requests are named like a child's all the
+//! same.
+
+use crate::core::effect::{Effect, Effects, Stop};
+use crate::core::input::Now;
+use crate::core::ops::{Owner, Work};
+use crate::core::thread::{Phase, Thread};
+use crate::core::turn::Wait;
+use crate::core::{Agent, Desk, assess};
+use crate::words::event::{Ended, Event};
+use crate::words::ids::{OpId, ThreadId};
+use crate::words::settings::ThreadSettings;
+
+/// What makes a thread a child.
+#[derive(Debug)]
+pub(crate) struct Parent {
+    pub(crate) thread: ThreadId,
+    /// What the parent waits for.
+    pub(crate) op: OpId,
+    pub(crate) task: Task,
+    /// How hard it was told to stop. Invariant: at most the parent's own `Stopping::hardness`.
+    pub(crate) stops_heard: u32,
+    /// How its turn ended, once it has.
+    pub(crate) how: Option<Ended>,
+}
+
+/// What a child is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Task {
+    /// To say what it makes of a command: one answer, nothing else, and nothing that is kept.
+    Assessment,
+}
+
+/// A child that begins once the batch that wants it is done.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) op: OpId,
+    pub(crate) settings: Box<ThreadSettings>,
+    pub(crate) job: Job,
+}
+
+#[derive(Debug)]
+pub(crate) enum Job {
+    Assess { question: Box<str> },
+}
+
+/// What became of a child: its last words, if it ended well.
+pub(crate) type Outcome = Option<Box<str>>;
+
+/// What is due between threads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Step {
+    Begin,
+    StopHarder(ThreadId),
+    Report(ThreadId),
+    Dismiss(ThreadId),
+}
+
+impl Task {
+    /// How requests name who asks for them.
+    pub(crate) fn sub_agent(self) -> &'static str {
+        match self {
+            Task::Assessment => "assessment",
+        }
+    }
+
+    /// Whether a front hears of this as if it were the parent's.
+    fn surfaces(self, _event: &Event) -> bool {
+        match self {
+            Task::Assessment => false,
+        }
+    }
+
+    /// Whether there is a rollout of it.
+    fn is_recorded(self) -> bool {
+        match self {
+            Task::Assessment => false,
+        }
+    }
+}
+
+impl Desk<'_> {
+    /// Asks for work to be stopped; a child sees for itself that its parent is.
+    pub(crate) fn stop(&mut self, op: OpId, how: Stop) {
+        if self.ops.owner(op).is_none_or(|owner| owner.what != Work::Child) {
+            self.out.act(Effect::Stop { op, how });
+        }
+    }
+}
+
+impl Agent {
+    /// The thread that this one works for.
+    pub fn parent(&self, thread: ThreadId) -> Option<ThreadId> {
+        Some(self.thread(thread)?.parent.as_ref()?.thread)
+    }
+
+    /// Whether something is due between threads.
+    pub(crate) fn is_step_due(&self) -> bool {
+        self.step_due().is_some()
+    }
+
+    fn step_due(&self) -> Option<Step> {
+        if !self.wanted.is_empty() {
+            return Some(Step::Begin);
+        }
+        self.threads.iter().find_map(|child| {
+            let parent = child.parent.as_ref()?;
+            if self.ops.owner(parent.op).is_none() {
+                return (!child.is_closed()).then_some(Step::Dismiss(child.id));
+            }
+            if child.turn.is_none() {
+                return Some(Step::Report(child.id));
+            }
+            let hardness = self.thread(parent.thread).map_or(0, Thread::stop_hardness);
+            (parent.stops_heard < hardness).then_some(Step::StopHarder(child.id))
+        })
+    }
+
+    /// Takes the one step that is due between threads, if any is.
+    pub(crate) fn take_step(&mut self, now: Now, out: &mut Effects) -> bool {
+        match self.step_due() {
+            None => return false,
+            Some(Step::Begin) => self.begin_child(now, out),
+            Some(Step::StopHarder(child)) => self.on_thread(child, now, out, |child, desk| {
+                if let Some(parent) = &mut child.parent {
+                    parent.stops_heard += 1;
+                }
+                child.interrupt(desk);
+            }),
+            Some(Step::Report(child)) => self.report(child, now, out),
+            Some(Step::Dismiss(child)) => self.on_thread(child, now, out, Thread::dismiss),
+        }
+        true
+    }
+
+    fn begin_child(&mut self, now: Now, out: &mut Effects) {
+        let Some(Wanted { op, settings, job }) = self.wanted.pop_front() else { return };
+        // Nobody waits for it any more.
+        let Some(Owner { thread: parent, .. }) = self.ops.owner(op) else { return };
+        let Some(waiting) = self.thread(parent) else { return };
+        let front = waiting.front;
+        let stops = waiting.stop_hardness() > 0;
+        let task = match job {
+            Job::Assess { .. } => Task::Assessment,
+        };
+        let child = Parent { thread: parent, op, task, stops_heard: 0, how: None };
+        let put = if stops { None } else { self.put(now, front, settings, Some(child)) };
+        match put {
+            Some(child) => self.on_thread(child, now, out, |child, desk| match job {
+                Job::Assess { question } => child.assess(question, desk),
+            }),
+            // There is no room for it, or the parent is being stopped.
+            None => self.hand_in(op, None, now, out),
+        }
+    }
+
+    /// Tells the parent what became of the child.
+    fn report(&mut self, child: ThreadId, now: Now, out: &mut Effects) {
+        let Some(parent) = self.thread(child).and_then(|child| child.parent.as_ref()) else {
+            unreachable!("only children report")
+        };
+        let op = parent.op;
+        let how = parent.how.clone().unwrap_or(Ended::Interrupted);
+        let outcome = match how {
+            Ended::Completed => assess::last_words(self.items(child)),
+            Ended::Interrupted | Ended::Failed { .. } => None,
+        };
+        self.hand_in(op, outcome, now, out);
+    }
+
+    fn hand_in(&mut self, op: OpId, outcome: Outcome, now: Now, out: &mut Effects) {
+        self.on_op(op, now, out, |thread, _, desk| thread.on_child_ended(op, outcome, desk));
+    }
+}
+
+impl Thread {
+    /// How hard the running turn is being stopped: 0 while it is not.
+    pub(crate) fn stop_hardness(&self) -> u32 {
+        match self.turn.as_ref().map(|turn| &turn.wait) {
+            Some(Wait::Stop(stopping)) => stopping.hardness(),
+            Some(
+                Wait::Opening { .. } | Wait::Model(_) | Wait::Retry { .. } | Wait::Calls { .. },
+            )
+            | None => 0,
+        }
+    }
+
+    /// What the thread is for, if it is a child that gives one answer and does nothing.
+    pub(crate) fn is_one_shot(&self) -> bool {
+        self.parent.as_ref().is_some_and(|parent| parent.task == Task::Assessment)
+    }
+
+    /// What became of a child; the gate has let it pass, so that somebody waits for it.
+    fn on_child_ended(&mut self, op: OpId, outcome: Outcome, desk: &mut Desk<'_>) {
+        desk.ops.end(op);
+        self.on_assessed(op, outcome, desk);
+    }
+
+    /// Ends the turn of a child at once, since nobody waits for it, and then the child.
+    fn dismiss(&mut self, desk: &mut Desk<'_>) {
+        self.phase = Phase::Closing;
+        self.end_sessions(desk);
+        // The first stops what runs, the second makes it end, the third gives it up.
+        for _ in 0..3 {
+            if self.turn.is_some() {
+                self.interrupt(desk);
+            }
+        }
+    }
+
+    /// Notes how a turn has ended, for whoever waits for it.
+    pub(crate) fn note_ended(&mut self, how: &Ended) {
+        if let Some(parent) = &mut self.parent {
+            parent.how = Some(how.clone());
+        }
+    }
+
+    /// Lets fronts hear and rollouts hold of a child only what its task allows.
+    pub(crate) fn hush(&self, out: &mut Effects) {
+        let Some(parent) = &self.parent else { return };
+        out.retain_notices(|event| parent.task.surfaces(event));
+        if !parent.task.is_recorded() {
+            out.forget_records();
+        }
+    }
+}
