@@ -17,6 +17,8 @@ mod children;
 mod disk;
 #[path = "sim/policy.rs"]
 mod policy;
+#[path = "sim/promises.rs"]
+mod promises;
 #[path = "sim/provider.rs"]
 mod provider;
 #[path = "sim/settings.rs"]

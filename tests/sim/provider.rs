@@ -7,8 +7,8 @@ use windlass::words::model::{FailureKind, ItemStart, ModelEvent, ModelFailure, R
 use windlass::words::request::RequestView;
 
 use crate::chance::Chance;
+use crate::promises::prompt_of;
 use crate::settings::SUM_UP;
-use crate::watch::prompt_of;
 
 /// What a response says, each thing with how long it lets us wait for it.
 pub(crate) type Script = Vec<(u64, ModelEvent<'static>)>;

@@ -7,7 +7,8 @@ use windlass::words::event::{Budget, CommandEnd, Ended, Event, Failed, Question}
 use windlass::words::ids::{CallId, ItemIndex, ThreadId, TurnId};
 use windlass::words::item::{Item, Role};
 
-use crate::watch::{Lane, Reviewed, Stopping, Told, Tried, Watch, prompt_of};
+use crate::promises::prompt_of;
+use crate::watch::{Lane, Reviewed, Stopping, Told, Tried, Watch};
 
 impl Watch {
     pub(crate) fn event(&mut self, agent: &Agent, to: Audience, event: &Event) {
