@@ -8,7 +8,7 @@ use windlass::words::ids::ConversationId;
 use windlass::words::item::{Item, Message, Part, Role};
 use windlass::words::record::{Record, RecordView, Remembered};
 
-use crate::watch::prompt_of;
+use crate::promises::prompt_of;
 
 #[derive(Default)]
 pub(crate) struct Disk {
