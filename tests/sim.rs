@@ -15,6 +15,8 @@ mod chance;
 mod children;
 #[path = "sim/disk.rs"]
 mod disk;
+#[path = "sim/family.rs"]
+mod family;
 #[path = "sim/policy.rs"]
 mod policy;
 #[path = "sim/promises.rs"]

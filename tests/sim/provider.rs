@@ -7,6 +7,7 @@ use windlass::words::model::{FailureKind, ItemStart, ModelEvent, ModelFailure, R
 use windlass::words::request::RequestView;
 
 use crate::chance::Chance;
+use crate::family;
 use crate::promises::prompt_of;
 use crate::settings::SUM_UP;
 
@@ -52,6 +53,9 @@ pub(crate) fn validate(view: &RequestView<'_>) {
         }
     }
     assert!(open.is_empty(), "every call in a request has its output: {open:?} have none");
+    if assesses(view) {
+        return family::validate(view);
+    }
     if sums_up(view) {
         assert!(view.tools.is_empty() && view.output_schema.is_none(), "a summary is but text");
         let asked = Item::Message(Message::text(Role::User, SUM_UP));
@@ -65,6 +69,11 @@ pub(crate) fn validate(view: &RequestView<'_>) {
 /// Whether the request asks for a summary.
 pub(crate) fn sums_up(view: &RequestView<'_>) -> bool {
     view.sub_agent == Some("compact")
+}
+
+/// Whether the request asks what a model makes of a command.
+pub(crate) fn assesses(view: &RequestView<'_>) -> bool {
+    view.sub_agent == Some("assessment")
 }
 
 /// A provider says that the request is too large.
@@ -86,6 +95,15 @@ pub(crate) fn plain(chance: &mut Chance, may_call: bool) -> Script {
     }
     script.push((10, ModelEvent::Completed { usage: usage(chance) }));
     script
+}
+
+/// A response of one message, some time.
+pub(crate) fn saying(chance: &mut Chance, text: &str) -> Script {
+    vec![
+        (chance.delay_ms(), ModelEvent::Created),
+        (chance.delay_ms(), ModelEvent::ItemDone(said(text))),
+        (10, ModelEvent::Completed { usage: usage(chance) }),
+    ]
 }
 
 /// A response of a provider that need not mean well.

@@ -33,7 +33,7 @@ pub(crate) fn settings(chance: &mut Chance, now_ms: u64) -> ThreadSettings {
         provider: "provider".into(),
         cwd: "/w".into(),
         approval,
-        assess_commands: false,
+        assess_commands: chance.one_in(2),
         sandbox,
         shell: "/bin/sh".into(),
         instructions: Cow::Borrowed("instructions"),

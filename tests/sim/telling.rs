@@ -201,6 +201,7 @@ impl Watch {
                 assert_eq!((&call.call_id, call.kind), (&output.call_id, output.kind));
             }
             Event::ApprovalAsked { call, item, question } => {
+                self.assert_risk(agent, thread, event);
                 assert!(matches!(items[item.0 as usize], Item::Call(_)));
                 self.asked(thread, *call, question);
             }

@@ -18,6 +18,7 @@ use windlass::words::record::Record;
 use windlass::words::settings::{Budgets, ThreadSettings, TimeBudget};
 
 use crate::disk::Disk;
+use crate::family::Family;
 use crate::policy;
 use crate::promises::{
     assert_allowed, assert_done_is_told, assert_folds, assert_images_follow_outputs, open_calls,
@@ -37,6 +38,7 @@ pub(crate) struct Watch {
     pub(crate) inspecting: BTreeMap<OpId, (ThreadId, PatchPlan)>,
     /// What runs in a sandbox.
     pub(crate) confined: BTreeMap<OpId, Confined>,
+    pub(crate) family: Family,
     pub(crate) batch: Batch,
     pub(crate) now_ms: u64,
 }
@@ -359,6 +361,9 @@ impl Watch {
 
     /// An effect other than an append is about to be performed.
     pub(crate) fn effect(&mut self, agent: &Agent, disk: &Disk, effect: &Effect) {
+        if self.effect_of_child(agent, effect) {
+            return;
+        }
         match effect {
             Effect::Append { .. } => unreachable!("see `recorded`"),
             Effect::Stop { op, .. } => {
@@ -539,9 +544,10 @@ impl Watch {
 
     /// A batch was done to its end.
     pub(crate) fn end(&mut self, agent: &Agent, disk: &Disk) {
+        self.note_assessed(agent);
         let batch = std::mem::take(&mut self.batch);
         if let Some(told) = batch.thread.and_then(|thread| self.threads.get(&thread)) {
-            assert_done_is_told(told, &batch);
+            assert_done_is_told(told, &batch, &self.family);
         }
         if let Some((thread, text)) = batch.prompt
             && batch.refused.is_none()

@@ -19,6 +19,7 @@ use windlass::words::record::Record;
 use crate::chance::Chance;
 use crate::children::{self, Kind, Nature, Work};
 use crate::disk::Disk;
+use crate::family;
 use crate::provider;
 use crate::watch::Watch;
 
@@ -139,6 +140,7 @@ impl World {
         if self.is_faulty() && self.chance.one_in(300) {
             // A machine that was asleep.
             self.advance(self.now.mono_ms + 400_000);
+            self.watch.family.woke_ms = self.now.mono_ms;
         }
         if self.is_faulty() && self.chance.one_in(if self.disk.full { 15 } else { 150 }) {
             self.disk.full = !self.disk.full;
@@ -148,6 +150,9 @@ impl World {
         let user = self.is_faulty().then_some(self.user_at_ms);
         let due = [planned, deadline, user];
         let Some(at_ms) = due.into_iter().flatten().min() else { return };
+        if at_ms > self.now.mono_ms {
+            self.watch.assert_families();
+        }
         self.advance(at_ms);
         let due = due.map(|at_ms| at_ms.is_some_and(|at_ms| at_ms <= self.now.mono_ms));
         let [planned, deadline, user] = due;
@@ -382,7 +387,12 @@ impl World {
         provider::validate(&view);
         let items = view.items.to_vec();
         let too_large_in = if provider::sums_up(&view) { 3 } else { 12 };
+        let assesses = provider::assesses(&view);
         let script = match self.mood {
+            Mood::Faulty if assesses && self.chance.one_in(2) => {
+                family::assessment(&mut self.chance)
+            }
+            Mood::Quiet if assesses => family::assessment(&mut self.chance),
             Mood::Faulty if self.chance.one_in(too_large_in) => {
                 provider::too_large(&mut self.chance)
             }
