@@ -151,7 +151,7 @@ impl World {
         let due = [planned, deadline, user];
         let Some(at_ms) = due.into_iter().flatten().min() else { return };
         if at_ms > self.now.mono_ms {
-            self.watch.assert_families();
+            self.watch.assert_families(at_ms);
         }
         self.advance(at_ms);
         let due = due.map(|at_ms| at_ms.is_some_and(|at_ms| at_ms <= self.now.mono_ms));
