@@ -61,7 +61,7 @@ impl Thread {
     pub(crate) fn on_assessed(&mut self, op: OpId, outcome: Outcome, desk: &mut Desk<'_>) {
         let found = self.calls_mut().iter().position(|call| call.op() == Some(op));
         let Some(index) = found else { unreachable!("a live op of a call has its call") };
-        let risk = outcome.as_deref().and_then(risk::decode);
+        let risk = outcome.said.as_deref().and_then(risk::decode);
         self.ask_assessed(index, risk, desk);
         self.calls_went_on(desk);
     }
@@ -114,14 +114,5 @@ fn settings(settings: &ThreadSettings) -> ThreadSettings {
         budgets: Budgets::default(),
         assess_commands: false,
         ..settings.clone()
-    }
-}
-
-/// The text of the last message of the last response, if it says anything.
-pub(crate) fn last_words(items: &[Item]) -> Option<Box<str>> {
-    let verdict = crate::core::review::verdict(items)?;
-    match &items[verdict.0 as usize] {
-        Item::Message(message) => Some(message.texts().collect::<String>().into()),
-        Item::Reasoning(_) | Item::Call(_) | Item::Output(_) | Item::Served { .. } => None,
     }
 }

@@ -51,6 +51,14 @@ impl Thread {
             Some(Wait::Opening { .. } | Wait::Model(_) | Wait::Retry { .. }) | None => {
                 unreachable!("calls are touched only while the turn waits for them")
             }
+            Some(
+                Wait::Opening { .. }
+                | Wait::Model(_)
+                | Wait::Retry { .. }
+                | Wait::Child { .. }
+                | Wait::Stop(_),
+            )
+            | None => unreachable!("calls are touched only while the turn waits for them"),
         }
     }
 

@@ -85,6 +85,14 @@ fn check_thread(thread: &Thread) {
             stopping.calls.iter().filter(|call| !call.is_settled()).count()
         }
         Some(Wait::Opening { .. } | Wait::Model(_) | Wait::Retry { .. }) | None => 0,
+        Some(
+            Wait::Opening { .. }
+            | Wait::Model(_)
+            | Wait::Retry { .. }
+            | Wait::Child { .. }
+            | Wait::Stop(_),
+        )
+        | None => 0,
     };
     assert_eq!(unpaired.calls.len(), unsettled, "only calls of the running turn lack their output");
 }

@@ -22,9 +22,11 @@ use crate::core::input::Now;
 use crate::core::ops::{Owner, Work};
 use crate::core::thread::{Phase, Thread};
 use crate::core::turn::Wait;
-use crate::core::{Agent, Desk, assess};
-use crate::words::event::{Ended, Event};
+use crate::core::{Agent, Desk, review};
+use crate::words::event::{Ended, Event, Failed};
 use crate::words::ids::{OpId, ThreadId};
+use crate::words::item::{Item, Part};
+use crate::words::model::Usage;
 use crate::words::settings::ThreadSettings;
 
 /// What makes a thread a child.
@@ -45,6 +47,8 @@ pub(crate) struct Parent {
 pub enum Task {
     /// To say what it makes of a command: one answer, nothing else, and nothing that is kept.
     Assessment,
+    /// To review something and give a verdict.
+    Review,
 }
 
 /// A child that begins once the batch that wants it is done.
@@ -58,10 +62,19 @@ pub(crate) struct Wanted {
 #[derive(Debug)]
 pub(crate) enum Job {
     Assess { question: Box<str> },
+    Review { parts: Vec<Part>, hint: Box<str> },
 }
 
-/// What became of a child: its last words, if it ended well.
-pub(crate) type Outcome = Option<Box<str>>;
+/// What became of a child.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) how: Ended,
+    /// Its last words, if it ended well.
+    pub(crate) said: Option<Box<str>>,
+    pub(crate) usage: Usage,
+    /// The parent's calls with the child's: they are counted as one.
+    calls_count: u32,
+}
 
 /// What is due between threads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,30 +90,63 @@ impl Task {
     pub(crate) fn sub_agent(self) -> &'static str {
         match self {
             Task::Assessment => "assessment",
+            Task::Review => review::SUB_AGENT,
         }
     }
 
     /// Whether a front hears of this as if it were the parent's.
-    fn surfaces(self, _event: &Event) -> bool {
-        match self {
-            Task::Assessment => false,
-        }
+    fn surfaces(self, event: &Event) -> bool {
+        let of_parent = match event {
+            // The parent's turn is the one that fronts know, and its history stays as it is.
+            Event::ThreadStarted { .. }
+            | Event::ThreadFailed { .. }
+            | Event::ThreadClosed
+            | Event::TurnStarted { .. }
+            | Event::TurnStopping { .. }
+            | Event::TurnEnded { .. }
+            | Event::Tokens { .. }
+            | Event::CompactionStarted
+            | Event::Compacted { .. }
+            | Event::Refused { .. } => false,
+            Event::PromptTaken { .. }
+            | Event::ReviewEntered { .. }
+            | Event::ReviewExited { .. }
+            | Event::TextDelta { .. }
+            | Event::ReasoningDelta { .. }
+            | Event::ServedStarted
+            | Event::ItemCompleted { .. }
+            | Event::CommandStarted { .. }
+            | Event::CommandEnded { .. }
+            | Event::SessionEnded { .. }
+            | Event::PatchStarted { .. }
+            | Event::PatchEnded { .. }
+            | Event::CallAnswered { .. }
+            | Event::TasksUpdated { .. }
+            | Event::ApprovalAsked { .. }
+            | Event::ApprovalSettled { .. }
+            | Event::Retrying { .. }
+            | Event::Warning { .. }
+            | Event::Limits { .. } => true,
+        };
+        of_parent && self == Task::Review
     }
 
     /// Whether there is a rollout of it.
     fn is_recorded(self) -> bool {
-        match self {
-            Task::Assessment => false,
-        }
+        self == Task::Review
     }
 }
 
 impl Desk<'_> {
     /// Asks for work to be stopped; a child sees for itself that its parent is.
     pub(crate) fn stop(&mut self, op: OpId, how: Stop) {
-        if self.ops.owner(op).is_none_or(|owner| owner.what != Work::Child) {
+        if !self.is_child(op) {
             self.out.act(Effect::Stop { op, how });
         }
+    }
+
+    pub(crate) fn is_child(&self, op: OpId) -> bool {
+        self.ops.owner(op).is_some_and(|owner| owner.what == Work::Child)
     }
 }
 
@@ -108,6 +154,15 @@ impl Agent {
     /// The thread that this one works for.
     pub fn parent(&self, thread: ThreadId) -> Option<ThreadId> {
         Some(self.thread(thread)?.parent.as_ref()?.thread)
+    }
+
+    /// Who asks what fronts are asked in the thread's name: the thread or its child.
+    pub(crate) fn asking(&self, thread: ThreadId) -> ThreadId {
+        let asks = |child: &&Thread| {
+            let parent = child.parent.as_ref();
+            parent.is_some_and(|parent| parent.thread == thread && parent.task == Task::Review)
+        };
+        self.threads.iter().find(asks).map_or(thread, |child| child.id)
     }
 
     /// Whether something is due between threads.
@@ -155,36 +210,56 @@ impl Agent {
         let Some(Owner { thread: parent, .. }) = self.ops.owner(op) else { return };
         let Some(waiting) = self.thread(parent) else { return };
         let front = waiting.front;
+        let calls_count = waiting.calls_count;
         let stops = waiting.stop_hardness() > 0;
         let task = match job {
             Job::Assess { .. } => Task::Assessment,
+            Job::Review { .. } => Task::Review,
         };
         let child = Parent { thread: parent, op, task, stops_heard: 0, how: None };
         let put = if stops { None } else { self.put(now, front, settings, Some(child)) };
         match put {
-            Some(child) => self.on_thread(child, now, out, |child, desk| match job {
-                Job::Assess { question } => child.assess(question, desk),
+            Some(child) => self.on_thread(child, now, out, |child, desk| {
+                child.calls_count = calls_count;
+                match job {
+                    Job::Assess { question } => child.assess(question, desk),
+                    Job::Review { parts, hint } => {
+                        // The parent has seen to it that there is nothing to refuse.
+                        let _ = child.on_review(parts, hint, desk);
+                    }
+                }
             }),
-            // There is no room for it, or the parent is being stopped.
-            None => self.hand_in(op, None, now, out),
+            None => {
+                // There is no room for it, or the parent is being stopped and heeds no outcome.
+                let message = "too many threads are open".into();
+                let how = Ended::Failed { kind: Failed::Bound, message };
+                let usage = Usage::default();
+                self.hand_in(op, Outcome { how, said: None, usage, calls_count }, now, out);
+            }
         }
     }
 
     /// Tells the parent what became of the child.
     fn report(&mut self, child: ThreadId, now: Now, out: &mut Effects) {
-        let Some(parent) = self.thread(child).and_then(|child| child.parent.as_ref()) else {
+        let Some(child) = self.thread(child) else { return };
+        let Some(Parent { op, how, .. }) = &child.parent else {
             unreachable!("only children report")
         };
-        let op = parent.op;
-        let how = parent.how.clone().unwrap_or(Ended::Interrupted);
-        let outcome = match how {
-            Ended::Completed => assess::last_words(self.items(child)),
+        let (op, how) = (*op, how.clone().unwrap_or(Ended::Interrupted));
+        let said = match how {
+            Ended::Completed => last_words(child.history.items()),
             Ended::Interrupted | Ended::Failed { .. } => None,
         };
-        self.hand_in(op, outcome, now, out);
+        let (usage, calls_count) = (child.usage, child.calls_count);
+        self.hand_in(op, Outcome { how, said, usage, calls_count }, now, out);
     }
 
     fn hand_in(&mut self, op: OpId, outcome: Outcome, now: Now, out: &mut Effects) {
+        if let Some(owner) = self.ops.owner(op)
+            && let Some(parent) = self.threads.of_mut(owner.thread.slot, owner.thread.generation)
+        {
+            parent.calls_count = parent.calls_count.max(outcome.calls_count);
+        }
         self.on_op(op, now, out, |thread, _, desk| thread.on_child_ended(op, outcome, desk));
     }
 }
@@ -193,9 +268,13 @@ impl Thread {
     /// How hard the running turn is being stopped: 0 while it is not.
     pub(crate) fn stop_hardness(&self) -> u32 {
         match self.turn.as_ref().map(|turn| &turn.wait) {
-            Some(Wait::Stop(stopping)) => stopping.hardness(),
+            Some(Wait::Stop(stopping)) => stopping.hardness,
             Some(
-                Wait::Opening { .. } | Wait::Model(_) | Wait::Retry { .. } | Wait::Calls { .. },
+                Wait::Opening { .. }
+                | Wait::Model(_)
+                | Wait::Retry { .. }
+                | Wait::Calls { .. }
+                | Wait::Child { .. },
             )
             | None => 0,
         }
@@ -209,7 +288,13 @@ impl Thread {
     /// What became of a child; the gate has let it pass, so that somebody waits for it.
     fn on_child_ended(&mut self, op: OpId, outcome: Outcome, desk: &mut Desk<'_>) {
         desk.ops.end(op);
-        self.on_assessed(op, outcome, desk);
+        match self.turn_mut().wait {
+            Wait::Child { .. } => self.on_reviewed(outcome, desk),
+            Wait::Calls { .. } => self.on_assessed(op, outcome, desk),
+            Wait::Opening { .. } | Wait::Model(_) | Wait::Retry { .. } | Wait::Stop(_) => {
+                unreachable!("nothing of this waits for a child")
+            }
+        }
     }
 
     /// Ends the turn of a child at once, since nobody waits for it, and then the child.
@@ -234,9 +319,18 @@ impl Thread {
     /// Lets fronts hear and rollouts hold of a child only what its task allows.
     pub(crate) fn hush(&self, out: &mut Effects) {
         let Some(parent) = &self.parent else { return };
-        out.retain_notices(|event| parent.task.surfaces(event));
+        out.surface(parent.thread, self.id, |event| parent.task.surfaces(event));
         if !parent.task.is_recorded() {
             out.forget_records();
         }
+    }
+}
+
+/// The text of the last message of the last response, if it says anything.
+fn last_words(items: &[Item]) -> Option<Box<str>> {
+    let verdict = review::verdict(items)?;
+    match &items[verdict.0 as usize] {
+        Item::Message(message) => Some(message.texts().collect::<String>().into()),
+        Item::Reasoning(_) | Item::Call(_) | Item::Output(_) | Item::Served { .. } => None,
     }
 }

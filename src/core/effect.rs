@@ -107,6 +107,8 @@ pub enum Stop {
 pub enum Audience {
     /// Every front that listens to the thread.
     Thread(ThreadId),
+    /// Every front that listens to the parent; what is named is the child's.
+    Child { parent: ThreadId, child: ThreadId },
     /// The front that asked.
     Front(FrontId),
 }
@@ -145,10 +147,14 @@ impl Effects {
         self.assert_bounded();
     }
 
-    /// Takes back what fronts would be told, but for this.
-    pub fn retain_notices(&mut self, keep: impl Fn(&Event) -> bool) {
-        let keep = |told: &Effect| matches!(told, Effect::Notify { event, .. } if keep(event));
-        self.notices.retain(keep);
+    /// Tells whoever listens to the parent what fronts would be told of the child, but for what is
+    /// not kept.
+    pub fn surface(&mut self, parent: ThreadId, child: ThreadId, keep: impl Fn(&Event) -> bool) {
+        self.notices.retain_mut(|notice| {
+            let Effect::Notify { to, event } = notice else { return false };
+            *to = Audience::Child { parent, child };
+            keep(event)
+        });
     }
 
     /// Takes back what would be recorded.

@@ -199,6 +199,7 @@ impl Agent {
         Some(RecordView {
             conversation: thread.conversation,
             forked_from: thread.fork.as_ref().map(|fork| fork.from),
+            sub_agent: thread.parent.as_ref().map(|parent| parent.task.sub_agent()),
             settings: &thread.settings,
             git: thread.facts.as_ref().and_then(|facts| facts.git.as_ref()),
             items: thread.history.items(),
@@ -287,8 +288,14 @@ impl Agent {
                     thread.on_review(parts, hint, desk)
                 })
             }
-            Command::Answer { thread, call, decision } => {
+            Command::ReviewApart { thread, settings, parts, hint } => {
                 self.on_fronts_thread(thread, now, out, |thread, desk| {
+                    thread.on_review_apart(settings, parts, hint, desk)
+                })
+            }
+            Command::Answer { thread, call, decision } => {
+                let asking = self.asking(thread);
+                self.on_ready_thread(asking, now, out, |thread, desk| {
                     let open = thread.on_answer(call, decision, desk);
                     if open { Ok(()) } else { Err(Refusal::NoQuestion) }
                 })

@@ -76,7 +76,7 @@ impl Thread {
                 }
                 return;
             }
-            Wait::Opening { .. } | Wait::Retry { .. } | Wait::Calls { .. } => {
+            Wait::Opening { .. } | Wait::Retry { .. } | Wait::Calls { .. } | Wait::Child { .. } => {
                 unreachable!("no request is live in this state; `ops` guards it")
             }
         };
@@ -134,14 +134,22 @@ impl Thread {
     pub(crate) fn awaited(&self) -> Option<&Awaited> {
         match &self.turn.as_ref()?.wait {
             Wait::Model(awaited) => Some(awaited),
-            Wait::Opening { .. } | Wait::Retry { .. } | Wait::Calls { .. } | Wait::Stop(_) => None,
+            Wait::Opening { .. }
+            | Wait::Retry { .. }
+            | Wait::Calls { .. }
+            | Wait::Child { .. }
+            | Wait::Stop(_) => None,
         }
     }
 
     fn awaited_mut(&mut self) -> &mut Awaited {
         match &mut self.turn_mut().wait {
             Wait::Model(awaited) => awaited,
-            Wait::Opening { .. } | Wait::Retry { .. } | Wait::Calls { .. } | Wait::Stop(_) => {
+            Wait::Opening { .. }
+            | Wait::Retry { .. }
+            | Wait::Calls { .. }
+            | Wait::Child { .. }
+            | Wait::Stop(_) => {
                 unreachable!("only a response that is coming in comes here")
             }
         }

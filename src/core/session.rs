@@ -342,7 +342,11 @@ impl Thread {
     fn calls(&self) -> Option<&[Call]> {
         match &self.turn.as_ref()?.wait {
             Wait::Calls { calls } => Some(calls),
-            Wait::Opening { .. } | Wait::Model(_) | Wait::Retry { .. } | Wait::Stop(_) => None,
+            Wait::Opening { .. }
+            | Wait::Model(_)
+            | Wait::Retry { .. }
+            | Wait::Child { .. }
+            | Wait::Stop(_) => None,
         }
     }
 

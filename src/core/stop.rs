@@ -20,16 +20,11 @@ pub struct Stopping {
     /// The turn's calls; those whose work may still tell something have no answer yet.
     pub(crate) calls: Vec<Call>,
     pub(crate) until_ms: u64,
-    killed: bool,
+    /// How many times what runs was told to stop: to end, to die, and for a child to give up what
+    /// does neither.
+    pub(crate) hardness: u32,
     how: Ended,
     by_whom: &'static str,
-}
-
-impl Stopping {
-    /// How many times what runs was told to stop.
-    pub(crate) fn hardness(&self) -> u32 {
-        1 + u32::from(self.killed)
-    }
 }
 
 impl Thread {
@@ -37,7 +32,11 @@ impl Thread {
     pub(crate) fn interrupt(&mut self, desk: &mut Desk<'_>) {
         match &self.turn_mut().wait {
             Wait::Stop(_) => self.stop_harder(desk),
-            Wait::Opening { .. } | Wait::Model(_) | Wait::Retry { .. } | Wait::Calls { .. } => {
+            Wait::Opening { .. }
+            | Wait::Model(_)
+            | Wait::Retry { .. }
+            | Wait::Calls { .. }
+            | Wait::Child { .. } => {
                 self.stop(Ended::Interrupted, "user", desk);
             }
         }
@@ -49,6 +48,8 @@ impl Thread {
             Wait::Model(_) => self.keep_partial(desk),
             Wait::Calls { .. } => return self.stop_calls(how, by_whom, desk),
             Wait::Opening { .. } | Wait::Retry { .. } | Wait::Stop(_) => {}
+            Wait::Calls { .. } => self.abort_calls(by_whom, desk),
+            Wait::Opening { .. } | Wait::Retry { .. } | Wait::Child { .. } | Wait::Stop(_) => {}
         }
         self.abandon(how, desk);
     }
@@ -67,6 +68,11 @@ impl Thread {
         self.settle_answers(desk);
         let calls = std::mem::take(self.calls_mut());
         self.halt(ops, (calls, by_whom), how, desk);
+        self.show_images(desk);
+        // The work goes on until it is stopped; the calls no longer know it.
+        let until_ms = desk.now.mono_ms.saturating_add(STOP_GRACE_MS);
+        let how = Ended::Interrupted;
+        self.wait_for(Wait::Stop(Stopping { ops, until_ms, hardness: 1, how }));
     }
 
     /// Ends the turn as soon as all its work has been stopped. Records nothing.
@@ -117,13 +123,14 @@ impl Thread {
                 unreachable!("only a turn that is stopping comes here")
             }
         }
+        self.wait_for(Wait::Stop(Stopping { ops, until_ms, hardness: 1, how }));
     }
 
     /// The work the turn waits for.
     pub(crate) fn live_ops(&self) -> Vec<OpId> {
         match self.turn.as_ref().map(|turn| &turn.wait) {
             None | Some(Wait::Retry { .. }) => Vec::new(),
-            Some(Wait::Opening { op }) => vec![*op],
+            Some(Wait::Opening { op } | Wait::Child { op }) => vec![*op],
             Some(Wait::Model(awaited)) => vec![awaited.op],
             Some(Wait::Calls { calls }) => calls.iter().filter_map(Call::op).collect(),
             Some(Wait::Stop(stopping)) => stopping.ops.clone(),
@@ -138,8 +145,24 @@ impl Thread {
                 desk.ops.end(op);
             }
             return self.end_stopped(desk);
+        let Wait::Stop(stopping) = &mut self.turn_mut().wait else {
+            unreachable!("only a turn that is stopping is stopped harder")
+        };
+        stopping.hardness += 1;
+        if stopping.hardness > 2 {
+            // A child that is told so gives up what it waits for, and ends.
+            let (children, ops) = stopping.ops.drain(..).partition(|op| desk.is_child(*op));
+            stopping.ops = children;
+            stopping.until_ms = u64::MAX;
+            for op in Vec::into_iter(ops) {
+                desk.ops.end(op);
+            }
+            if stopping.ops.is_empty() {
+                let how = stopping.how.clone();
+                self.finish(how, desk);
+            }
+            return;
         }
-        stopping.killed = true;
         stopping.until_ms = now_ms.saturating_add(KILL_GRACE_MS);
         for &op in &stopping.ops {
             desk.stop(op, Stop::Kill);

@@ -31,6 +31,7 @@ use crate::words::record::{Record, Remembered};
 pub(crate) use crate::words::samples::settings;
 use crate::words::settings::{OpeningFacts, ThreadSettings};
 
+mod apart;
 mod approvals;
 mod assessment;
 mod bounds;

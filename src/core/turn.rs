@@ -9,6 +9,8 @@
 //!  any --interrupt, budget, failure--> Stop --all stopped, or grace spent--> no turn
 //! ```
 //!
+//! A review that is not the thread's own waits for a child instead of the model; see `child`.
+//!
 //! Before a request that would not fit, the model is asked for a summary instead, by the same two
 //! waits: what it is asked for is the turn's purpose, and `compact` knows the rest.
 //!
@@ -51,10 +53,21 @@ pub struct Turn {
 /// What the turn waits for.
 #[derive(Debug)]
 pub enum Wait {
-    Opening { op: OpId },
+    Opening {
+        op: OpId,
+    },
     Model(Awaited),
-    Retry { at_ms: u64, tries: Tries },
-    Calls { calls: Vec<Call> },
+    Retry {
+        at_ms: u64,
+        tries: Tries,
+    },
+    Calls {
+        calls: Vec<Call>,
+    },
+    /// A child that does the turn's work.
+    Child {
+        op: OpId,
+    },
     Stop(Stopping),
 }
 
@@ -70,7 +83,7 @@ impl Turn {
 
     pub(crate) fn deadline(&self) -> Option<u64> {
         match &self.wait {
-            Wait::Opening { .. } => None,
+            Wait::Opening { .. } | Wait::Child { .. } => None,
             Wait::Model(awaited) => Some(awaited.idle_at_ms),
             Wait::Retry { at_ms, .. } => Some(*at_ms),
             Wait::Calls { calls } => calls.iter().filter_map(Call::deadline).min(),
@@ -140,6 +153,9 @@ impl Thread {
         if let Some(how) = self.in_vain() {
             return self.finish(how, desk);
         }
+        if let Some(review) = self.turn_mut().review.take_if(Review::is_apart) {
+            return self.delegate(review, desk);
+        }
         if self.is_overfull() && self.may_compact() {
             return self.compact(desk);
         }
@@ -202,12 +218,18 @@ impl Thread {
             return;
         }
         match &turn.wait {
-            Wait::Opening { .. } | Wait::Model(_) | Wait::Retry { .. } | Wait::Calls { .. }
+            Wait::Opening { .. }
+            | Wait::Model(_)
+            | Wait::Retry { .. }
+            | Wait::Calls { .. }
+            | Wait::Child { .. }
                 if self.is_out_of_time(now_ms) =>
             {
                 self.stop(self.over_budget(Budget::Time), "timeout", desk);
             }
-            Wait::Opening { .. } => unreachable!("opening has no deadline of its own"),
+            Wait::Opening { .. } | Wait::Child { .. } => {
+                unreachable!("neither has a deadline of its own")
+            }
             Wait::Model(_) => self.on_silence(desk),
             Wait::Retry { tries, .. } => self.send(*tries, desk),
             Wait::Calls { .. } => self.on_call_deadline(desk),

@@ -140,7 +140,9 @@ mod tests {
         let conversation = ConversationId([thread.slot as u8; 16]);
         let settings = settings();
         let (forked_from, settings) = (None, &settings);
-        let view = RecordView { conversation, forked_from, settings, git: None, items: &items };
+        let (sub_agent, git) = (None, None);
+        let view =
+            RecordView { conversation, forked_from, sub_agent, settings, git, items: &items };
         rollouts.gather(thread, record, view, 1_760_000_000_000);
     }
 

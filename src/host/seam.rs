@@ -195,7 +195,7 @@ impl Seam {
 
     fn tell(&mut self, now: Now, to: Audience, event: &Event) {
         let thread = match to {
-            Audience::Thread(thread) => Some(thread),
+            Audience::Thread(thread) | Audience::Child { child: thread, .. } => Some(thread),
             Audience::Front(_) => None,
         };
         let items = thread.map_or(&[][..], |thread| self.agent.items(thread));

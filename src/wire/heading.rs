@@ -1,7 +1,8 @@
 //! The first lines of a rollout, read for a list of sessions.
 //!
 //! Push lines until nothing more is wanted. A rollout is a session once its first line says whose
-//! it is and somebody has asked for something. Long texts are cut, so that a list of many is small.
+//! it is and somebody has asked for something; what a child did for another thread is none. Long
+//! texts are cut, so that a list of many is small.
 
 use std::borrow::Cow;
 
@@ -71,6 +72,10 @@ impl Reading {
         let names = ["id", "session_id", "timestamp", "cwd", "model_provider", "source"];
         let [id, session, timestamp, cwd, provider, source] = json::pick(payload, names).ok()?;
         let conversation = json::text(id.or(session)?)?.parse().ok()?;
+        if source.is_some_and(is_sub_agent) {
+            self.lines_count = HEADING_LINES_MAX;
+            return None;
+        }
         let [version, git] = json::pick(payload, ["cli_version", "git"]).ok()?;
         self.heading = Heading {
             created: timestamp.and_then(boxed).unwrap_or_default(),
@@ -88,6 +93,11 @@ impl Reading {
 fn parted(line: &str) -> Option<(Cow<'_, str>, &str)> {
     let [kind, payload] = json::pick(line, ["type", "payload"]).ok()?;
     Some((json::text(kind?)?, payload?))
+}
+
+/// Whether a thread was begun by another one.
+fn is_sub_agent(source: &str) -> bool {
+    field(source, "subagent").or_else(|| field(source, "subAgent")).is_some()
 }
 
 /// The text of a user's message, unless a program put it there.
@@ -165,6 +175,15 @@ mod tests {
         assert_eq!(read(&[&meta(), &message("<environment_context>"), "{", "\0"]), None);
         assert_eq!(read(&[EVENT]), None);
         assert_eq!(read(&[&message("of a fork"), &meta()]).unwrap().preview, "of a fork".into());
+    }
+
+    #[test]
+    fn what_a_child_did_is_no_session() {
+        for source in [r#"{"subagent":"review"}"#, r#"{"subAgent":{"other":"x"}}"#] {
+            let child = meta().replace("\"exec\"", source);
+            assert_eq!(read(&[&child, &message("q"), EVENT, &meta()]), None);
+        }
+        assert!(read(&[&meta().replace("\"exec\"", "{\"custom\":\"x\"}"), EVENT]).is_some());
     }
 
     #[test]

@@ -156,7 +156,14 @@ fn encode_meta(view: RecordView<'_>, timestamp: &str, out: &mut Vec<u8>) {
     meta.text("originator", &settings.originator);
     meta.text("cli_version", env!("CARGO_PKG_VERSION"));
     meta.text_or_null("instructions", settings.project_notes.as_deref());
-    meta.text("source", settings.source);
+    match view.sub_agent {
+        None => meta.text("source", settings.source),
+        Some(kind) => {
+            let mut source = Fields::open(meta.key("source"));
+            source.text("subagent", kind);
+            source.close();
+        }
+    }
     meta.text("model_provider", &settings.provider);
     if let Some(git) = view.git.filter(|git| **git != GitFacts::default()) {
         let mut facts = Fields::open(meta.key("git"));

@@ -9,19 +9,11 @@ use crate::words::settings::ThreadSettings;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Command {
     /// Open a new thread.
-    Start {
-        settings: Box<ThreadSettings>,
-    },
+    Start { settings: Box<ThreadSettings> },
     /// Load a recorded conversation into a thread.
-    Resume {
-        settings: Box<ThreadSettings>,
-        which: Which,
-    },
+    Resume { settings: Box<ThreadSettings>, which: Which },
     /// Load a recorded conversation into a thread that is recorded as a new one.
-    Fork {
-        settings: Box<ThreadSettings>,
-        which: Which,
-    },
+    Fork { settings: Box<ThreadSettings>, which: Which },
     /// Say something: in the running turn, else in one of its own. A review hears nothing; what is
     /// said meanwhile has a turn after it.
     Prompt {
@@ -33,12 +25,9 @@ pub enum Command {
         thread: ThreadId,
         settings: Box<ThreadSettings>,
     },
+    Prompt { thread: ThreadId, parts: Vec<Part> },
     /// Say something in this turn or not at all.
-    Steer {
-        thread: ThreadId,
-        turn: TurnId,
-        parts: Vec<Part>,
-    },
+    Steer { thread: ThreadId, turn: TurnId, parts: Vec<Part> },
     /// Review something in a turn of its own; the thread's settings are those of reviews.
     Review {
         thread: ThreadId,
@@ -46,23 +35,22 @@ pub enum Command {
         /// What is reviewed, in a few words for people.
         hint: Box<str>,
     },
-    Answer {
+    /// Review something in a child of the thread, with settings of its own. Fronts are told of it as
+    /// of a review; of what was said, the thread's history gets the verdict alone.
+    ReviewApart {
         thread: ThreadId,
-        call: CallId,
-        decision: Decision,
+        settings: Box<ThreadSettings>,
+        parts: Vec<Part>,
+        hint: Box<str>,
     },
+    /// Answer a question of the thread or of its child.
+    Answer { thread: ThreadId, call: CallId, decision: Decision },
     /// Replace the history by a summary of it, in a turn of its own.
-    Compact {
-        thread: ThreadId,
-    },
+    Compact { thread: ThreadId },
     /// The first stops the turn, the second skips its grace.
-    Interrupt {
-        thread: ThreadId,
-    },
+    Interrupt { thread: ThreadId },
     /// Stop the turn if there is one, then forget the thread.
-    Close {
-        thread: ThreadId,
-    },
+    Close { thread: ThreadId },
 }
 
 /// A turn that is not a conversation.

@@ -56,6 +56,8 @@ pub struct RecordView<'a> {
     pub conversation: ConversationId,
     /// The conversation that it began as.
     pub forked_from: Option<ConversationId>,
+    /// What kind of child's it is, if it is one's.
+    pub sub_agent: Option<&'a str>,
     pub settings: &'a ThreadSettings,
     pub git: Option<&'a GitFacts>,
     pub items: &'a [Item],

@@ -22,6 +22,7 @@ impl Watch {
                 return;
             }
             Audience::Thread(thread) => thread,
+            Audience::Child { .. } => panic!("nobody asked for a child: {event:?}"),
         };
         self.go_on(thread, Lane::Tell);
         assert!(agent.front(thread).is_some(), "told to nobody: {event:?}");

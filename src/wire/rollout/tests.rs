@@ -13,7 +13,8 @@ const TIMESTAMP: &str = "2025-11-07T10:00:00.100Z";
 
 fn line(record: &Record, settings: &ThreadSettings, items: &[Item]) -> String {
     let conversation = conversation();
-    let view = RecordView { conversation, forked_from: None, settings, git: None, items };
+    let view =
+        RecordView { conversation, forked_from: None, sub_agent: None, settings, git: None, items };
     line_of(record, view)
 }
 
@@ -106,6 +107,7 @@ fn the_first_line_says_who_and_where() {
     let view = RecordView {
         conversation: conversation(),
         forked_from: None,
+        sub_agent: None,
         settings: &settings,
         git: Some(&git),
         items: &[],
@@ -131,6 +133,8 @@ fn the_first_line_says_who_and_where() {
     let fork = RecordView { forked_from: Some(id), ..view };
     let field = format!(r#""id":"{CONVERSATION}","forked_from_id":"{id}","timestamp""#);
     assert!(line_of(&Record::Meta, fork).contains(&field));
+    let child = RecordView { sub_agent: Some("review"), ..view };
+    assert!(line_of(&Record::Meta, child).contains(r#""source":{"subagent":"review"},"#));
 }
 
 #[test]
