@@ -35,8 +35,8 @@ pub enum Command {
         /// What is reviewed, in a few words for people.
         hint: Box<str>,
     },
-    /// Review something in a child of the thread, with settings of its own. Fronts are told of it as
-    /// of a review; of what was said, the thread's history gets the verdict alone.
+    /// Review something in a child of the thread, with settings of its own. Fronts are told of it
+    /// as of a review; of what was said, the history of the thread gets the verdict alone.
     ReviewApart {
         thread: ThreadId,
         settings: Box<ThreadSettings>,

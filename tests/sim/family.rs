@@ -6,13 +6,13 @@ use windlass::core::Agent;
 use windlass::core::effect::Effect;
 use windlass::limits::ASSESSMENT_MS;
 use windlass::words::event::{Event, Question};
-use windlass::words::ids::{CallId, ThreadId};
+use windlass::words::ids::{CallId, ThreadId, TurnId};
 use windlass::words::item::{Item, Role};
 use windlass::words::request::RequestView;
 
 use crate::chance::Chance;
 use crate::provider::{self, Script};
-use crate::watch::{Lane, Stopping, Told, Watch};
+use crate::watch::{Lane, Reviewed, Stopping, Told, Watch};
 
 /// The children of one process.
 #[derive(Default)]
@@ -26,36 +26,86 @@ pub(crate) struct Family {
 
 struct Child {
     parent: ThreadId,
-    since_ms: u64,
+    /// If it is not to take long.
+    until_ms: Option<u64>,
+}
+
+impl Family {
+    pub(crate) fn has_child(&self, thread: ThreadId) -> bool {
+        self.children.values().any(|child| child.parent == thread)
+    }
 }
 
 impl Watch {
-    /// Takes an effect of a child; `false` if it is none of one.
+    /// Who asks what is asked in the thread's name.
+    pub(crate) fn asking(&self, thread: ThreadId) -> ThreadId {
+        let child = self.threads.iter().find(|(_, told)| told.parent == Some(thread));
+        child.map_or(thread, |(child, _)| *child)
+    }
+
+    /// Takes an effect of a child; `false` if it is to be looked at like any other.
     pub(crate) fn effect_of_child(&mut self, agent: &Agent, effect: &Effect) -> bool {
+        let thread = match effect {
+            Effect::Request { thread, .. }
+            | Effect::Open { thread, .. }
+            | Effect::Spawn { thread, .. }
+            | Effect::Release { thread } => *thread,
+            _ => return false,
+        };
+        let Some(parent) = agent.parent(thread) else { return false };
         match effect {
-            Effect::Request { op, thread } => {
-                let Some(parent) = agent.parent(*thread) else { return false };
-                self.go_on(*thread, Lane::Act);
+            Effect::Request { op, .. } => {
                 let view = agent.request_view(*op).expect("something to send");
-                assert_eq!(view.sub_agent, Some("assessment"));
+                if view.sub_agent != Some("assessment") {
+                    self.meet_child(agent, thread);
+                    return false;
+                }
+                self.go_on(thread, Lane::Act);
                 let settings = agent.settings(parent).expect("the settings of a parent");
                 assert!(settings.assess_commands, "nobody wanted to know");
-                let since_ms = self.now_ms;
-                self.family.children.entry(*thread).or_insert(Child { parent, since_ms });
+                let until_ms = Some(self.now_ms + ASSESSMENT_MS);
+                self.family.children.entry(thread).or_insert(Child { parent, until_ms });
                 let own = |child: &&Child| child.parent == parent;
                 // One that was given up may not have heard of it yet.
                 assert!(self.family.children.values().filter(own).count() <= 2);
                 true
             }
-            Effect::Release { thread } => {
-                let is_child = self.family.children.remove(thread).is_some();
-                if is_child {
-                    self.go_on(*thread, Lane::Act);
+            Effect::Release { .. } => {
+                self.go_on(thread, Lane::Act);
+                self.family.children.remove(&thread);
+                if let Some(told) = self.threads.remove(&thread) {
+                    let over = told.unrecorded || told.review != Some(Reviewed::Begun);
+                    assert!(over, "a review ends before its child");
+                    assert!(told.questions.is_empty(), "a question is open after its child");
                 }
-                is_child || agent.parent(*thread).is_some()
+                true
             }
-            _ => false,
+            _ => {
+                assert!(!self.is_hurried(thread), "empty hands do something: {effect:?}");
+                self.meet_child(agent, thread);
+                false
+            }
         }
+    }
+
+    /// A child does something that fronts or rollouts hear of.
+    pub(crate) fn meet_child(&mut self, agent: &Agent, child: ThreadId) {
+        assert!(!self.is_hurried(child), "nothing is told of this child");
+        let parent = agent.parent(child).expect("a child");
+        if self.threads.contains_key(&child) {
+            return;
+        }
+        let told = &self.threads[&parent];
+        assert!(told.turn.is_some() && told.parent.is_none(), "a child of a turn");
+        assert!(!self.family.has_child(parent), "one child at a time");
+        self.family.children.insert(child, Child { parent, until_ms: None });
+        let mut told = Told::new(agent.conversation(child).expect("a conversation"));
+        (told.parent, told.turn) = (Some(parent), Some(TurnId(1)));
+        self.threads.insert(child, told);
+    }
+
+    fn is_hurried(&self, child: ThreadId) -> bool {
+        self.family.children.get(&child).is_some_and(|child| child.until_ms.is_some())
     }
 
     /// What was told to begin and waits for a model's word first.
@@ -65,7 +115,8 @@ impl Watch {
         for call in &self.batch.begun {
             if is_held_back(told, *call, &self.batch.spawned) {
                 let settings = agent.settings(thread).expect("settings");
-                assert!(settings.assess_commands, "told to begin, and nothing was done: {call:?}");
+                let may = settings.assess_commands && told.parent.is_none();
+                assert!(may, "told to begin, and nothing was done: {call:?}");
                 self.family.assessed.push((thread, *call));
             }
         }
@@ -77,10 +128,11 @@ impl Watch {
             let told = self.threads.get(&child.parent);
             let told = told.unwrap_or_else(|| panic!("{id:?} has lost its parent"));
             assert!(told.turn.is_some(), "{id:?} outlives the turn that waited for it");
-            let until_ms = (child.since_ms + ASSESSMENT_MS).max(self.family.woke_ms);
+            assert!(told.questions.is_empty(), "asked before the child was done");
+            let Some(until_ms) = child.until_ms else { continue };
+            let until_ms = until_ms.max(self.family.woke_ms);
             let stops = told.stopping != Stopping::No;
             assert!(stops || told.unrecorded || at_ms <= until_ms, "{id:?} takes too long");
-            assert!(told.questions.is_empty(), "asked before the model was done");
         }
         let (threads, children) = (&self.threads, &self.family.children);
         self.family.assessed.retain(|(thread, call)| {

@@ -22,7 +22,21 @@ impl Watch {
                 return;
             }
             Audience::Thread(thread) => thread,
-            Audience::Child { .. } => panic!("nobody asked for a child: {event:?}"),
+            Audience::Child { parent, child } => {
+                self.go_on(child, Lane::Tell);
+                self.meet_child(agent, child);
+                assert_eq!(self.told(child).parent, Some(parent));
+                assert!(self.told(parent).turn.is_some(), "told after the parent's turn");
+                assert!(!is_of_thread(event), "not for whoever knows the parent: {event:?}");
+                self.assert_risk(agent, child, event);
+                return match event {
+                    Event::Warning { .. } => {}
+                    Event::SessionEnded { call, .. } => self.session_ended(child, *call),
+                    // Nobody has said it to this thread.
+                    Event::PromptTaken { item } => self.assert_fresh(*item),
+                    _ => self.event_of_turn(agent, child, event),
+                };
+            }
         };
         self.go_on(thread, Lane::Tell);
         assert!(agent.front(thread).is_some(), "told to nobody: {event:?}");
@@ -73,6 +87,9 @@ impl Watch {
                 if self.batch.denied {
                     self.told(thread).end_denied(&Tried::Command(line));
                 }
+            Event::SessionEnded { call, .. } => self.session_ended(thread, *call),
+            Event::Refused { .. } | Event::ThreadClosed => {
+                panic!("not for a thread: {event:?}")
             }
             Event::ThreadLoading => assert!(!self.threads.contains_key(&thread), "it has started"),
             Event::ThreadClosed => self.closed(thread),
@@ -82,6 +99,12 @@ impl Watch {
                 self.event_of_turn(agent, thread, event);
             }
         }
+    }
+
+    fn session_ended(&mut self, thread: ThreadId, call: CallId) {
+        let open = self.told(thread).commands.remove(&call);
+        let Some(line) = open else { panic!("a session ends once, and was started: {call:?}") };
+        self.told(thread).end_denied(&Tried::Command(line));
     }
 
     /// A turn that ends for a budget has used it up.
@@ -274,4 +297,17 @@ impl Watch {
     fn assert_fresh(&self, item: ItemIndex) {
         assert!(self.batch.recorded.contains(&item), "told before it was recorded: {item:?}");
     }
+}
+
+/// What is told of the thread itself, or of its turns.
+fn is_of_thread(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::ThreadStarted { .. }
+            | Event::TurnStarted { .. }
+            | Event::TurnStopping { .. }
+            | Event::TurnEnded { .. }
+            | Event::Tokens { .. }
+            | Event::Compacted { .. }
+    )
 }

@@ -4,6 +4,7 @@ use windlass::words::command::{Command, Which};
 use windlass::words::ids::{CallId, ConversationId, ThreadId, TurnId};
 use windlass::words::item::Part;
 use windlass::words::policy::Decision;
+use windlass::words::settings::Budgets;
 
 use crate::settings::settings;
 use crate::world::World;
@@ -25,7 +26,7 @@ impl World {
         } else {
             self.chance.pick(&threads)
         };
-        match self.chance.below(50) {
+        match self.chance.below(54) {
             0..20 => self.prompt(thread),
             20..23 => {
                 let parts = vec![Part::Text(self.chance.pick(&["", " \n"]).into())];
@@ -53,6 +54,13 @@ impl World {
                 self.command(Command::Review { thread, parts, hint: "a hint".into() });
             }
             40..43 => self.command(Command::Compact { thread }),
+            50..54 => {
+                let mut settings = settings(&mut self.chance, self.now.mono_ms);
+                settings.budgets = Budgets::default();
+                let (settings, parts) = (Box::new(settings), self.prompt_parts());
+                let hint = "apart".into();
+                self.command(Command::ReviewApart { thread, settings, parts, hint });
+            }
             47..50 => {
                 let (turn, parts) = (TurnId(self.chance.below(6) as u32), self.prompt_parts());
                 self.command(Command::Steer { thread, turn, parts });

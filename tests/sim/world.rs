@@ -308,7 +308,10 @@ impl World {
             Effect::Stop { op, how } => self.stop(op, how),
             Effect::Release { .. } => {}
             Effect::Notify { to: Audience::Thread(thread), event } => self.hear(thread, &event),
-            Effect::Notify { to: Audience::Front(_) | Audience::Child { .. }, .. } => {}
+            Effect::Notify { to: Audience::Child { parent, .. }, event } => {
+                self.hear(parent, &event);
+            }
+            Effect::Notify { to: Audience::Front(_), .. } => {}
         }
     }
 
