@@ -38,7 +38,14 @@ impl Agent {
     /// Children work for threads that are none, one for each op.
     fn check_children(&self) {
         let wanted = self.wanted.iter().map(|wanted| wanted.op);
-        let begun = self.threads.iter().filter_map(|thread| Some(thread.parent.as_ref()?.op));
+        let children =
+            || self.threads.iter().filter_map(|thread| Some((thread, thread.parent.as_ref()?)));
+        let begun = children().map(|(_, parent)| parent.op);
+        for (child, parent) in children() {
+            let awaited = self.ops.owner(parent.op).is_some();
+            let over = child.turn.is_none() || child.is_one_shot();
+            assert!(awaited || over, "what acts or is heard of is waited for to its end");
+        }
         let mut ops: HashSet<OpId> = HashSet::new();
         for op in wanted.chain(begun) {
             assert!(ops.insert(op), "a child is wanted once");

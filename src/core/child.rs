@@ -26,7 +26,7 @@ use crate::core::{Agent, Desk, review};
 use crate::words::event::{Ended, Event, Failed};
 use crate::words::ids::{OpId, ThreadId};
 use crate::words::item::{Item, Part};
-use crate::words::model::Usage;
+use crate::words::model::{RateLimits, Usage};
 use crate::words::settings::ThreadSettings;
 
 /// What makes a thread a child.
@@ -72,6 +72,8 @@ pub(crate) struct Outcome {
     /// Its last words, if it ended well.
     pub(crate) said: Option<Box<str>>,
     pub(crate) usage: Usage,
+    /// What the provider last said of the account.
+    limits: Option<RateLimits>,
     /// The parent's calls with the child's: they are counted as one.
     calls_count: u32,
 }
@@ -233,8 +235,8 @@ impl Agent {
                 // There is no room for it, or the parent is being stopped and heeds no outcome.
                 let message = "too many threads are open".into();
                 let how = Ended::Failed { kind: Failed::Bound, message };
-                let usage = Usage::default();
-                self.hand_in(op, Outcome { how, said: None, usage, calls_count }, now, out);
+                let (said, usage, limits) = (None, Usage::default(), None);
+                self.hand_in(op, Outcome { how, said, usage, limits, calls_count }, now, out);
             }
         }
     }
@@ -250,8 +252,8 @@ impl Agent {
             Ended::Completed => last_words(child.history.items()),
             Ended::Interrupted | Ended::Failed { .. } => None,
         };
-        let (usage, calls_count) = (child.usage, child.calls_count);
-        self.hand_in(op, Outcome { how, said, usage, calls_count }, now, out);
+        let Thread { usage, limits, calls_count, .. } = *child;
+        self.hand_in(op, Outcome { how, said, usage, limits, calls_count }, now, out);
     }
 
     fn hand_in(&mut self, op: OpId, outcome: Outcome, now: Now, out: &mut Effects) {
@@ -259,6 +261,7 @@ impl Agent {
             && let Some(parent) = self.threads.of_mut(owner.thread.slot, owner.thread.generation)
         {
             parent.calls_count = parent.calls_count.max(outcome.calls_count);
+            parent.limits = outcome.limits.or(parent.limits);
         }
         self.on_op(op, now, out, |thread, _, desk| thread.on_child_ended(op, outcome, desk));
     }
@@ -280,7 +283,7 @@ impl Thread {
         }
     }
 
-    /// What the thread is for, if it is a child that gives one answer and does nothing.
+    /// Whether it is a child that gives one answer and does nothing else.
     pub(crate) fn is_one_shot(&self) -> bool {
         self.parent.as_ref().is_some_and(|parent| parent.task == Task::Assessment)
     }

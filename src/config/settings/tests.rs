@@ -92,6 +92,17 @@ fn flags_beat_overrides_and_overrides_beat_profiles() {
 }
 
 #[test]
+fn commands_are_assessed_for_those_who_ask() {
+    assert!(!resolved(&["exec", "x"], "").settings.assess_commands);
+    for config in [
+        "features.experimental_sandbox_command_assessment = true",
+        "experimental_sandbox_command_assessment = true",
+    ] {
+        assert!(resolved(&["exec", "x"], config).settings.assess_commands, "{config}");
+    }
+}
+
+#[test]
 fn exec_never_asks_whatever_is_configured() {
     let config = "approval_policy = 'on-request'\n[profiles.p]\napproval_policy = 'untrusted'\n";
     let line = ["exec", "-p", "p", "-c", "approval_policy=on-failure", "x"];
