@@ -76,7 +76,9 @@ impl Watch {
                 if let Some(told) = self.threads.remove(&thread) {
                     let over = told.unrecorded || told.review != Some(Reviewed::Begun);
                     assert!(over, "a review ends before its child");
-                    assert!(told.questions.is_empty(), "a question is open after its child");
+                    // What could not be recorded ends unsaid, with the turn.
+                    let settled = told.unrecorded || told.questions.is_empty();
+                    assert!(settled, "a question is open after its child");
                 }
                 true
             }
