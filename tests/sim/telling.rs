@@ -104,7 +104,10 @@ impl Watch {
     fn session_ended(&mut self, thread: ThreadId, call: CallId) {
         let open = self.told(thread).commands.remove(&call);
         let Some(line) = open else { panic!("a session ends once, and was started: {call:?}") };
-        self.told(thread).end_denied(&Tried::Command(line));
+        // Another one of the same words may wait to be tried again.
+        if !self.batch.ended_well {
+            self.told(thread).end_denied(&Tried::Command(line));
+        }
     }
 
     /// A turn that ends for a budget has used it up.

@@ -136,6 +136,8 @@ pub(crate) struct Batch {
     pub(crate) printed: Option<Box<str>>,
     pub(crate) prompt: Option<(ThreadId, Box<str>)>,
     pub(crate) answered: Option<(ThreadId, CallId)>,
+    /// The input was the end of a session that was refused nothing, as it looks.
+    pub(crate) ended_well: bool,
     pub(crate) interrupted: Option<ThreadId>,
     pub(crate) must_fail: Option<FailureKind>,
     /// The provider said that the request was too large.
@@ -287,12 +289,22 @@ impl Watch {
                 self.ended(*op, policy::is_denied(end));
             }
             Input::SessionEnded { op, end, .. } => self.ended(*op, policy::is_denied(end)),
+            Input::Exited { op, end } => self.ended(*op, policy::is_denied(end)),
+            Input::SessionEnded { op, end, .. } => {
+                let denied_count = self.denied_count();
+                self.ended(*op, policy::is_denied(end));
+                self.batch.ended_well = self.denied_count() == denied_count;
+            }
             Input::Applied { op, result } => {
                 let refused = result.as_ref().is_err_and(|why| why.starts_with("failed to write"));
                 self.ended(*op, refused);
             }
             _ => {}
         }
+    }
+
+    fn denied_count(&self) -> usize {
+        self.threads.values().map(|told| told.denied.len()).sum()
     }
 
     fn ended(&mut self, op: OpId, denied: bool) {
