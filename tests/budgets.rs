@@ -360,37 +360,4 @@ impl Streaming {
 
 fn settings() -> ThreadSettings {
     ThreadSettings { request_retries_max: 0, stream_retries_max: 0, ..samples::settings() }
-    ThreadSettings {
-        model: "model".into(),
-        provider: "provider".into(),
-        cwd: "/w".into(),
-        approval: ApprovalPolicy::Never,
-        assess_commands: false,
-        sandbox: SandboxPolicy::of(SandboxMode::WorkspaceWrite),
-        shell: "/bin/sh".into(),
-        instructions: Cow::Borrowed("instructions"),
-        developer_instructions: None,
-        project_notes: None,
-        reasoning: ReasoningSettings::default(),
-        verbosity: None,
-        output_schema: None,
-        context_window: None,
-        compact_at_tokens: None,
-        compact_prompt: "sum it up".into(),
-        parallel_tool_calls: true,
-        tools: ToolSettings {
-            shell: ShellForm::Argv,
-            patch: PatchForm::Freeform,
-            files: true,
-            images: false,
-            web: None,
-        },
-        request_retries_max: 0,
-        stream_retries_max: 0,
-        stream_idle_ms: 300_000,
-        budgets: Budgets::default(),
-        stored_by_provider: false,
-        source: "exec",
-        originator: "test".into(),
-    }
 }

@@ -122,8 +122,6 @@ pub fn resolve(
         provider: provider.id.clone(),
         cwd: lent.cwd.into(),
         approval: approval(invocation, layers),
-        // `exec` has nobody to ask.
-        approval: ApprovalPolicy::Never,
         assess_commands: layers.feature("experimental_sandbox_command_assessment"),
         sandbox: sandbox(invocation, layers, lent)?,
         shell: shell(lent.env),

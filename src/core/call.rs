@@ -277,6 +277,7 @@ impl Call {
             | State::Starting { .. } => true,
             State::Queued(_)
             | State::AwaitApproval(_)
+            | State::Assessing { .. }
             | State::Inspecting { .. }
             | State::Running { what: Running::Look, .. }
             | State::Attending { .. }

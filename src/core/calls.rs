@@ -48,15 +48,8 @@ impl Thread {
         match self.turn.as_mut().map(|turn| &mut turn.wait) {
             Some(Wait::Calls { calls }) => calls,
             Some(Wait::Stop(stopping)) => &mut stopping.calls,
-            Some(Wait::Opening { .. } | Wait::Model(_) | Wait::Retry { .. }) | None => {
-                unreachable!("calls are touched only while the turn waits for them")
-            }
             Some(
-                Wait::Opening { .. }
-                | Wait::Model(_)
-                | Wait::Retry { .. }
-                | Wait::Child { .. }
-                | Wait::Stop(_),
+                Wait::Opening { .. } | Wait::Model(_) | Wait::Retry { .. } | Wait::Child { .. },
             )
             | None => unreachable!("calls are touched only while the turn waits for them"),
         }

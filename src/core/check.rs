@@ -91,14 +91,7 @@ fn check_thread(thread: &Thread) {
         Some(Wait::Stop(stopping)) => {
             stopping.calls.iter().filter(|call| !call.is_settled()).count()
         }
-        Some(Wait::Opening { .. } | Wait::Model(_) | Wait::Retry { .. }) | None => 0,
-        Some(
-            Wait::Opening { .. }
-            | Wait::Model(_)
-            | Wait::Retry { .. }
-            | Wait::Child { .. }
-            | Wait::Stop(_),
-        )
+        Some(Wait::Opening { .. } | Wait::Model(_) | Wait::Retry { .. } | Wait::Child { .. })
         | None => 0,
     };
     assert_eq!(unpaired.calls.len(), unsettled, "only calls of the running turn lack their output");

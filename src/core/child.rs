@@ -19,7 +19,7 @@
 
 use crate::core::effect::{Effect, Effects, Stop};
 use crate::core::input::Now;
-use crate::core::ops::{Owner, Work};
+use crate::core::ops::{Ops, Owner, Work};
 use crate::core::thread::{Phase, Thread};
 use crate::core::turn::Wait;
 use crate::core::{Agent, Desk, review};
@@ -101,6 +101,7 @@ impl Task {
         let of_parent = match event {
             // The parent's turn is the one that fronts know, and its history stays as it is.
             Event::ThreadStarted { .. }
+            | Event::ThreadLoading
             | Event::ThreadFailed { .. }
             | Event::ThreadClosed
             | Event::TurnStarted { .. }
@@ -115,6 +116,7 @@ impl Task {
             | Event::ReviewExited { .. }
             | Event::TextDelta { .. }
             | Event::ReasoningDelta { .. }
+            | Event::ReasoningBreak
             | Event::ServedStarted
             | Event::ItemCompleted { .. }
             | Event::CommandStarted { .. }
@@ -161,8 +163,10 @@ impl Agent {
     /// Who asks what fronts are asked in the thread's name: the thread or its child.
     pub(crate) fn asking(&self, thread: ThreadId) -> ThreadId {
         let asks = |child: &&Thread| {
-            let parent = child.parent.as_ref();
-            parent.is_some_and(|parent| parent.thread == thread && parent.task == Task::Review)
+            child.parent.as_ref().is_some_and(|parent| {
+                let is_own = parent.thread == thread && parent.task == Task::Review;
+                is_own && self.ops.owner(parent.op).is_some()
+            })
         };
         self.threads.iter().find(asks).map_or(thread, |child| child.id)
     }
@@ -320,9 +324,12 @@ impl Thread {
     }
 
     /// Lets fronts hear and rollouts hold of a child only what its task allows.
-    pub(crate) fn hush(&self, out: &mut Effects) {
+    ///
+    /// A child that nobody waits for any more has nothing to say.
+    pub(crate) fn hush(&self, ops: &Ops, out: &mut Effects) {
         let Some(parent) = &self.parent else { return };
-        out.surface(parent.thread, self.id, |event| parent.task.surfaces(event));
+        let is_awaited = ops.owner(parent.op).is_some();
+        out.surface(parent.thread, self.id, |event| is_awaited && parent.task.surfaces(event));
         if !parent.task.is_recorded() {
             out.forget_records();
         }

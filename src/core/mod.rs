@@ -428,7 +428,7 @@ impl Agent {
             out.tell(id, Event::ThreadClosed);
             out.act(effect::Effect::Release { thread: id });
         }
-        thread.hush(out);
+        thread.hush(&self.ops, out);
         self.last = Some(id);
         done
     }

@@ -280,6 +280,10 @@ impl Thread {
         }
         let give_up_at_ms = desk.now.mono_ms.saturating_add(KILL_GRACE_MS);
         self.sessions.give_up_at_ms = (!self.sessions.all.is_empty()).then_some(give_up_at_ms);
+        // The turn that the child worked in does not wait, and ends with it.
+        if self.parent.is_some() {
+            self.give_sessions_up(desk);
+        }
     }
 
     /// What was killed tells nothing more.

@@ -47,8 +47,6 @@ impl Thread {
         match &self.turn_mut().wait {
             Wait::Model(_) => self.keep_partial(desk),
             Wait::Calls { .. } => return self.stop_calls(how, by_whom, desk),
-            Wait::Opening { .. } | Wait::Retry { .. } | Wait::Stop(_) => {}
-            Wait::Calls { .. } => self.abort_calls(by_whom, desk),
             Wait::Opening { .. } | Wait::Retry { .. } | Wait::Child { .. } | Wait::Stop(_) => {}
         }
         self.abandon(how, desk);
@@ -68,11 +66,6 @@ impl Thread {
         self.settle_answers(desk);
         let calls = std::mem::take(self.calls_mut());
         self.halt(ops, (calls, by_whom), how, desk);
-        self.show_images(desk);
-        // The work goes on until it is stopped; the calls no longer know it.
-        let until_ms = desk.now.mono_ms.saturating_add(STOP_GRACE_MS);
-        let how = Ended::Interrupted;
-        self.wait_for(Wait::Stop(Stopping { ops, until_ms, hardness: 1, how }));
     }
 
     /// Ends the turn as soon as all its work has been stopped. Records nothing.
@@ -93,7 +86,7 @@ impl Thread {
         desk.out.tell(self.id, Event::TurnStopping { turn: self.turn_mut().id });
         let until_ms = desk.now.mono_ms.saturating_add(STOP_GRACE_MS);
         let is_over = ops.is_empty();
-        self.wait_for(Wait::Stop(Stopping { ops, calls, until_ms, killed: false, how, by_whom }));
+        self.wait_for(Wait::Stop(Stopping { ops, calls, until_ms, hardness: 1, how, by_whom }));
         if is_over {
             self.end_stopped(desk);
         }
@@ -119,11 +112,14 @@ impl Thread {
     fn stopping_mut(&mut self) -> &mut Stopping {
         match &mut self.turn_mut().wait {
             Wait::Stop(stopping) => stopping,
-            Wait::Opening { .. } | Wait::Model(_) | Wait::Retry { .. } | Wait::Calls { .. } => {
+            Wait::Opening { .. }
+            | Wait::Model(_)
+            | Wait::Retry { .. }
+            | Wait::Calls { .. }
+            | Wait::Child { .. } => {
                 unreachable!("only a turn that is stopping comes here")
             }
         }
-        self.wait_for(Wait::Stop(Stopping { ops, until_ms, hardness: 1, how }));
     }
 
     /// The work the turn waits for.
@@ -140,26 +136,18 @@ impl Thread {
     pub(crate) fn stop_harder(&mut self, desk: &mut Desk<'_>) {
         let now_ms = desk.now.mono_ms;
         let stopping = self.stopping_mut();
-        if stopping.killed {
-            for op in std::mem::take(&mut stopping.ops) {
-                desk.ops.end(op);
-            }
-            return self.end_stopped(desk);
-        let Wait::Stop(stopping) = &mut self.turn_mut().wait else {
-            unreachable!("only a turn that is stopping is stopped harder")
-        };
         stopping.hardness += 1;
         if stopping.hardness > 2 {
             // A child that is told so gives up what it waits for, and ends.
             let (children, ops) = stopping.ops.drain(..).partition(|op| desk.is_child(*op));
             stopping.ops = children;
             stopping.until_ms = u64::MAX;
+            let is_over = stopping.ops.is_empty();
             for op in Vec::into_iter(ops) {
                 desk.ops.end(op);
             }
-            if stopping.ops.is_empty() {
-                let how = stopping.how.clone();
-                self.finish(how, desk);
+            if is_over {
+                self.end_stopped(desk);
             }
             return;
         }

@@ -26,9 +26,6 @@ pub(crate) fn settings() -> ThreadSettings {
     ThreadSettings {
         model: "gpt-5".into(),
         provider: "openai".into(),
-        cwd: "/w".into(),
-        approval: ApprovalPolicy::Never,
-        assess_commands: false,
         sandbox: SandboxPolicy::of(SandboxMode::ReadOnly),
         shell: "/bin/bash".into(),
         instructions: Cow::Borrowed("Be\nkind."),

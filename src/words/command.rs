@@ -16,16 +16,9 @@ pub enum Command {
     Fork { settings: Box<ThreadSettings>, which: Which },
     /// Say something: in the running turn, else in one of its own. A review hears nothing; what is
     /// said meanwhile has a turn after it.
-    Prompt {
-        thread: ThreadId,
-        parts: Vec<Part>,
-    },
-    /// Change what the thread runs with; a turn that runs goes on as it began.
-    Configure {
-        thread: ThreadId,
-        settings: Box<ThreadSettings>,
-    },
     Prompt { thread: ThreadId, parts: Vec<Part> },
+    /// Change what the thread runs with; a turn that runs goes on as it began.
+    Configure { thread: ThreadId, settings: Box<ThreadSettings> },
     /// Say something in this turn or not at all.
     Steer { thread: ThreadId, turn: TurnId, parts: Vec<Part> },
     /// Review something in a turn of its own; the thread's settings are those of reviews.

@@ -34,12 +34,25 @@ impl Family {
     pub(crate) fn has_child(&self, thread: ThreadId) -> bool {
         self.children.values().any(|child| child.parent == thread)
     }
+
+    /// Whether there is one that fronts are told of.
+    fn has_heard_child(&self, thread: ThreadId) -> bool {
+        self.children.values().any(|child| child.parent == thread && child.until_ms.is_none())
+    }
+
+    /// The turn that waited has ended: what it waited for is to be gone at once.
+    pub(crate) fn hurry(&mut self, parent: ThreadId, now_ms: u64) {
+        let left = self.children.values_mut().filter(|child| child.parent == parent);
+        left.for_each(|child| child.until_ms = Some(child.until_ms.unwrap_or(now_ms)));
+    }
 }
 
 impl Watch {
     /// Who asks what is asked in the thread's name.
     pub(crate) fn asking(&self, thread: ThreadId) -> ThreadId {
-        let child = self.threads.iter().find(|(_, told)| told.parent == Some(thread));
+        let is_own =
+            |child: &ThreadId, told: &Told| told.parent == Some(thread) && !self.is_hurried(*child);
+        let child = self.threads.iter().find(|(child, told)| is_own(child, told));
         child.map_or(thread, |(child, _)| *child)
     }
 
@@ -99,7 +112,7 @@ impl Watch {
         }
         let told = &self.threads[&parent];
         assert!(told.turn.is_some() && told.parent.is_none(), "a child of a turn");
-        assert!(!self.family.has_child(parent), "one child at a time");
+        assert!(!self.family.has_heard_child(parent), "one child at a time");
         self.family.children.insert(child, Child { parent, until_ms: None });
         let mut told = Told::new(agent.conversation(child).expect("a conversation"));
         (told.parent, told.turn) = (Some(parent), Some(TurnId(1)));

@@ -30,7 +30,7 @@ impl Watch {
                 assert!(!is_of_thread(event), "not for whoever knows the parent: {event:?}");
                 self.assert_risk(agent, child, event);
                 return match event {
-                    Event::Warning { .. } => {}
+                    Event::Warning { .. } | Event::Limits { .. } => {}
                     Event::SessionEnded { call, .. } => self.session_ended(child, *call),
                     // Nobody has said it to this thread.
                     Event::PromptTaken { item } => self.assert_fresh(*item),
@@ -78,19 +78,7 @@ impl Watch {
             Event::Warning { .. } | Event::Limits { .. } => {
                 self.told(thread);
             }
-            Event::SessionEnded { call, .. } => {
-                let open = self.told(thread).commands.remove(call);
-                let Some(line) = open else {
-                    panic!("a session ends once, and was started: {call:?}")
-                };
-                // Another call may be asked about after the same line was refused.
-                if self.batch.denied {
-                    self.told(thread).end_denied(&Tried::Command(line));
-                }
             Event::SessionEnded { call, .. } => self.session_ended(thread, *call),
-            Event::Refused { .. } | Event::ThreadClosed => {
-                panic!("not for a thread: {event:?}")
-            }
             Event::ThreadLoading => assert!(!self.threads.contains_key(&thread), "it has started"),
             Event::ThreadClosed => self.closed(thread),
             Event::Refused { .. } => panic!("not for a thread: {event:?}"),
@@ -140,6 +128,7 @@ impl Watch {
         told.stopping = Stopping::No;
         told.attempts = 0;
         self.batch.ended = Some(how.clone());
+        self.family.hurry(thread, self.now_ms);
     }
 
     fn closed(&mut self, thread: ThreadId) {

@@ -121,8 +121,6 @@ pub(crate) struct Batch {
     pub(crate) thread: Option<ThreadId>,
     pub(crate) recorded: Vec<ItemIndex>,
     pub(crate) started: bool,
-    /// The input was the end of something that the sandbox got in the way of.
-    pub(crate) denied: bool,
     /// What the input approved.
     pub(crate) grant: Option<Question>,
     /// What was done, and what was told to begin.
@@ -258,15 +256,12 @@ impl Watch {
                 }
                 match question.clone() {
                     Question::Command { argv, cwd, .. } if session => {
-                        self.approve_for_session(agent, disk, *thread, argv, cwd);
+                        self.approve_for_session(agent, disk, thread, argv, cwd);
                     }
                     Question::Patch { changes, .. } if session => {
-                        self.told(*thread).files.extend(policy::files(&changes).cloned());
+                        self.told(thread).files.extend(policy::files(&changes).cloned());
                     }
                     Question::Command { .. } | Question::Patch { .. } => {}
-                if let (Question::Command { argv, cwd, .. }, true) = (question, session) {
-                    let (argv, cwd) = (argv.clone(), cwd.clone());
-                    self.approve_for_session(agent, disk, thread, argv, cwd);
                 }
             }
             Input::Command { command: Command::Interrupt { thread }, .. } => {
@@ -288,8 +283,6 @@ impl Watch {
                 self.batch.printed = Some(end.output.clone());
                 self.ended(*op, policy::is_denied(end));
             }
-            Input::SessionEnded { op, end, .. } => self.ended(*op, policy::is_denied(end)),
-            Input::Exited { op, end } => self.ended(*op, policy::is_denied(end)),
             Input::SessionEnded { op, end, .. } => {
                 let denied_count = self.denied_count();
                 self.ended(*op, policy::is_denied(end));
@@ -310,7 +303,6 @@ impl Watch {
     fn ended(&mut self, op: OpId, denied: bool) {
         let Some(confined) = self.confined.remove(&op) else { return };
         if let Some(told) = self.threads.get_mut(&confined.thread) {
-            self.batch.denied = denied;
             told.denied.extend(Some(confined).filter(|_| denied));
         }
     }

@@ -138,13 +138,6 @@ fn settings() -> ThreadSettings {
     ThreadSettings {
         model: "gpt-5.1".into(),
         provider: "openai".into(),
-        cwd: "/w".into(),
-        approval: ApprovalPolicy::Never,
-        assess_commands: false,
-        sandbox: SandboxPolicy {
-            writable_roots: vec!["/data".into()],
-            ..SandboxPolicy::of(SandboxMode::WorkspaceWrite)
-        },
         shell: "/bin/bash".into(),
         reasoning: ReasoningSettings {
             supported: true,
