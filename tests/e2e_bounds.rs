@@ -257,3 +257,29 @@ fn an_output_that_takes_nothing_is_an_error() {
     ended.exits(1);
     assert!(ended.stderr.contains("stdout: No space left on device"), "{ended}");
 }
+
+/// What begins like an image and has so many bytes.
+fn png(bytes: usize) -> Vec<u8> {
+    let mut image = b"\x89PNG\r\n\x1a\n".to_vec();
+    image.resize(bytes, 7);
+    image
+}
+
+#[test]
+fn a_prompt_is_read_back_or_refused() {
+    let mut world = World::new();
+    world.file("a.png", png(11 << 20));
+    let ended = world.exec(&["--json", "-i", "a.png,a.png,a.png", "--", "look"]);
+    ended.exits(1);
+    assert!(ended.stdout.contains("larger than 32 MiB"), "{}", ended.stdout);
+    assert_eq!(world.rollouts().len(), 0, "nothing of it is recorded");
+    world.reply(Reply::message("seen"));
+    world.exec(&["--json", "-i", "a.png,a.png", "--", "look"]).exits(0);
+    world.reply(Reply::message("still there"));
+    let ended = world.exec(&["--json", "resume", "--last", "go on"]);
+    ended.exits(0);
+    assert!(!ended.stderr.contains("could not be read"), "{}", ended.stderr);
+    let input = world.requests()[1].body["input"].as_array().unwrap();
+    let images = |item: &Value| item.to_string().matches("data:image/png").count();
+    assert_eq!(input.iter().map(images).sum::<usize>(), 2, "it is read back");
+}

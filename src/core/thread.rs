@@ -15,6 +15,7 @@ use crate::core::session::Sessions;
 use crate::core::turn::Turn;
 use crate::limits::PROMPTS_WAITING_MAX;
 use crate::tools;
+use crate::limits::{ITEM_BYTES, PROMPTS_WAITING_MAX, ROLLOUT_LINE_BYTES_MAX};
 use crate::words::command::{Course, Refusal};
 use crate::words::event::{Ended, Event, Failed};
 use crate::words::ids::{ConversationId, FrontId, ItemIndex, OpId, ThreadId, TurnId};
@@ -171,7 +172,13 @@ impl Thread {
             Part::Text(text) => !text.trim().is_empty(),
             Part::Image(_) => true,
         });
-        if says_something { Ok(()) } else { Err(Refusal::EmptyPrompt) }
+        match says_something {
+            false => Err(Refusal::EmptyPrompt),
+            true if recorded_bytes(parts) > ROLLOUT_LINE_BYTES_MAX as u64 => {
+                Err(Refusal::PromptTooLong)
+            }
+            true => Ok(()),
+        }
     }
 
     /// The waiting prompts that the turn takes next.
@@ -302,4 +309,15 @@ pub(crate) fn shown_as(items: &[Item], index: ItemIndex) -> Option<Record> {
         }
         Item::Call(_) | Item::Output(_) | Item::Served { .. } => None,
     }
+/// What a prompt takes in a rollout, where texts are escaped; a little more than that.
+fn recorded_bytes(parts: &[Part]) -> u64 {
+    let escaped = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+        0..0x20 => 6,
+        _ => 1,
+    };
+    let bytes = |part: &Part| match part {
+        Part::Text(text) | Part::Image(text) => text.bytes().map(escaped).sum::<u64>(),
+    };
+    parts.iter().map(|part| bytes(part) + ITEM_BYTES).sum::<u64>() + ITEM_BYTES
 }

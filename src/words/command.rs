@@ -100,6 +100,8 @@ pub enum Refusal {
     TooManyPrompts,
     /// The prompt says nothing.
     EmptyPrompt,
+    /// The prompt would make a line of its rollout that nobody reads back.
+    PromptTooLong,
     /// A turn runs; this needs one of its own.
     TurnRuns,
     /// The model has said nothing that could be summed up.

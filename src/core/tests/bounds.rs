@@ -178,3 +178,16 @@ fn no_more_calls_at_once_than_may() {
     story.feed(Input::Looked { op: ops[3], result: Ok(Seen::Text("a".into())) });
     assert_eq!(story.look_ops().len(), 1);
 }
+
+#[test]
+fn a_prompt_fits_a_line_of_its_rollout() {
+    let mut story = Story::new(settings());
+    let (thread, text) = (story.thread, "\u{1}".repeat(ROLLOUT_LINE_BYTES_MAX / 6));
+    let parts = vec![Part::Text(text.into())];
+    story.command(Command::Prompt { thread, parts });
+    assert_eq!(story.refused(), Some(Refusal::PromptTooLong));
+    let text = "\n".repeat(ROLLOUT_LINE_BYTES_MAX / 2 - 1000);
+    let parts = vec![Part::Text(format!("x{text}").into())];
+    story.command(Command::Prompt { thread, parts });
+    assert_eq!(story.refused(), None);
+}

@@ -168,7 +168,7 @@ fn a_history_takes_no_more_than_it_may_hold() {
     story.say(story.request_op(), completed());
     let held = story.items().len();
     for _ in 0..3 {
-        story.prompt(&"x".repeat(HISTORY_BYTES_MAX as usize));
+        story.prompt(&"x".repeat(HISTORY_BYTES_MAX as usize - 1024));
         assert_eq!(story.failed(), Some(Failed::Bound));
         assert_eq!(story.items().len(), held);
     }

@@ -246,6 +246,10 @@ fn fatal(refusal: Refusal) -> Option<&'static str> {
         Refusal::TooManyThreads => Some("the thread was not opened: too many are open"),
         Refusal::TooManyPrompts => Some("the prompt was not taken: too many are waiting"),
         Refusal::EmptyPrompt => Some("the prompt was not taken: it is empty"),
+        Refusal::PromptTooLong => Some(
+            "the prompt was not taken: with its images it is larger than 32 MiB, the longest line \
+             of a recorded session; give less of it at once",
+        ),
         Refusal::NotReady => Some("the prompt was not taken: its thread is not ready"),
         Refusal::TooManyOps => Some("the prompt was not taken: too much is in progress"),
         Refusal::TurnRuns
