@@ -273,6 +273,10 @@ pub const OPS_MAX: usize = 4096;
 /// the rest is room for images and encrypted reasoning.
 pub const HISTORY_BYTES_MAX: u64 = 32 << 20;
 
+/// What the images of one history may have together, outside of memory: each request sends them
+/// all, and no provider takes more of them.
+pub const HISTORY_KEPT_BYTES_MAX: u64 = 256 << 20;
+
 /// What an item takes besides its text: its fields, and what surrounds each of its allocations.
 pub const ITEM_BYTES: u64 = 256;
 

@@ -7,6 +7,7 @@ use crate::words::call::{
 };
 use crate::words::event::{CommandEnd, Question};
 use crate::words::ids::{CallId, ItemIndex, OpId};
+use crate::words::item::Image;
 use crate::words::policy::Confinement;
 
 /// The exit code of a command that ran out of time, as `timeout` of coreutils has it.
@@ -23,7 +24,7 @@ pub struct Call {
     /// When it was started, for the time it took; when it was asked, before that.
     pub(crate) since_ms: u64,
     /// The image it brought, to be shown once all calls of its response are settled.
-    pub(crate) image: Option<Box<str>>,
+    pub(crate) image: Option<Image>,
     pub(crate) state: State,
 }
 

@@ -19,13 +19,13 @@ use crate::core::ops::Work;
 use crate::core::thread::Thread;
 use crate::core::turn::Wait;
 use crate::limits::{
-    CALLS_PARALLEL_MAX, FILES_TIMEOUT_MS, HISTORY_BYTES_MAX, HISTORY_SPARE_BYTES, KILL_GRACE_MS,
-    STOP_GRACE_MS,
+    CALLS_PARALLEL_MAX, FILES_TIMEOUT_MS, HISTORY_BYTES_MAX, HISTORY_KEPT_BYTES_MAX,
+    HISTORY_SPARE_BYTES, KILL_GRACE_MS, STOP_GRACE_MS,
 };
 use crate::words::call::{Answer, Change, CommandAnswer, CommandPlan, Life, PatchPlan, Plan, Seen};
 use crate::words::event::{CommandEnd, Event, Question};
 use crate::words::ids::{CallId, ItemIndex, OpId};
-use crate::words::item::{Item, Message, Output, Part, Role};
+use crate::words::item::{Image, Item, Message, Output, Part, Role};
 use crate::words::policy::{Confinement, Decision};
 
 impl Thread {
@@ -341,7 +341,7 @@ impl Thread {
         desk.ops.end(op);
         let answer = match result {
             Ok(Seen::Text(text)) => Answer::Text { text, success: true },
-            Ok(Seen::Image(url)) => self.attach(index, url),
+            Ok(Seen::Image(image)) => self.attach(index, image),
             Err(text) => Answer::failure(text),
         };
         self.calls_mut()[index].answer(answer, Report::Plain);
@@ -349,25 +349,31 @@ impl Thread {
     }
 
     /// Keeps an image for the message that shows it, if the conversation can hold it and go on.
-    fn attach(&mut self, index: usize, url: Box<str>) -> Answer {
+    fn attach(&mut self, index: usize, image: Image) -> Answer {
         let attached = self.calls_mut().iter().filter_map(|call| call.image.as_ref());
-        let attached: u64 = attached.map(|url| url.len() as u64).sum();
-        let bytes = self.history.bytes() + attached + url.len() as u64;
-        if bytes > HISTORY_BYTES_MAX - HISTORY_SPARE_BYTES {
+        let (mut bytes, mut kept_bytes) = (image.bytes(), image.kept_bytes());
+        for image in attached {
+            bytes += image.bytes();
+            kept_bytes += image.kept_bytes();
+        }
+        bytes += self.history.bytes();
+        kept_bytes += self.history.kept_bytes();
+        let is_full = bytes > HISTORY_BYTES_MAX - HISTORY_SPARE_BYTES;
+        if is_full || kept_bytes > HISTORY_KEPT_BYTES_MAX {
             let text = "the conversation has no room for this image; scale it down, or go on \
                         without it";
             return Answer::failure(text);
         }
-        self.calls_mut()[index].image = Some(url);
+        self.calls_mut()[index].image = Some(image);
         Answer::Text { text: "attached local image path".into(), success: true }
     }
 
     /// Adds the images that calls brought, after all outputs: providers want those together.
     pub(crate) fn show_images(&mut self, desk: &mut Desk<'_>) {
         let calls = self.calls_mut().iter_mut();
-        let images: Vec<Box<str>> = calls.filter_map(|call| call.image.take()).collect();
-        for url in images {
-            let message = Message { role: Role::User, parts: vec![Part::Image(url)], id: None };
+        let images: Vec<Image> = calls.filter_map(|call| call.image.take()).collect();
+        for image in images {
+            let message = Message { role: Role::User, parts: vec![Part::Image(image)], id: None };
             self.remember(Item::Message(message), desk);
         }
     }

@@ -20,19 +20,22 @@ pub struct History {
     items: Vec<Item>,
     /// What the items hold.
     bytes: u64,
+    /// What their images have that is kept elsewhere.
+    kept_bytes: u64,
 }
 
 impl History {
     /// A history of items that came from outside.
     pub fn settled(items: Vec<Item>) -> History {
         let items = settle(items);
-        let bytes = held_bytes(&items);
-        History { items, bytes }
+        let (bytes, kept_bytes) = (held_bytes(&items), kept_bytes(&items));
+        History { items, bytes, kept_bytes }
     }
 
     pub fn push(&mut self, item: Item) -> ItemIndex {
         let index = ItemIndex(self.items.len() as u32);
         self.bytes += item.bytes() + ITEM_BYTES;
+        self.kept_bytes += item.kept_bytes();
         self.items.push(item);
         index
     }
@@ -43,6 +46,10 @@ impl History {
 
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    pub fn kept_bytes(&self) -> u64 {
+        self.kept_bytes
     }
 
     /// Forgets this item and all after it, and answers calls that lose their outputs thereby.
@@ -60,6 +67,11 @@ impl History {
 /// What these items hold in memory.
 pub(crate) fn held_bytes(items: &[Item]) -> u64 {
     items.iter().map(|item| item.bytes() + ITEM_BYTES).sum()
+}
+
+/// What the images of these items have that is kept elsewhere.
+pub(crate) fn kept_bytes(items: &[Item]) -> u64 {
+    items.iter().map(Item::kept_bytes).sum()
 }
 
 /// Puts an output right after each call that has none, and drops outputs that answer no call.

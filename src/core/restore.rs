@@ -5,8 +5,8 @@
 //! the bound only what the user said is kept, for a summary that may still come.
 
 use crate::core::bridge::{bridge, said};
-use crate::core::history::{held_bytes, settle};
-use crate::limits::{ITEM_BYTES, RESTORED_BYTES_MAX, SAID_BYTES_KEPT_MAX};
+use crate::core::history::{held_bytes, kept_bytes, settle};
+use crate::limits::{HISTORY_KEPT_BYTES_MAX, ITEM_BYTES, RESTORED_BYTES_MAX, SAID_BYTES_KEPT_MAX};
 use crate::words::command::Restored;
 use crate::words::ids::ConversationId;
 use crate::words::item::{Item, Role};
@@ -20,6 +20,8 @@ pub struct Fold {
     items: Vec<Item>,
     /// What `items` hold. Invariant: at most `RESTORED_BYTES_MAX`.
     bytes: u64,
+    /// What their images have that is kept elsewhere. Invariant: at most `HISTORY_KEPT_BYTES_MAX`.
+    kept_bytes: u64,
     /// Whether there was more than that since the last summary.
     is_outgrown: bool,
     usage: Usage,
@@ -51,6 +53,7 @@ impl Fold {
                 self.counted = Counted::default();
                 self.is_outgrown = false;
                 self.bytes = held_bytes(&self.items);
+                self.kept_bytes = kept_bytes(&self.items);
                 self.hold_bound();
             }
             Remembered::TokenCount { total, last, limits } => {
@@ -92,15 +95,17 @@ impl Fold {
 
     fn push_item(&mut self, item: Item) {
         self.bytes += item.bytes() + ITEM_BYTES;
+        self.kept_bytes += item.kept_bytes();
         self.items.push(item);
         self.hold_bound();
     }
 
     fn hold_bound(&mut self) {
-        if self.bytes > RESTORED_BYTES_MAX {
+        if self.bytes > RESTORED_BYTES_MAX || self.kept_bytes > HISTORY_KEPT_BYTES_MAX {
             self.is_outgrown = true;
             self.items = said(&self.items, SAID_BYTES_KEPT_MAX);
             self.bytes = held_bytes(&self.items);
+            self.kept_bytes = kept_bytes(&self.items);
         }
     }
 }

@@ -4,7 +4,9 @@
 //! nothing was counted, all of it is.
 
 use crate::core::thread::Thread;
-use crate::limits::{CREDIBLE_TOKENS_MAX, HISTORY_BYTES_MAX, IMAGE_TOKENS, TOKEN_BYTES};
+use crate::limits::{
+    CREDIBLE_TOKENS_MAX, HISTORY_BYTES_MAX, HISTORY_KEPT_BYTES_MAX, IMAGE_TOKENS, TOKEN_BYTES,
+};
 use crate::words::item::{Item, Part};
 use crate::words::request::{ToolForm, ToolSpec};
 
@@ -18,7 +20,9 @@ impl Thread {
 
     /// Whether the history could not even be kept.
     pub(crate) fn exceeds_bytes(&self) -> bool {
+        let kept_bytes = self.history.kept_bytes() + self.prompts_kept_bytes();
         self.history.bytes() + self.prompts_bytes() > HISTORY_BYTES_MAX
+            || kept_bytes > HISTORY_KEPT_BYTES_MAX
     }
 
     fn tokens_estimated(&self) -> u64 {

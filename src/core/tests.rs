@@ -20,7 +20,7 @@ use crate::words::call::{
 use crate::words::command::{Command, Refusal, Unsteerable, Which};
 use crate::words::event::{CommandEnd, Ended, Event, Failed, Question, Risk, RiskLevel};
 use crate::words::ids::{CallId, ConversationId, FrontId, ItemIndex, OpId, ThreadId, TurnId};
-use crate::words::item::{Item, Message, Output, Part, Role};
+use crate::words::item::{Image, Item, Kept, Message, Output, Part, Role};
 use crate::words::model::{FailureKind, ModelEvent, ModelFailure, RateLimits, RateWindow, Usage};
 use crate::words::policy::{ApprovalPolicy, Confinement, Decision};
 use crate::words::record::{Record, Remembered};

@@ -19,7 +19,7 @@ use crate::limits::{ITEM_BYTES, PROMPTS_WAITING_MAX, ROLLOUT_LINE_BYTES_MAX};
 use crate::words::command::{Course, Refusal};
 use crate::words::event::{Ended, Event, Failed};
 use crate::words::ids::{ConversationId, FrontId, ItemIndex, OpId, ThreadId, TurnId};
-use crate::words::item::{Item, Message, Part, Role};
+use crate::words::item::{Image, Item, Message, Part, Role};
 use crate::words::model::{Counted, FailureKind, ModelEvent, ModelFailure, RateLimits, Usage};
 use crate::words::record::Record;
 use crate::words::request::ToolSpec;
@@ -192,6 +192,12 @@ impl Thread {
             Part::Text(text) | Part::Image(text) => text.len() as u64,
         };
         self.prompts_due().flatten().map(bytes).sum()
+        self.prompts.iter().flatten().map(Part::bytes).sum()
+    }
+
+    /// What their images have that is kept elsewhere.
+    pub(crate) fn prompts_kept_bytes(&self) -> u64 {
+        self.prompts.iter().flatten().map(Part::kept_bytes).sum()
     }
 
     /// Stops what runs, then lets the thread be forgotten.
@@ -317,7 +323,8 @@ fn recorded_bytes(parts: &[Part]) -> u64 {
         _ => 1,
     };
     let bytes = |part: &Part| match part {
-        Part::Text(text) | Part::Image(text) => text.bytes().map(escaped).sum::<u64>(),
+        Part::Text(text) | Part::Image(Image::Url(text)) => text.bytes().map(escaped).sum::<u64>(),
+        Part::Image(Image::Kept(kept)) => u64::from(kept.url_bytes),
     };
     parts.iter().map(|part| bytes(part) + ITEM_BYTES).sum::<u64>() + ITEM_BYTES
 }

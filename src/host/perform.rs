@@ -133,7 +133,7 @@ impl Host {
         }
         let idle_ms = view.settings.stream_idle_ms;
         let calls_count = view.items.len() as u32;
-        let body_bytes = dialect.length(&view);
+        let body_bytes = dialect.length(&view, &[]);
         if let Some(recording) = &mut self.recording {
             recording.asked(op, &view);
         }

@@ -16,6 +16,7 @@ use crate::host::routes::Routes;
 use crate::host::seam::Seam;
 use crate::limits::ERROR_BODY_BYTES_MAX;
 use crate::wire::dialect::{Cursor, Decoder, Dialect};
+use crate::wire::holes::Holes;
 use crate::wire::http::{Head, HttpError};
 use crate::wire::responses::errors::{self, Calendar};
 use crate::wire::sse::Events;
@@ -119,7 +120,7 @@ impl Caller for Ear<'_> {
             response.cursor = response.dialect.cursor();
         }
         let before = out.len();
-        while out.len() == before && response.cursor.next(&view, out) {}
+        while out.len() == before && response.cursor.next(&view, &mut Holes::default(), out) {}
     }
 
     fn told(&mut self, owner: u64, event: NetEvent<'_>) {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::host::disk::Failure;
 use crate::host::disk::rollout::Rollout;
 use crate::limits::ROLLOUT_BATCH_BYTES;
+use crate::wire::holes::Holes;
 use crate::wire::rollout;
 use crate::wire::time::Rfc3339;
 use crate::words::ids::{ConversationId, ThreadId};
@@ -72,7 +73,8 @@ impl Rollouts {
             }
         };
         self.gathering = Some(index);
-        rollout::encode(record, view, &Rfc3339(wall_ms).to_string(), &mut self.lines);
+        let (timestamp, mut holes) = (Rfc3339(wall_ms).to_string(), Holes::default());
+        rollout::encode(record, view, &timestamp, &mut holes, &mut self.lines);
     }
 
     /// Writes what is gathered to its rollout, which is made with its first line: all of it or

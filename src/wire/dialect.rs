@@ -5,6 +5,7 @@
 //! with it from then on.
 
 use crate::wire::chat::encode::UsageReport;
+use crate::wire::holes::Holes;
 use crate::wire::{chat, responses};
 use crate::words::model::ModelEvent;
 use crate::words::request::RequestView;
@@ -39,11 +40,17 @@ impl Dialect {
         }
     }
 
-    /// Bytes of the whole body.
-    pub fn length(self, view: &RequestView<'_>) -> u64 {
-        match self {
-            Dialect::Responses => responses::encode::length(view),
-            Dialect::Chat(usage) => chat::encode::length(view, usage),
+    /// Bytes of the whole body, where the images of these ids are lost.
+    pub fn length(self, view: &RequestView<'_>, lost: &[u32]) -> u64 {
+        let (mut cursor, mut segment) = (self.cursor(), Vec::new());
+        let mut length = 0;
+        loop {
+            let mut holes = Holes::new(lost);
+            if !cursor.next(view, &mut holes, &mut segment) {
+                return length;
+            }
+            length += segment.len() as u64 + holes.bytes();
+            segment.clear();
         }
     }
 
@@ -87,10 +94,15 @@ pub enum Cursor {
 
 impl Cursor {
     /// Appends the next segment, which may be empty; `false` when there is none left.
-    pub fn next(&mut self, view: &RequestView<'_>, out: &mut Vec<u8>) -> bool {
+    pub fn next(
+        &mut self,
+        view: &RequestView<'_>,
+        holes: &mut Holes<'_>,
+        out: &mut Vec<u8>,
+    ) -> bool {
         match self {
-            Cursor::Responses(cursor) => cursor.next(view, out),
-            Cursor::Chat(cursor) => cursor.next(view, out),
+            Cursor::Responses(cursor) => cursor.next(view, holes, out),
+            Cursor::Chat(cursor) => cursor.next(view, holes, out),
         }
     }
 }
@@ -139,6 +151,9 @@ impl Decoder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::holes::LOST_IMAGE;
+    use crate::wire::samples::{settings, view};
+    use crate::words::item::{Image, Item, Kept, Message, Part, Role};
 
     #[test]
     fn only_a_refusal_that_names_the_count_of_tokens_simplifies() {
@@ -153,6 +168,40 @@ mod tests {
             (Dialect::Responses, 400, unknown, None),
         ] {
             assert_eq!(dialect.simpler(status, body.as_bytes()), expected, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn a_kept_image_leaves_a_place_for_the_same_bytes() {
+        let url = "data:image/png;base64,AAAA";
+        let message = |image: Image| {
+            let parts = vec![Part::Text("look".into()), Part::Image(image)];
+            [Item::Message(Message { role: Role::User, parts, id: None })]
+        };
+        let kept = message(Image::Kept(Kept { id: 7, url_bytes: url.len() as u32 }));
+        for dialect in [Dialect::Responses, Dialect::CHAT] {
+            let settings = settings();
+            let expected = written(dialect, &view(&settings, &message(url.into()), &[]), &[], url);
+            let view = view(&settings, &kept, &[]);
+            assert_eq!(written(dialect, &view, &[3, 8], url), expected);
+            assert_eq!(dialect.length(&view, &[]), expected.len() as u64);
+            let lost = written(dialect, &view, &[3, 7], url);
+            assert!(lost.contains(LOST_IMAGE) && !lost.contains("image_url"), "{lost}");
+            assert_eq!(dialect.length(&view, &[3, 7]), lost.len() as u64);
+        }
+    }
+
+    /// A body with this URL in every place that is left open.
+    fn written(dialect: Dialect, view: &RequestView<'_>, lost: &[u32], url: &str) -> String {
+        let (mut cursor, mut body) = (dialect.cursor(), String::new());
+        loop {
+            let (mut holes, mut segment) = (Holes::new(lost), Vec::new());
+            if !cursor.next(view, &mut holes, &mut segment) {
+                return body;
+            }
+            let mut segment = String::from_utf8(segment).unwrap();
+            holes.open().iter().rev().for_each(|hole| segment.insert_str(hole.at, url));
+            body.push_str(&segment);
         }
     }
 }

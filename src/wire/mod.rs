@@ -5,6 +5,7 @@
 pub mod chat;
 pub mod dialect;
 pub mod heading;
+pub mod holes;
 pub mod http;
 pub mod json;
 pub mod layout;

@@ -8,11 +8,12 @@ use std::borrow::Cow;
 
 use crate::limits::ROLLOUT_LINE_BYTES_MAX;
 use crate::wire::heading;
+use crate::wire::holes::Holes;
 use crate::wire::json::{self, Elements, Fields};
 use crate::wire::layout::Layout;
 use crate::wire::responses::items::{self, Form, Ids};
 use crate::wire::review;
-use crate::words::item::{Item, Message, Part};
+use crate::words::item::{Image, Item, Message, Part};
 use crate::words::model::{RateLimits, RateWindow, Usage};
 use crate::words::policy::{ApprovalPolicy, SandboxMode, SandboxPolicy};
 use crate::words::record::{Record, RecordView, Remembered};
@@ -30,7 +31,13 @@ pub enum LineError {
 }
 
 /// Appends a record's line. The timestamp is UTC with milliseconds and `Z`.
-pub fn encode(record: &Record, view: RecordView<'_>, timestamp: &str, out: &mut Vec<u8>) {
+pub fn encode(
+    record: &Record,
+    view: RecordView<'_>,
+    timestamp: &str,
+    holes: &mut Holes<'_>,
+    out: &mut Vec<u8>,
+) {
     let kind = match record {
         Record::Meta => "session_meta",
         Record::Item(_) => "response_item",
@@ -53,11 +60,11 @@ pub fn encode(record: &Record, view: RecordView<'_>, timestamp: &str, out: &mut 
         Record::Meta => encode_meta(view, timestamp, payload),
         Record::Item(index) => {
             let form = Form { layout: Layout::Record, ids: Ids::Dropped };
-            items::encode(&view.items[index.0 as usize], form, payload);
+            items::encode(&view.items[index.0 as usize], form, holes, payload);
         }
         Record::TurnContext => encode_turn(view, payload),
         Record::Compacted { items_count } => {
-            encode_compacted(&view.items[..*items_count as usize], payload);
+            encode_compacted(&view.items[..*items_count as usize], holes, payload);
         }
         Record::UserMessage(index) => {
             encode_user_message(&view.items[index.0 as usize], payload);
@@ -218,6 +225,7 @@ fn encode_sandbox(policy: &SandboxPolicy, out: &mut Vec<u8>) {
     fields.close();
 }
 
+/// A message as people see it. Images that are kept stand in the item's line, once.
 fn encode_user_message(item: &Item, out: &mut Vec<u8>) {
     let mut event = Fields::open(out);
     event.text("type", "user_message");
@@ -225,7 +233,7 @@ fn encode_user_message(item: &Item, out: &mut Vec<u8>) {
     let mut images = Elements::open(event.key("images"));
     if let Item::Message(Message { parts, .. }) = item {
         for part in parts {
-            if let Part::Image(url) = part {
+            if let Part::Image(Image::Url(url)) = part {
                 json::string(url, images.element());
             }
         }
@@ -248,13 +256,13 @@ fn encode_review_exited(said: Option<&Item>, view: RecordView<'_>, out: &mut Vec
 }
 
 /// The history that replaces all lines before; its last item is the summary.
-fn encode_compacted(items: &[Item], out: &mut Vec<u8>) {
+fn encode_compacted(items: &[Item], holes: &mut Holes<'_>, out: &mut Vec<u8>) {
     let mut fields = Fields::open(out);
     fields.text("message", &items.last().map(texts).unwrap_or_default());
     let mut history = Elements::open(fields.key("replacement_history"));
     for item in items {
         let form = Form { layout: Layout::Record, ids: Ids::Dropped };
-        items::encode(item, form, history.element());
+        items::encode(item, form, holes, history.element());
     }
     history.close();
     fields.close();

@@ -1,5 +1,7 @@
 //! A tool call: asked by the model, planned by a tool, answered at last.
 
+use crate::words::item::Image;
+
 /// How the call came; its output goes back in the same form.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CallKind {
@@ -126,8 +128,7 @@ pub enum LookAt {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Seen {
     Text(Box<str>),
-    /// An image as a `data:` URL.
-    Image(Box<str>),
+    Image(Image),
 }
 
 /// A patch in the model's own words, and where relative paths start.

@@ -17,8 +17,73 @@ pub enum Role {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Part {
     Text(Box<str>),
-    /// A `data:` or `https:` URL.
-    Image(Box<str>),
+    Image(Image),
+}
+
+/// An image, named by a `data:` or `https:` URL.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Image {
+    /// The URL itself.
+    Url(Box<str>),
+    /// The URL is kept outside of memory.
+    Kept(Kept),
+}
+
+/// Names a URL that the host keeps and reads back when bytes of it are wanted.
+///
+/// It consists of characters that stand for themselves in JSON.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Kept {
+    /// Which of this process, in the order in which they came.
+    pub id: u32,
+    pub url_bytes: u32,
+}
+
+impl Image {
+    /// Bytes of the URL.
+    pub fn url_bytes(&self) -> u64 {
+        match self {
+            Image::Url(url) => url.len() as u64,
+            Image::Kept(kept) => u64::from(kept.url_bytes),
+        }
+    }
+
+    /// Bytes of it that are in memory.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Image::Url(url) => url.len() as u64,
+            Image::Kept(_) => 0,
+        }
+    }
+
+    /// Bytes of it that are kept elsewhere.
+    pub fn kept_bytes(&self) -> u64 {
+        self.url_bytes() - self.bytes()
+    }
+}
+
+impl<Url: Into<Box<str>>> From<Url> for Image {
+    fn from(url: Url) -> Image {
+        Image::Url(url.into())
+    }
+}
+
+impl Part {
+    /// Bytes of it that are in memory.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Part::Text(text) => text.len() as u64,
+            Part::Image(image) => image.bytes(),
+        }
+    }
+
+    /// Bytes of it that are kept elsewhere.
+    pub fn kept_bytes(&self) -> u64 {
+        match self {
+            Part::Text(_) => 0,
+            Part::Image(image) => image.kept_bytes(),
+        }
+    }
 }
 
 /// One piece of a history.
@@ -90,13 +155,7 @@ impl Item {
     /// Bytes this item holds, near enough for bounds on a history.
     pub fn bytes(&self) -> u64 {
         let length = match self {
-            Item::Message(message) => message
-                .parts
-                .iter()
-                .map(|part| match part {
-                    Part::Text(text) | Part::Image(text) => text.len(),
-                })
-                .sum(),
+            Item::Message(message) => return message.parts.iter().map(Part::bytes).sum(),
             Item::Reasoning(reasoning) => {
                 let texts = reasoning.summary.iter().chain(&reasoning.content);
                 texts.map(|text| text.len()).sum::<usize>()
@@ -107,5 +166,13 @@ impl Item {
             Item::Served { json, .. } => json.len(),
         };
         length as u64
+    }
+
+    /// Bytes of its images that are kept elsewhere.
+    pub fn kept_bytes(&self) -> u64 {
+        match self {
+            Item::Message(message) => message.parts.iter().map(Part::kept_bytes).sum(),
+            Item::Reasoning(_) | Item::Call(_) | Item::Output(_) | Item::Served { .. } => 0,
+        }
     }
 }

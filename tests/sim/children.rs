@@ -5,7 +5,7 @@ use windlass::core::input::{CommandEnded, CommandResult, Input};
 use windlass::limits::{CALL_OUTPUT_BYTES_MAX, SESSION_UNREAD_BYTES_MAX};
 use windlass::words::call::{Change, ChangeKind, Seen, Unread};
 use windlass::words::ids::{OpId, ThreadId};
-use windlass::words::item::Item;
+use windlass::words::item::{Image, Item, Kept};
 
 use crate::chance::Chance;
 
@@ -95,7 +95,11 @@ pub(crate) fn answer(op: OpId, kind: &Kind, chance: &mut Chance) -> Input<'stati
 fn seen(chance: &mut Chance) -> Seen {
     match chance.below(200) {
         0 => Seen::Image(format!("{IMAGE}{}", "A".repeat(7 << 20)).into()),
-        1..60 => Seen::Image(IMAGE.into()),
+        1..20 => Seen::Image(Image::Kept(Kept {
+            id: chance.below(1000) as u32,
+            url_bytes: KEPT_IMAGE_BYTES,
+        })),
+        20..60 => Seen::Image(IMAGE.into()),
         _ => Seen::Text("L1: a".into()),
     }
 }
@@ -103,8 +107,19 @@ fn seen(chance: &mut Chance) -> Seen {
 /// What a command prints that its sandbox refused something.
 pub(crate) const DENIED: &str = "out\ntouch: cannot touch 'a': Permission denied\n";
 
+/// Whether a look in these worlds brings such an image.
+pub(crate) fn is_shown(image: &Image) -> bool {
+    match image {
+        Image::Url(url) => url.starts_with(IMAGE),
+        Image::Kept(kept) => kept.url_bytes == KEPT_IMAGE_BYTES,
+    }
+}
+
 /// How the images of these worlds begin.
-pub(crate) const IMAGE: &str = "data:image/png;base64,";
+const IMAGE: &str = "data:image/png;base64,";
+
+/// Images that are kept outside of memory: a handful is all that a history takes.
+const KEPT_IMAGE_BYTES: u32 = 60 << 20;
 
 /// What the work answers to a signal that ends it.
 pub(crate) fn last_words(op: OpId, kind: &Kind, chance: &mut Chance) -> Input<'static> {

@@ -1,7 +1,7 @@
 //! Images that the model views.
 
 use super::*;
-use crate::limits::{HISTORY_BYTES_MAX, HISTORY_SPARE_BYTES};
+use crate::limits::{HISTORY_BYTES_MAX, HISTORY_KEPT_BYTES_MAX, HISTORY_SPARE_BYTES};
 
 const ATTACHED: &str = "attached local image path";
 
@@ -21,7 +21,7 @@ impl Story {
             Item::Call(_) => None,
             Item::Output(output) => Some(output.answer.text().to_string()),
             Item::Message(Message { role: Role::User, parts, .. }) => match parts.as_slice() {
-                [Part::Image(url)] => Some(format!("image {url}")),
+                [Part::Image(Image::Url(url))] => Some(format!("image {url}")),
                 _ => panic!("{parts:?}"),
             },
             other => panic!("{other:?}"),
@@ -99,4 +99,26 @@ fn images_leave_room_to_go_on() {
     story.feed(image(story.look_ops()[0], &url));
     assert!(story.outputs()[4].starts_with("the conversation has no room"));
     story.request_op();
+}
+
+#[test]
+fn images_outside_of_memory_are_bounded_too() {
+    let calls = (0..5).map(|number| view(&number.to_string())).collect();
+    let mut story = Story::calling(settings(), calls);
+    let url_bytes = (HISTORY_KEPT_BYTES_MAX / 4) as u32;
+    for (id, op) in story.look_ops().into_iter().enumerate() {
+        let seen = Seen::Image(Image::Kept(Kept { id: id as u32, url_bytes }));
+        story.feed(Input::Looked { op, result: Ok(seen) });
+    }
+    let outputs = story.outputs();
+    assert_eq!(outputs[..4], [ATTACHED; 4]);
+    assert!(outputs[4].starts_with("the conversation has no room"), "{}", outputs[4]);
+    let op = story.request_op();
+    story.say(op, said("done"));
+    story.say(op, completed());
+    let (thread, kept) = (story.thread, Kept { id: 9, url_bytes: 1 });
+    let parts = vec![Part::Image(Image::Kept(kept))];
+    story.command(Command::Prompt { thread, parts });
+    story.request_op();
+    assert!(story.records().is_empty(), "it is summed up before the prompt is taken");
 }

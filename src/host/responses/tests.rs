@@ -15,7 +15,6 @@ use crate::host::routes::Routes;
 use crate::host::seam::Front;
 use crate::wire::dialect::Dialect;
 use crate::wire::http::Method;
-use crate::wire::responses::encode;
 use crate::wire::url::Url;
 use crate::words::command::Command;
 use crate::words::item::Part;
@@ -62,7 +61,7 @@ impl World {
             method: Method::Post,
             url: Url::parse(&format!("http://127.0.0.1:{port}/")).unwrap(),
             headers: Vec::new(),
-            body_bytes: encode::length(&seam.agent.request_view(op).unwrap()),
+            body_bytes: Dialect::Responses.length(&seam.agent.request_view(op).unwrap(), &[]),
             connect_ms: 10_000,
             idle_ms: 10_000,
         };

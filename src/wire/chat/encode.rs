@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use crate::wire::holes::{Holes, LOST_IMAGE};
 use crate::wire::json::{self, Elements, Fields};
 use crate::wire::layout::{self, Layout};
 use crate::wire::responses::encode::asking_headers;
@@ -52,7 +53,12 @@ impl Cursor {
 
     /// Appends the next segment, which may be empty; `false` when there is none left. The view is
     /// the same at every call.
-    pub fn next(&mut self, view: &RequestView<'_>, out: &mut Vec<u8>) -> bool {
+    pub fn next(
+        &mut self,
+        view: &RequestView<'_>,
+        holes: &mut Holes<'_>,
+        out: &mut Vec<u8>,
+    ) -> bool {
         let items = view.items;
         self.at = match self.at {
             At::Head => {
@@ -63,7 +69,7 @@ impl Cursor {
             At::Item(index) => match items.get(index) {
                 Some(Item::Message(said)) if said.role != Role::Assistant => {
                     out.push(b',');
-                    message(said, out);
+                    message(said, holes, out);
                     At::Item(index + 1)
                 }
                 // It was written behind its call.
@@ -109,18 +115,6 @@ impl Cursor {
             }
         }
     }
-}
-
-/// Bytes of the whole body.
-pub fn length(view: &RequestView<'_>, usage: UsageReport) -> u64 {
-    let mut cursor = Cursor::new(usage);
-    let mut segment = Vec::new();
-    let mut length = 0;
-    while cursor.next(view, &mut segment) {
-        length += segment.len() as u64;
-        segment.clear();
-    }
-    length
 }
 
 /// The headers that say who asks; the wire has none that name the conversation.
@@ -200,7 +194,7 @@ fn encode_tool(tool: &ToolSpec, parameters: &str, out: &mut Vec<u8>) {
 }
 
 /// A message of the user or the developer.
-fn message(message: &Message, out: &mut Vec<u8>) {
+fn message(message: &Message, holes: &mut Holes<'_>, out: &mut Vec<u8>) {
     let mut fields = Fields::open(out);
     fields.text("role", if message.role == Role::User { "user" } else { "system" });
     if !message.parts.iter().any(|part| matches!(part, Part::Image(_))) {
@@ -216,11 +210,15 @@ fn message(message: &Message, out: &mut Vec<u8>) {
                 fields.text("type", "text");
                 fields.text("text", text);
             }
-            Part::Image(url) => {
+            Part::Image(image) if holes.is_lost(image) => {
+                fields.text("type", "text");
+                fields.text("text", LOST_IMAGE);
+            }
+            Part::Image(image) => {
                 fields.text("type", "image_url");
-                let mut image = Fields::open(fields.key("image_url"));
-                image.text("url", url);
-                image.close();
+                let mut named = Fields::open(fields.key("image_url"));
+                holes.write(image, named.key("url"));
+                named.close();
             }
         }
         fields.close();

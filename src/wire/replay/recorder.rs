@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 use std::fmt;
 
 use crate::limits::{CREDENTIAL_BYTES_MIN, RECORDING_BYTES_MAX};
+use crate::wire::holes::Holes;
 use crate::wire::json::{self, Elements, Fields};
 use crate::wire::layout::Layout;
 use crate::wire::replay::{facets, without_cwd};
@@ -131,7 +132,7 @@ impl Recorder {
                 }
                 let form = Form { layout: Layout::Record, ids: Ids::Dropped };
                 self.event("response.output_item.done", &mut |fields| {
-                    items::encode(&item, form, fields.key("item"));
+                    items::encode(&item, form, &mut Holes::default(), fields.key("item"));
                 });
             }
             ModelEvent::Completed { usage } => {

@@ -3,6 +3,7 @@
 //! The body is written in segments by a cursor that holds no bytes: head, each item, tail. The same
 //! view gives the same bytes, so its length can be told before the first is sent.
 
+use crate::wire::holes::Holes;
 use crate::wire::json::{Elements, Fields};
 use crate::wire::layout::Layout;
 use crate::wire::responses::items::{self, Form, Ids};
@@ -27,7 +28,12 @@ enum At {
 impl Cursor {
     /// Appends the next segment; `false` when there is none left. The view is the same at every
     /// call.
-    pub fn next(&mut self, view: &RequestView<'_>, out: &mut Vec<u8>) -> bool {
+    pub fn next(
+        &mut self,
+        view: &RequestView<'_>,
+        holes: &mut Holes<'_>,
+        out: &mut Vec<u8>,
+    ) -> bool {
         self.at = match self.at {
             At::Head => {
                 head(view, out);
@@ -38,7 +44,7 @@ impl Cursor {
                     if index > 0 {
                         out.push(b',');
                     }
-                    items::encode(item, form(view.settings), out);
+                    items::encode(item, form(view.settings), holes, out);
                     At::Item(index + 1)
                 }
                 None => {
@@ -50,18 +56,6 @@ impl Cursor {
         };
         true
     }
-}
-
-/// Bytes of the whole body.
-pub fn length(view: &RequestView<'_>) -> u64 {
-    let mut cursor = Cursor::default();
-    let mut segment = Vec::new();
-    let mut length = 0;
-    while cursor.next(view, &mut segment) {
-        length += segment.len() as u64;
-        segment.clear();
-    }
-    length
 }
 
 /// The headers that say who asks; credentials and the provider's own come from whoever sends.

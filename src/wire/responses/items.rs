@@ -4,10 +4,11 @@
 //! needs; everything else in it is dropped. Kinds we do not know are `None`, which is not an error.
 
 use crate::limits::ITEM_PARTS_MAX;
+use crate::wire::holes::{Holes, LOST_IMAGE};
 use crate::wire::json::{self, Elements, Fields};
 use crate::wire::layout::{self, Layout};
 use crate::words::call::{Answer, CallAsked, CallKind};
-use crate::words::item::{Item, Message, Output, Part, Reasoning, Role};
+use crate::words::item::{Image, Item, Message, Output, Part, Reasoning, Role};
 
 /// Who an item is written for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,12 +44,12 @@ pub fn is_served(kind: &str) -> bool {
 }
 
 /// Writes an item.
-pub fn encode(item: &Item, form: Form, out: &mut Vec<u8>) {
+pub fn encode(item: &Item, form: Form, holes: &mut Holes<'_>, out: &mut Vec<u8>) {
     match item {
         Item::Message(message) => {
             let mut fields = head("message", form.shown(&message.id), out);
             fields.text("role", role_name(message.role));
-            parts(message, fields.key("content"));
+            parts(message, holes, fields.key("content"));
             fields.close();
         }
         Item::Reasoning(reasoning) => {
@@ -205,7 +206,7 @@ fn head<'o>(kind: &str, id: Option<&str>, out: &'o mut Vec<u8>) -> Fields<'o> {
     fields
 }
 
-fn parts(message: &Message, out: &mut Vec<u8>) {
+fn parts(message: &Message, holes: &mut Holes<'_>, out: &mut Vec<u8>) {
     let text_type = match message.role {
         Role::User | Role::Developer => "input_text",
         Role::Assistant => "output_text",
@@ -218,9 +219,13 @@ fn parts(message: &Message, out: &mut Vec<u8>) {
                 fields.text("type", text_type);
                 fields.text("text", text);
             }
-            Part::Image(url) => {
+            Part::Image(image) if holes.is_lost(image) => {
+                fields.text("type", text_type);
+                fields.text("text", LOST_IMAGE);
+            }
+            Part::Image(image) => {
                 fields.text("type", "input_image");
-                fields.text("image_url", url);
+                holes.write(image, fields.key("image_url"));
             }
         }
         fields.close();
@@ -260,7 +265,7 @@ fn decode_part(element: &str) -> Option<Part> {
     let [text, refusal, image] = json::pick(element, ["text", "refusal", "image_url"]).ok()?;
     match text.or(refusal) {
         Some(text) => json::boxed(text).map(Part::Text),
-        None => json::boxed(image?).map(Part::Image),
+        None => json::boxed(image?).map(|url| Part::Image(Image::Url(url))),
     }
 }
 
@@ -339,12 +344,12 @@ fn text_or_json(json: &str) -> Box<str> {
 pub fn fuzz(item: &Item) {
     let form = Form { layout: Layout::Record, ids: Ids::Kept };
     let mut first = Vec::new();
-    encode(item, form, &mut first);
+    encode(item, form, &mut Holes::default(), &mut first);
     assert!(!first.contains(&b'\n'));
     let again = str::from_utf8(&first).ok().and_then(decode);
     assert!(again.is_some(), "an item we wrote must read back");
     let mut second = Vec::new();
-    again.iter().for_each(|item| encode(item, form, &mut second));
+    again.iter().for_each(|item| encode(item, form, &mut Holes::default(), &mut second));
     assert!(first == second, "an item must be written the same again");
 }
 

@@ -20,7 +20,7 @@ fn line(record: &Record, settings: &ThreadSettings, items: &[Item]) -> String {
 
 fn line_of(record: &Record, view: RecordView<'_>) -> String {
     let mut out = Vec::new();
-    encode(record, view, TIMESTAMP, &mut out);
+    encode(record, view, TIMESTAMP, &mut Holes::default(), &mut out);
     assert_eq!(out.pop(), Some(b'\n'));
     let line = String::from_utf8(out).unwrap();
     assert!(!line.contains('\n') && json::is_json(&line), "{line}");

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::wire::dialect::Dialect;
 use crate::wire::samples::{settings, view};
 use crate::words::call::{Answer, CommandAnswer};
 use crate::words::item::Reasoning;
@@ -30,9 +31,9 @@ fn body_with(settings: &ThreadSettings, items: &[Item], usage: UsageReport) -> S
     let view = view(settings, items, &TOOLS);
     let mut body = Vec::new();
     let mut cursor = Cursor::new(usage);
-    while cursor.next(&view, &mut body) {}
-    assert!(!cursor.next(&view, &mut body));
-    assert_eq!(length(&view, usage), body.len() as u64);
+    while cursor.next(&view, &mut Holes::default(), &mut body) {}
+    assert!(!cursor.next(&view, &mut Holes::default(), &mut body));
+    assert_eq!(Dialect::Chat(usage).length(&view, &[]), body.len() as u64);
     String::from_utf8(body).unwrap()
 }
 
@@ -127,7 +128,7 @@ fn what_was_not_asked_for_is_not_sent() {
     let view = view(&settings, &[], &TOOLS[1..]);
     let mut body = Vec::new();
     let mut cursor = Cursor::new(UsageReport::Unasked);
-    while cursor.next(&view, &mut body) {}
+    while cursor.next(&view, &mut Holes::default(), &mut body) {}
     let expected = concat!(
         r#"}],"stream":true,"reasoning_effort":"high","response_format":{"type":"json_schema","#,
         r#""json_schema":{"name":"codex_output_schema","strict":true,"#,

@@ -1,4 +1,5 @@
 use super::*;
+use crate::wire::dialect::Dialect;
 use crate::wire::samples::{CONVERSATION, settings, view};
 use crate::words::call::{Answer, CallAsked, CallKind, CommandAnswer};
 use crate::words::item::{Item, Message, Output, Part, Reasoning, Role};
@@ -52,12 +53,12 @@ fn body(settings: &ThreadSettings, items: &[Item]) -> String {
     let mut body = Vec::new();
     let mut cursor = Cursor::default();
     let mut segments = 0;
-    while cursor.next(&view, &mut body) {
+    while cursor.next(&view, &mut Holes::default(), &mut body) {
         segments += 1;
     }
     assert_eq!(segments, items.len() + 2);
-    assert!(!cursor.next(&view, &mut body));
-    assert_eq!(length(&view), body.len() as u64);
+    assert!(!cursor.next(&view, &mut Holes::default(), &mut body));
+    assert_eq!(Dialect::Responses.length(&view, &[]), body.len() as u64);
     String::from_utf8(body).unwrap()
 }
 

@@ -5,7 +5,7 @@ const RECORD: Form = Form { layout: Layout::Record, ids: Ids::Dropped };
 
 fn encoded(item: &Item, form: Form) -> String {
     let mut out = Vec::new();
-    encode(item, form, &mut out);
+    encode(item, form, &mut Holes::default(), &mut out);
     String::from_utf8(out).unwrap()
 }
 
