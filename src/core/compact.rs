@@ -82,6 +82,12 @@ pub struct Replaced {
     fork: Option<Fork>,
 }
 
+impl Replaced {
+    pub(crate) fn items(&self) -> &[Item] {
+        self.history.items()
+    }
+}
+
 impl Thread {
     /// Sums up the history in a turn of its own, because somebody wants it.
     pub(crate) fn on_compact(&mut self, desk: &mut Desk<'_>) -> Result<(), Refusal> {

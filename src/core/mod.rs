@@ -23,6 +23,7 @@ pub mod effect;
 pub mod errand;
 pub mod history;
 pub mod input;
+mod kept;
 pub mod opening;
 pub mod ops;
 pub mod prng;

@@ -19,6 +19,7 @@ use crate::fronts::exec::status::Status;
 use crate::fronts::exec::style::{Colour, Place};
 use crate::fronts::notify::Notifier;
 use crate::fronts::visible;
+use crate::host::album::Album;
 use crate::host::disk::config::{self, Loaded};
 use crate::host::disk::home::Home;
 use crate::host::disk::{auth, read_whole};
@@ -114,9 +115,11 @@ pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Resu
     let user_agent = environment::user_agent(&settings.originator);
     let notify = notify::Program::new(&notify, nofile);
     let notifier = notify.is_some().then(|| Notifier::new(&settings.cwd));
-    let prompting = prompting(&options, settings);
+    let mut rollouts = Rollouts::new(keeping);
+    let prompting = prompting(&options, settings, &mut rollouts.album);
     let mut host = Host::new(Parts {
         seam: Seam::new(seed, Rollouts::new(keeping), Front::Exec(Box::new(front))).showing(status),
+        seam: Seam::new(seed, rollouts, front).showing(status),
         net: Net::new(trust(), environment::spawn_resolver).behind(Proxies::of_environment(&env)),
         starter,
         routes: Routes::one(provider, credentials),
@@ -174,7 +177,7 @@ fn front(
     }
 }
 
-fn prompting(options: &ExecOptions, settings: ThreadSettings) -> Prompting {
+fn prompting(options: &ExecOptions, settings: ThreadSettings, album: &mut Album) -> Prompting {
     let request = options.review.as_ref().and_then(|target| requested(target, &settings.cwd));
     let prompt = match options.prompt.as_deref() {
         _ if request.is_some() => PromptFrom::Argument,
@@ -189,7 +192,7 @@ fn prompting(options: &ExecOptions, settings: ThreadSettings) -> Prompting {
         StdinUse::Always => Demand::Always,
         StdinUse::Never => Demand::Never,
     };
-    let images = images(options, &settings);
+    let images = images(options, &settings, album);
     let end_ms = settings.budgets.time.map(|time| time.since_ms.saturating_add(time.length_ms));
     let settings = Box::new(settings);
     let opening = match options.past.clone() {
@@ -224,14 +227,14 @@ fn requested(target: &Target, cwd: &str) -> Option<Request> {
 }
 
 /// The images, those of pipes included: together these have so long to end.
-fn images(options: &ExecOptions, settings: &ThreadSettings) -> Vec<Part> {
+fn images(options: &ExecOptions, settings: &ThreadSettings, album: &mut Album) -> Vec<Part> {
     let begun_ms = clock::mono_ms();
     let wait_ms = settings.budgets.time.map_or(GIVEN_WAIT_MS, |time| {
         let over_ms = time.since_ms.saturating_add(time.length_ms);
         over_ms.saturating_sub(begun_ms).min(GIVEN_WAIT_MS)
     });
     let left_ms = || (begun_ms + wait_ms).saturating_sub(clock::mono_ms());
-    options.images.iter().map(|path| images::part(path, left_ms())).collect()
+    options.images.iter().map(|path| images::part(path, left_ms(), album)).collect()
 }
 
 /// The recording that answers in place of a provider, if that is what it is.

@@ -8,15 +8,20 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::host::album::Album;
 use crate::host::disk::given;
 use crate::limits::IMAGE_BYTES_MAX;
 use crate::words::item::Part;
 
 /// The part that stands for an image file, or for a pipe that brings one in time.
-pub fn part(path: &Path, wait_ms: u64) -> Part {
+pub fn part(path: &Path, wait_ms: u64, album: &mut Album) -> Part {
     let why = match given::read(path, IMAGE_BYTES_MAX, wait_ms) {
         Ok(Some(bytes)) => match data_url(&bytes) {
-            Ok(url) => return Part::Image(url.into()),
+            Ok(url) => {
+                let mut image = url.into();
+                album.keep(&mut image);
+                return Part::Image(image);
+            }
             Err(why) => why.to_string(),
         },
         Ok(None) => "there is no such file".to_string(),

@@ -4,10 +4,12 @@
 //! One that will grow again is locked before its first line is read: nobody can add what would be
 //! missed. Forks and conversations that are not kept only read.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::core::input::Input;
 use crate::core::restore::{Fold, Unfit};
+use crate::host::album::Album;
 use crate::host::disk::Failure;
 use crate::host::disk::rollout::{Place, Progress, Reader, Rollout};
 use crate::host::disk::shelf::{Search, Shelf, Sought};
@@ -15,12 +17,15 @@ use crate::host::disk::walk::Slice;
 use crate::host::rollouts::Keeping;
 use crate::host::seam::Seam;
 use crate::limits::{
-    READ_BUDGET_BYTES, RESTORED_BYTES_MAX, ROLLOUT_PASSED_BYTES_MAX, ROLLOUT_PASSED_MAX,
-    ROLLOUT_READ_BYTES,
+    HISTORY_KEPT_BYTES_MAX, READ_BUDGET_BYTES, RESTORED_BYTES_MAX, ROLLOUT_PASSED_BYTES_MAX,
+    ROLLOUT_PASSED_MAX,
 };
 use crate::wire::rollout::{self, Glance};
+use crate::wire::sieve::{Cut, Sieve};
 use crate::words::command::{Course, Restored, Which};
 use crate::words::ids::{ConversationId, OpId, ThreadId};
+use crate::words::ids::{OpId, ThreadId};
+use crate::words::item::{Image, Item, Part};
 use crate::words::record::Remembered;
 
 /// One rollout on its way into a thread.
@@ -78,6 +83,10 @@ impl Loading {
         let stage = match home {
             None => Err("there is no home directory that could hold sessions".to_string()),
             Some(home) => Seeking::begin(which, home, grows),
+        let open = |path: PathBuf| {
+            let rollout = grows.then(|| Rollout::reopen(&path)).transpose()?;
+            let reader = Reader::open_glancing(&path)?;
+            Ok::<_, Failure>(Stage::Reading { path, rollout, reader, past: Box::default() })
         };
         Loading { op, thread, grows, stage: stage.unwrap_or_else(Stage::Failed) }
     }
@@ -98,12 +107,23 @@ impl Loading {
                     let restored = finish(path, std::mem::take(&mut past.fold));
                     if let (Ok(_), Some(rollout)) = (&restored, rollout.take()) {
                         seam.rollouts.adopt(self.thread, rollout);
+            Stage::Reading { path, rollout, reader, past } => {
+                match past.read_on(reader, self.thread, &mut seam.rollouts.album) {
+                    Ok(Progress::More) => return Some(self),
+                    Ok(Progress::End) => {
+                        let restored = finish(path, std::mem::take(&mut past.fold));
+                        if let (Ok(_), Some(rollout)) = (&restored, rollout.take()) {
+                            seam.rollouts.adopt(self.thread, rollout);
+                        }
+                        restored
                     }
-                    restored
+                    Err(failure) => Err(failure.to_string()),
                 }
-                Err(failure) => Err(failure.to_string()),
-            },
+            }
         };
+        if result.is_err() {
+            seam.rollouts.album.release(self.thread);
+        }
         seam.feed(Input::Restored {
             op: self.op,
             result: result.map(Box::new).map_err(Into::into),
@@ -182,7 +202,7 @@ struct Past {
     passed: Vec<Passed>,
     passed_bytes: usize,
     /// A line that is read again.
-    line: Vec<u8>,
+    sieve: Sieve,
 }
 
 #[derive(Debug)]
@@ -193,38 +213,43 @@ enum Passed {
 }
 
 impl Past {
-    fn read_on(&mut self, reader: &mut Reader) -> Result<Progress, Failure> {
+    fn read_on(
+        &mut self,
+        reader: &mut Reader,
+        thread: ThreadId,
+        album: &mut Album,
+    ) -> Result<Progress, Failure> {
         let progress = reader.read_slice(READ_BUDGET_BYTES)?;
         while let Some(line) = reader.pull() {
-            let place = line.place();
-            match rollout::glance(line.bytes) {
+            let (place, is_whole) = (line.place(), line.is_whole());
+            match rollout::glance(line.bytes, line.tail) {
                 Glance::Nothing => {}
                 Glance::Item => self.pass(Passed::Item(place), place.bytes_count),
-                Glance::Unsure => match rollout::decode(line.bytes) {
-                    Ok(Remembered::Nothing) => {}
-                    Ok(Remembered::Item(_)) => self.pass(Passed::Item(place), place.bytes_count),
-                    Ok(counted @ Remembered::TokenCount { .. }) => {
-                        self.pass(Passed::Counted(Box::new(counted)), 0);
+                Glance::Unsure => {
+                    let remembered = match is_whole {
+                        true => rollout::decode(line.bytes).ok(),
+                        false => self.read_again(reader, place, thread, album)?,
+                    };
+                    match remembered {
+                        Some(Remembered::Nothing) => {}
+                        Some(Remembered::Item(_)) => {
+                            self.pass(Passed::Item(place), place.bytes_count);
+                        }
+                        Some(counted @ Remembered::TokenCount { .. }) => {
+                            self.pass(Passed::Counted(Box::new(counted)), 0);
+                        }
+                        Some(other) => self.take_in(other, reader, thread, album)?,
+                        None => self.fold.skip(1),
                     }
-                    Ok(Remembered::Compacted { summary, replacement: Some(items) }) => {
-                        self.forget();
-                        let replacement = Some(items);
-                        self.fold.push(Remembered::Compacted { summary, replacement });
-                    }
-                    Ok(other) => {
-                        self.catch_up(reader)?;
-                        self.fold.push(other);
-                    }
-                    Err(_) => self.fold.skip(1),
-                },
+                }
             }
             let is_much = self.passed.len() >= ROLLOUT_PASSED_MAX;
             if is_much || self.passed_bytes > ROLLOUT_PASSED_BYTES_MAX {
-                self.catch_up(reader)?;
+                self.catch_up(reader, thread, album)?;
             }
         }
         if progress == Progress::End {
-            self.catch_up(reader)?;
+            self.catch_up(reader, thread, album)?;
             self.fold.skip(reader.lines_skipped());
         }
         Ok(progress)
@@ -233,6 +258,28 @@ impl Past {
     fn pass(&mut self, passed: Passed, bytes_count: usize) {
         self.passed.push(passed);
         self.passed_bytes += bytes_count;
+    }
+
+    /// Takes what is neither an item nor a count.
+    fn take_in(
+        &mut self,
+        remembered: Remembered,
+        reader: &Reader,
+        thread: ThreadId,
+        album: &mut Album,
+    ) -> Result<(), Failure> {
+        match remembered {
+            Remembered::Compacted { summary, replacement: Some(mut items) } => {
+                self.forget();
+                items.iter_mut().for_each(|item| put_away(item, album));
+                self.fold.push(Remembered::Compacted { summary, replacement: Some(items) });
+            }
+            other => {
+                self.catch_up(reader, thread, album)?;
+                self.fold.push(other);
+            }
+        }
+        Ok(())
     }
 
     /// The items that were passed over are replaced; what was counted is not forgotten with them.
@@ -246,9 +293,14 @@ impl Past {
     }
 
     /// Reads again what was passed over.
-    fn catch_up(&mut self, reader: &Reader) -> Result<(), Failure> {
+    fn catch_up(
+        &mut self,
+        reader: &Reader,
+        thread: ThreadId,
+        album: &mut Album,
+    ) -> Result<(), Failure> {
         self.passed_bytes = 0;
-        for passed in self.passed.drain(..) {
+        for passed in std::mem::take(&mut self.passed) {
             let place = match passed {
                 Passed::Counted(counted) => {
                     self.fold.push(*counted);
@@ -256,26 +308,81 @@ impl Past {
                 }
                 Passed::Item(place) => place,
             };
-            reader.read_again(place, &mut self.line)?;
-            match rollout::decode(&self.line) {
-                Ok(remembered) => self.fold.push(remembered),
-                Err(_) => self.fold.skip(1),
+            match self.read_again(reader, place, thread, album)? {
+                Some(remembered) => self.fold.push(remembered),
+                None => self.fold.skip(1),
             }
-            self.line.clear();
-            self.line.shrink_to(ROLLOUT_READ_BYTES);
         }
         Ok(())
+    }
+
+    /// Reads a line through, but for its images: these stay where they are. `None` is no line.
+    fn read_again(
+        &mut self,
+        reader: &Reader,
+        place: Place,
+        thread: ThreadId,
+        album: &mut Album,
+    ) -> Result<Option<Remembered>, Failure> {
+        let sieve = &mut self.sieve;
+        sieve.clear();
+        reader.read_through(place, &mut |piece| sieve.push(piece))?;
+        let mut remembered = rollout::decode(sieve.line()).ok();
+        let is_usable = match &mut remembered {
+            _ if sieve.is_spoilt() => false,
+            _ if sieve.cuts().is_empty() => true,
+            Some(Remembered::Item(Item::Message(message))) => {
+                stay(&mut message.parts, sieve, place, &mut |cut, offset_bytes| {
+                    let source = album.source(thread, reader.file())?;
+                    album.adopt(source, offset_bytes, cut.url_bytes)
+                })
+            }
+            Some(Remembered::Item(Item::Output(_)) | Remembered::Nothing) => true,
+            Some(_) | None => false,
+        };
+        if !is_usable {
+            let mut line = Vec::new();
+            reader.read_again(place, &mut line)?;
+            remembered = rollout::decode(&line).ok();
+        }
+        if let Some(Remembered::Item(item)) = &mut remembered {
+            put_away(item, album);
+        }
+        Ok(remembered)
+    }
+}
+
+/// Turns marks into images that stay where they are in the file; `false` if one cannot.
+fn stay(
+    parts: &mut [Part],
+    sieve: &Sieve,
+    place: Place,
+    adopt: &mut dyn FnMut(Cut, u64) -> io::Result<Image>,
+) -> bool {
+    parts.iter_mut().all(|part| {
+        let Part::Image(image) = part else { return true };
+        let Image::Url(url) = &*image else { return true };
+        let Some(cut) = sieve.cut_of(url) else { return true };
+        let adopted = adopt(cut, place.offset_bytes + cut.at_bytes);
+        adopted.map(|adopted| *image = adopted).is_ok()
+    })
+}
+
+/// Takes images out of memory that could not stay where they are.
+fn put_away(item: &mut Item, album: &mut Album) {
+    if let Item::Message(message) = item {
+        album.keep_all(&mut message.parts);
     }
 }
 
 fn finish(path: &Path, fold: Fold) -> Result<Restored, String> {
     let path = path.display();
-    let mib = RESTORED_BYTES_MAX >> 20;
+    let (mib, kept_mib) = (RESTORED_BYTES_MAX >> 20, HISTORY_KEPT_BYTES_MAX >> 20);
     fold.finish().map_err(|unfit| match unfit {
         Unfit::Nobodys => format!("{path} holds no session"),
         Unfit::Outgrown => format!(
             "the conversation in {path} is too long: after its last summary it holds more than \
-             {mib} MiB; let the program that recorded it sum it up first, or start a new one"
+             {mib} MiB, or {kept_mib} MiB of images; let the program that recorded it sum it up first, or start a new one"
         ),
     })
 }

@@ -4,6 +4,7 @@
 //! sleep, serve what is ready under byte budgets, tell the machine of deadlines.
 
 pub mod app_server;
+pub mod album;
 pub mod clock;
 pub mod confined;
 pub mod demo;
@@ -182,6 +183,19 @@ impl Host {
         self.work();
         self.children.reap();
         self.notify();
+        self.tell_losses();
+    }
+
+    /// Says that images are gone which somebody took out of a rollout.
+    fn tell_losses(&mut self) {
+        let count = self.seam.rollouts.album.take_losses();
+        if count > 0 {
+            let line = format!(
+                "warning: the record of this session was changed by another program: {count} of \
+                 its images cannot be read back, and the model is told so\n"
+            );
+            self.seam.output.stderr.extend_from_slice(line.as_bytes());
+        }
     }
 
     /// Tells the user's program of turns that have completed.

@@ -89,6 +89,11 @@ impl Host {
 
     fn request(&mut self, op: OpId, thread: ThreadId) {
         let begun = match &self.routes.of(thread).provider.wire {
+        // What is being loaded is not the machine's yet.
+        if self.seam.rollouts.album.is_crowded() && self.loading.is_empty() {
+            self.seam.rollouts.album.sweep(&self.seam.agent.kept());
+        }
+        let begun = match &self.provider.wire {
             Wire::Responses | Wire::Chat => self.send(op, thread),
             Wire::Replay { .. } => self.play(op),
         };
@@ -113,6 +118,9 @@ impl Host {
         let query: Vec<(&str, &str)> =
             provider.query_params.iter().map(|(name, value)| (&**name, &**value)).collect();
         let dialect = route.dialect;
+            self.provider.query_params.iter().map(|(name, value)| (&**name, &**value)).collect();
+        self.seam.rollouts.album.verify(view.items);
+        let dialect = self.responses.dialect();
         let url = base.and_then(|base| base.join(dialect.path(), &query));
         let url = url.map_err(|error| {
             setup(format!("the address of the provider {}: {error}", provider.id))
@@ -133,7 +141,7 @@ impl Host {
         }
         let idle_ms = view.settings.stream_idle_ms;
         let calls_count = view.items.len() as u32;
-        let body_bytes = dialect.length(&view, &[]);
+        let body_bytes = dialect.length(&view, self.seam.rollouts.album.lost());
         if let Some(recording) = &mut self.recording {
             recording.asked(op, &view);
         }

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 
 use crate::core::effect::Effect;
 use crate::core::input::Input;
+use crate::host::album::Pour;
 use crate::host::clock;
 use crate::host::net::{Caller, ExchangeId, NetEvent, NetFailure, Waiting};
 use crate::host::recorder::Recording;
@@ -38,6 +39,8 @@ struct Response {
     /// What the request was written in.
     dialect: Dialect,
     cursor: Cursor,
+    /// The segment that is being sent, if images belong into it.
+    pour: Pour,
     decoder: Decoder,
     stage: Stage,
 }
@@ -78,6 +81,7 @@ impl Responses {
             exchange,
             dialect,
             cursor: dialect.cursor(),
+            pour: Pour::default(),
             decoder: dialect.decoder(calls_count),
             stage: Stage::Asked,
         });
@@ -118,9 +122,26 @@ impl Caller for Ear<'_> {
         let Some(view) = self.seam.agent.request_view(response.op) else { return };
         if offset_bytes == 0 {
             response.cursor = response.dialect.cursor();
+            response.pour = Pour::default();
         }
-        let before = out.len();
-        while out.len() == before && response.cursor.next(&view, &mut Holes::default(), out) {}
+        let (before, album) = (out.len(), &mut self.seam.rollouts.album);
+        loop {
+            match response.pour.pour(album, out) {
+                Ok(true) => return,
+                Ok(false) => {}
+                // A body that says nothing more ends its exchange; the next one knows of the loss.
+                Err(unread) => return album.lose(unread.kept),
+            }
+            let mut holes = Holes::new(album.lost());
+            if !response.cursor.next(&view, &mut holes, out) {
+                return;
+            }
+            if !holes.open().is_empty() {
+                response.pour = Pour::behind(before, out, holes.into_open());
+            } else if out.len() > before {
+                return;
+            }
+        }
     }
 
     fn told(&mut self, owner: u64, event: NetEvent<'_>) {

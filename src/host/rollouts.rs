@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::host::album::{Album, Pour};
 use crate::host::disk::Failure;
 use crate::host::disk::rollout::Rollout;
 use crate::limits::ROLLOUT_BATCH_BYTES;
-use crate::wire::holes::Holes;
+use crate::wire::holes::{Hole, Holes};
 use crate::wire::rollout;
 use crate::wire::time::Rfc3339;
 use crate::words::ids::{ConversationId, ThreadId};
@@ -19,8 +20,11 @@ pub struct Rollouts {
     open: Vec<(ThreadId, Rollout)>,
     /// Threads that are not kept although others are.
     forgone: BTreeSet<ThreadId>,
+    pub album: Album,
     /// Lines that are gathered for one rollout, to be written at once.
     lines: Vec<u8>,
+    /// Where in these lines images belong that are not in memory.
+    holes: Vec<Hole>,
     /// Whose they are: a place in `open`. Invariant: `Some` while `lines` holds anything.
     gathering: Option<usize>,
 }
@@ -41,6 +45,9 @@ impl Rollouts {
             open: Vec::new(),
             forgone: BTreeSet::new(),
             lines: Vec::new(),
+            album: Album::default(),
+            lines: Vec::new(),
+            holes: Vec::new(),
             gathering: None,
         }
     }
@@ -73,18 +80,65 @@ impl Rollouts {
             }
         };
         self.gathering = Some(index);
-        let (timestamp, mut holes) = (Rfc3339(wall_ms).to_string(), Holes::default());
+        if let Record::Item(index) = record {
+            // Those of a fork's past stand in another rollout, which may have changed.
+            self.album.verify(&view.items[index.0 as usize..][..1]);
+        }
+        let (timestamp, mut holes) = (Rfc3339(wall_ms).to_string(), Holes::new(self.album.lost()));
         rollout::encode(record, view, &timestamp, &mut holes, &mut self.lines);
+        self.holes.extend(holes.into_open());
     }
 
     /// Writes what is gathered to its rollout, which is made with its first line: all of it or
     /// nothing. Either way nothing is gathered any more.
     pub fn commit(&mut self) -> Result<(), Failure> {
         let Some(index) = self.gathering.take() else { return Ok(()) };
+        if !self.holes.is_empty() {
+            return self.commit_filled(index);
+        }
         let result = self.open[index].1.append(&self.lines);
         self.lines.clear();
         self.lines.shrink_to(ROLLOUT_BATCH_BYTES);
         result
+    }
+
+    /// The same with images, which from then on are read back from where they were written.
+    fn commit_filled(&mut self, index: usize) -> Result<(), Failure> {
+        let (thread, rollout) = &mut self.open[index];
+        let (lines, holes) = (std::mem::take(&mut self.lines), std::mem::take(&mut self.holes));
+        let lines_bytes = lines.len() as u64;
+        let mut pour = Pour::new(lines, holes.clone());
+        let (album, mut piece, mut lost) = (&self.album, Vec::new(), None);
+        let appended = rollout.append_by(&mut |write| {
+            loop {
+                match pour.pour(album, &mut piece) {
+                    Ok(true) => write(&piece)?,
+                    Ok(false) => return Ok(()),
+                    Err(unread) => {
+                        lost = Some(unread.kept);
+                        return Err(unread.source);
+                    }
+                }
+                piece.clear();
+            }
+        });
+        if let Some(kept) = lost {
+            self.album.lose(kept);
+        }
+        appended?;
+        let filled_bytes = holes.iter().map(|hole| u64::from(hole.kept.url_bytes)).sum::<u64>();
+        let known = rollout.file().and_then(|file| {
+            let end_bytes = file.metadata().ok()?.len();
+            let source = self.album.source(*thread, file).ok()?;
+            Some((source, end_bytes.checked_sub(lines_bytes + filled_bytes)?))
+        });
+        // Where that cannot be said, images stay where they are.
+        let Some((source, mut offset_bytes)) = known else { return Ok(()) };
+        for Hole { at, kept } in holes {
+            self.album.recorded(kept, source, offset_bytes + at as u64);
+            offset_bytes += u64::from(kept.url_bytes);
+        }
+        Ok(())
     }
 
     /// Goes on with the rollout of a conversation that was resumed.
@@ -121,6 +175,7 @@ impl Rollouts {
         assert!(self.gathering.is_none(), "a batch is written before what follows from it is done");
         self.open.retain(|(id, _)| *id != thread);
         self.forgone.remove(&thread);
+        self.album.release(thread);
     }
 }
 

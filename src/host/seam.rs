@@ -18,6 +18,8 @@ use crate::fronts::exec::{EXIT_COMPLETED, Exec};
 use crate::fronts::notify::Notifier;
 use crate::host::clock;
 use crate::host::rollouts::Rollouts;
+use crate::words::call::Seen;
+use crate::words::command::Command;
 use crate::words::event::Event;
 use crate::words::ids::ThreadId;
 use crate::words::record::Record;
@@ -121,7 +123,8 @@ impl Seam {
 
     /// Tells the machine what happened, and sees to it that what it asks for is recorded and
     /// queued.
-    pub fn feed(&mut self, input: Input<'_>) {
+    pub fn feed(&mut self, mut input: Input<'_>) {
+        self.put_away(&mut input);
         let now = Now { mono_ms: clock::mono_ms(), wall_ms: clock::wall_ms() };
         self.agent.handle(now, input, &mut self.effects);
         while let Some(failed) = self.settle(now) {
@@ -131,6 +134,19 @@ impl Seam {
         }
         if cfg!(debug_assertions) {
             self.agent.check();
+        }
+    }
+
+    /// Takes images out of memory before the machine is told of them.
+    fn put_away(&mut self, input: &mut Input<'_>) {
+        let album = &mut self.rollouts.album;
+        match input {
+            Input::Command {
+                command: Command::Prompt { parts, .. } | Command::Review { parts, .. },
+                ..
+            } => album.keep_all(parts),
+            Input::Looked { result: Ok(Seen::Image(image)), .. } => album.keep(image),
+            _ => {}
         }
     }
 

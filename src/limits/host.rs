@@ -245,6 +245,23 @@ pub const GIT_PACKED_REFS_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Refs that name other refs; git itself stops at five.
 pub const GIT_SYMBOLIC_REFS_MAX: u32 = 5;
 
+/// The shortest URL of an image that is kept outside of memory: below this, memory is cheaper than
+/// reading it back.
+pub const KEPT_IMAGE_BYTES_MIN: usize = 4 * 1024;
+/// What is read back at a time of such a URL, or of a line that has some.
+pub const KEPT_READ_BYTES: usize = 32 * 1024;
+/// Bytes at either end of such a URL that show whether it is still what it was.
+pub const KEPT_ENDS_BYTES: usize = 64;
+/// Images that are kept before those that nobody needs any more are looked for.
+pub const KEPT_SWEEP_COUNT_MIN: usize = 64;
+/// What is held of a line of a rollout until it is known to be wanted: all of most.
+pub const ROLLOUT_LINE_HELD_BYTES: usize = 256 * 1024;
+/// What is held of a longer one: what it is stands at its beginning.
+pub const ROLLOUT_HEAD_BYTES: usize = 4 * 1024;
+
+const _: () = assert!(2 * KEPT_ENDS_BYTES <= KEPT_IMAGE_BYTES_MIN);
+const _: () = assert!(ROLLOUT_HEAD_BYTES <= ROLLOUT_LINE_HELD_BYTES);
+const _: () = assert!(ROLLOUT_LINE_BYTES_MAX <= u32::MAX as usize, "a URL's length fits");
 const _: () = assert!(ROLLOUT_META_BYTES_MAX <= ROLLOUT_LINE_BYTES_MAX);
 const _: () = assert!(ROLLOUT_READ_BYTES <= ROLLOUT_LINE_BYTES_MAX);
 /// One request to `windlass-files`; a patch as JSON may take six bytes for one.

@@ -17,6 +17,7 @@ pub mod review;
 pub mod rollout;
 #[cfg(test)]
 pub(crate) mod samples;
+pub mod sieve;
 pub mod sse;
 pub mod time;
 pub mod url;

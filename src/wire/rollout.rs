@@ -131,15 +131,15 @@ pub enum Glance {
     Unsure,
 }
 
-/// Looks at a line without reading it through; what is a line at all, only decoding tells.
-pub fn glance(line: &[u8]) -> Glance {
+/// Looks at how a line begins and ends; what is a line at all, only decoding tells.
+pub fn glance(line: &[u8], tail: &[u8]) -> Glance {
     let Some(rest) = after_time(line) else { return Glance::Unsure };
     if rest.starts_with(b"response_item\",") {
         return Glance::Item;
     }
     let told = rest.strip_prefix(b"event_msg\",\"payload\":{\"type\":\"");
     match told {
-        Some(kind) if !kind.starts_with(b"token_count") && line.ends_with(b"}}") => Glance::Nothing,
+        Some(kind) if !kind.starts_with(b"token_count") && tail.ends_with(b"}}") => Glance::Nothing,
         Some(_) | None => Glance::Unsure,
     }
 }

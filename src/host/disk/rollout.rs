@@ -18,7 +18,10 @@ use std::path::{Path, PathBuf};
 use serde::de::IgnoredAny;
 
 use crate::host::disk::{self, Failure};
-use crate::limits::{ROLLOUT_LINE_BYTES_MAX, ROLLOUT_READ_BYTES};
+use crate::limits::{
+    KEPT_READ_BYTES, ROLLOUT_HEAD_BYTES, ROLLOUT_LINE_BYTES_MAX, ROLLOUT_LINE_HELD_BYTES,
+    ROLLOUT_READ_BYTES,
+};
 use crate::wire::time::Civil;
 use crate::words::ids::ConversationId;
 
@@ -57,12 +60,25 @@ impl Rollout {
         &self.path
     }
 
+    /// The file, if there is one by now.
+    pub fn file(&self) -> Option<&File> {
+        match &self.state {
+            State::NotYet => None,
+            State::Open(file) | State::Torn(file) => Some(file),
+        }
+    }
+
     /// Appends whole lines, all or none.
     pub fn append(&mut self, lines: &[u8]) -> Result<(), Failure> {
         assert!(lines.is_empty() || lines.ends_with(b"\n"), "rollouts grow by whole lines");
         if lines.is_empty() {
             return Ok(());
         }
+        self.append_by(&mut |write| write(lines))
+    }
+
+    /// Appends whole lines that come in pieces, all or none.
+    pub fn append_by(&mut self, give: &mut Give<'_>) -> Result<(), Failure> {
         let failed = |path: &Path, source| Failure::new("append to the rollout", path, source);
         let state = std::mem::replace(&mut self.state, State::NotYet);
         let (file, made) = match state {
@@ -78,7 +94,7 @@ impl Rollout {
                 (file, false)
             }
         };
-        let (state, result) = match append_or_undo(&file, lines) {
+        let (state, result) = match append_or_undo(&file, give) {
             Appended::Whole => (State::Open(file), Ok(())),
             // A file without its first line is no rollout; the next append makes it anew.
             Appended::Undone(source) if made && std::fs::remove_file(&self.path).is_ok() => {
@@ -91,6 +107,9 @@ impl Rollout {
         result.map_err(|source| failed(&self.path, source))
     }
 }
+
+/// Gives the pieces of what is to be appended, one after the other, until one could not be written.
+pub type Give<'a> = dyn FnMut(&mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> + 'a;
 
 /// How an attempt to append ended.
 #[derive(Debug)]
@@ -120,15 +139,46 @@ pub struct Reader {
     phase: Phase,
     lines_skipped: u64,
     line_bytes_max: usize,
+    /// A line that is longer is handed out without its inside.
+    held_bytes_max: usize,
+    /// The beginning and the end of a line that is not held.
+    ends: Ends,
 }
 
 /// What the reader is in the middle of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
     Lines,
-    /// Inside a line over the bound.
+    /// Inside a line that is not held.
     LongLine,
+    /// Behind its end.
+    LongLineEnded,
     End,
+}
+
+/// What is held of a long line.
+#[derive(Default, Debug)]
+struct Ends {
+    offset_bytes: u64,
+    bytes_count: usize,
+    head: Vec<u8>,
+    tail: [u8; 2],
+}
+
+impl Ends {
+    fn begin(&mut self, offset_bytes: u64, bytes: &[u8]) {
+        (self.offset_bytes, self.bytes_count) = (offset_bytes, 0);
+        self.head.clear();
+        self.head.extend_from_slice(&bytes[..bytes.len().min(ROLLOUT_HEAD_BYTES)]);
+        self.pass(bytes);
+    }
+
+    fn pass(&mut self, bytes: &[u8]) {
+        self.bytes_count += bytes.len();
+        for byte in &bytes[bytes.len().saturating_sub(2)..] {
+            self.tail = [self.tail[1], *byte];
+        }
+    }
 }
 
 /// How far a slice got.
@@ -143,7 +193,11 @@ pub enum Progress {
 pub struct Line<'a> {
     /// Where it begins in the file.
     pub offset_bytes: u64,
+    pub bytes_count: usize,
+    /// All of it, or its beginning.
     pub bytes: &'a [u8],
+    /// Its end.
+    pub tail: &'a [u8],
 }
 
 /// Where a line is in the file.
@@ -155,13 +209,27 @@ pub struct Place {
 
 impl Line<'_> {
     pub fn place(&self) -> Place {
-        Place { offset_bytes: self.offset_bytes, bytes_count: self.bytes.len() }
+        Place { offset_bytes: self.offset_bytes, bytes_count: self.bytes_count }
+    }
+
+    /// Whether its inside is there.
+    pub fn is_whole(&self) -> bool {
+        self.bytes.len() == self.bytes_count
     }
 }
 
 impl Reader {
     pub fn open(path: &Path) -> Result<Reader, Failure> {
-        Reader::bounded(path, ROLLOUT_LINE_BYTES_MAX)
+        Reader::bounded(path, ROLLOUT_LINE_BYTES_MAX, ROLLOUT_LINE_BYTES_MAX)
+    }
+
+    /// Opens a rollout of which long lines are only glanced at, and read again if they matter.
+    pub fn open_glancing(path: &Path) -> Result<Reader, Failure> {
+        Reader::bounded(path, ROLLOUT_LINE_BYTES_MAX, ROLLOUT_LINE_HELD_BYTES)
+    }
+
+    pub fn file(&self) -> &File {
+        &self.file
     }
 
     /// Reads at most this much; the end is told once.
@@ -184,11 +252,10 @@ impl Reader {
         if count > 0 {
             return Ok(Progress::More);
         }
-        if self.phase == Phase::LongLine {
-            self.taken = self.buffer.len();
-            self.scanned = self.taken;
-        }
-        self.phase = Phase::End;
+        self.phase = match self.phase {
+            Phase::LongLine => Phase::LongLineEnded,
+            Phase::Lines | Phase::LongLineEnded | Phase::End => Phase::End,
+        };
         Ok(Progress::End)
     }
 
@@ -207,14 +274,20 @@ impl Reader {
             let end = self.scanned + passed - 1;
             self.scanned = end + 1;
             self.taken = end + 1;
-            if self.phase == Phase::LongLine {
+            let is_long = self.phase == Phase::LongLine;
+            if is_long {
+                self.ends.pass(&self.buffer[start..end]);
                 self.phase = Phase::Lines;
-            } else if end - start > self.line_bytes_max {
-                self.lines_skipped += 1;
-            } else {
+            } else if end - start > self.held_bytes_max {
                 let offset_bytes = self.offset_bytes + start as u64;
-                return Some(Line { offset_bytes, bytes: &self.buffer[start..end] });
+                self.ends.begin(offset_bytes, &self.buffer[start..end]);
+            } else {
+                return Some(self.line(start, end));
             }
+            if self.ends.bytes_count <= self.line_bytes_max {
+                return Some(self.long_line());
+            }
+            self.lines_skipped += 1;
         }
     }
 
@@ -225,12 +298,31 @@ impl Reader {
         read.map_err(|source| Failure::new("read the rollout", &self.path, source))
     }
 
+    /// Reads a line once more, in pieces.
+    pub fn read_through(&self, place: Place, each: &mut dyn FnMut(&[u8])) -> Result<(), Failure> {
+        let mut piece = vec![0; place.bytes_count.min(KEPT_READ_BYTES)];
+        let mut read_bytes = 0;
+        while read_bytes < place.bytes_count {
+            let length = piece.len().min(place.bytes_count - read_bytes);
+            let offset_bytes = place.offset_bytes + read_bytes as u64;
+            let read = self.file.read_exact_at(&mut piece[..length], offset_bytes);
+            read.map_err(|source| Failure::new("read the rollout", &self.path, source))?;
+            each(&piece[..length]);
+            read_bytes += length;
+        }
+        Ok(())
+    }
+
     /// Lines over the bound, left out so far.
     pub fn lines_skipped(&self) -> u64 {
         self.lines_skipped
     }
 
-    fn bounded(path: &Path, line_bytes_max: usize) -> Result<Reader, Failure> {
+    fn bounded(
+        path: &Path,
+        line_bytes_max: usize,
+        held_bytes_max: usize,
+    ) -> Result<Reader, Failure> {
         let failed = |source| Failure::new("open the rollout", path, source);
         let missing = || failed(io::Error::from(io::ErrorKind::NotFound));
         let file = disk::open(path).map_err(failed)?.ok_or_else(missing)?;
@@ -244,31 +336,49 @@ impl Reader {
             phase: Phase::Lines,
             lines_skipped: 0,
             line_bytes_max,
+            held_bytes_max,
+            ends: Ends::default(),
         })
+    }
+
+    fn line(&self, start: usize, end: usize) -> Line<'_> {
+        let bytes = &self.buffer[start..end];
+        let offset_bytes = self.offset_bytes + start as u64;
+        Line { offset_bytes, bytes_count: bytes.len(), bytes, tail: bytes }
+    }
+
+    fn long_line(&self) -> Line<'_> {
+        let Ends { offset_bytes, bytes_count, head, tail } = &self.ends;
+        let (offset_bytes, bytes_count) = (*offset_bytes, *bytes_count);
+        Line { offset_bytes, bytes_count, bytes: head, tail }
     }
 
     /// What to make of bytes that no newline ends yet.
     fn pull_rest(&mut self) -> Option<Line<'_>> {
         let (start, end) = (self.taken, self.buffer.len());
-        let over = end - start > self.line_bytes_max;
         match self.phase {
-            Phase::Lines if !over => None,
+            Phase::Lines if end - start <= self.held_bytes_max => None,
             Phase::Lines => {
-                self.lines_skipped += 1;
+                let offset_bytes = self.offset_bytes + start as u64;
+                self.ends.begin(offset_bytes, &self.buffer[start..]);
                 self.phase = Phase::LongLine;
                 self.taken = end;
                 None
             }
             Phase::LongLine => {
+                self.ends.pass(&self.buffer[start..]);
                 self.taken = end;
                 None
             }
+            Phase::LongLineEnded => {
+                self.phase = Phase::End;
+                let is_over = self.ends.bytes_count > self.line_bytes_max;
+                self.lines_skipped += u64::from(is_over);
+                (!is_over).then(|| self.long_line())
+            }
             Phase::End => {
                 self.taken = end;
-                self.lines_skipped += u64::from(over);
-                let offset_bytes = self.offset_bytes + start as u64;
-                let bytes = &self.buffer[start..end];
-                (start < end && !over).then_some(Line { offset_bytes, bytes })
+                (start < end).then(|| self.line(start, end))
             }
         }
     }
@@ -327,28 +437,39 @@ fn lock(file: &File) -> io::Result<()> {
     }
 }
 
-/// Writes once and takes back what was written of a part.
-fn append_or_undo(mut file: &File, lines: &[u8]) -> Appended {
-    let written = loop {
-        match file.write(lines) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            written => break written,
+/// Writes each piece once and takes back what was written of a part.
+fn append_or_undo(file: &File, give: &mut Give<'_>) -> Appended {
+    let mut written = 0;
+    let given = give(&mut |piece| {
+        let count = write_once(file, piece)?;
+        written += count as u64;
+        match count == piece.len() {
+            true => Ok(()),
+            false => {
+                let message = format!("only {count} of {} bytes could be written", piece.len());
+                Err(io::Error::new(io::ErrorKind::WriteZero, message))
+            }
         }
-    };
-    let (written, source) = match written {
-        Ok(written) if written == lines.len() => return Appended::Whole,
-        Ok(written) => {
-            let message = format!("only {written} of {} bytes could be written", lines.len());
-            (written as u64, io::Error::new(io::ErrorKind::WriteZero, message))
-        }
-        // Nothing was written.
-        Err(error) => return Appended::Undone(error),
+    });
+    let source = match given {
+        Ok(()) => return Appended::Whole,
+        Err(source) if written == 0 => return Appended::Undone(source),
+        Err(source) => source,
     };
     // With O_APPEND, what was written is at the end, whatever the length was before.
     let length = file.metadata().map(|metadata| metadata.len());
     match length.and_then(|length| file.set_len(length.saturating_sub(written))) {
         Ok(()) => Appended::Undone(source),
         Err(_) => Appended::Torn(source),
+    }
+}
+
+fn write_once(mut file: &File, piece: &[u8]) -> io::Result<usize> {
+    loop {
+        match file.write(piece) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            written => return written,
+        }
     }
 }
 

@@ -12,7 +12,7 @@ fn content(path: &Path) -> String {
 
 /// Every line and the number of those left out, read in slices of this size.
 fn lines(path: &Path, slice_bytes: usize, line_bytes_max: usize) -> (Vec<(u64, String)>, u64) {
-    let mut reader = Reader::bounded(path, line_bytes_max).expect("a reader");
+    let mut reader = Reader::bounded(path, line_bytes_max, line_bytes_max).expect("a reader");
     let mut lines = Vec::new();
     loop {
         let progress = reader.read_slice(slice_bytes).expect("read");
@@ -141,10 +141,11 @@ fn a_short_write_is_cut_back() {
     let file = OpenOptions::new().read(true).append(true).open(path).expect("open");
     let length = i64::MAX as u64 - 10;
     file.set_len(length).expect("a hole");
-    let source = match append_or_undo(&file, b"{\"a\":\"longer than ten bytes\"}\n") {
-        Appended::Undone(source) => source,
-        other => panic!("{other:?}"),
-    };
+    let source =
+        match append_or_undo(&file, &mut |write| write(b"{\"a\":\"longer than ten bytes\"}\n")) {
+            Appended::Undone(source) => source,
+            other => panic!("{other:?}"),
+        };
     assert!(source.to_string().starts_with("only 10 of "), "{source}");
     assert_eq!(file.metadata().expect("there").len(), length);
 }
@@ -158,12 +159,15 @@ fn a_short_write_that_cannot_be_undone_is_torn() {
     let file = options.read(true).append(true).custom_flags(libc::O_NONBLOCK).open(pipe);
     let file = file.expect("both ends");
     let many = vec![b'\n'; 8 * 1024 * 1024];
-    let source = match append_or_undo(&file, &many) {
+    let source = match append_or_undo(&file, &mut |write| write(&many)) {
         Appended::Torn(source) => source,
         other => panic!("{other:?}"),
     };
     assert!(source.to_string().contains("of 8388608 bytes"), "{source}");
-    assert!(matches!(append_or_undo(&file, b"\n"), Appended::Undone(_)), "nothing fits any more");
+    assert!(
+        matches!(append_or_undo(&file, &mut |write| write(b"\n")), Appended::Undone(_)),
+        "nothing fits any more"
+    );
 }
 
 #[test]
