@@ -17,8 +17,8 @@ use crate::host::disk::walk::Slice;
 use crate::host::rollouts::Keeping;
 use crate::host::seam::Seam;
 use crate::limits::{
-    HISTORY_KEPT_BYTES_MAX, READ_BUDGET_BYTES, RESTORED_BYTES_MAX, ROLLOUT_PASSED_BYTES_MAX,
-    ROLLOUT_PASSED_MAX,
+    HISTORY_KEPT_BYTES_MAX, READ_BUDGET_BYTES, RESTORED_BYTES_MAX, ROLLOUT_LINE_HELD_BYTES,
+    ROLLOUT_PASSED_BYTES_MAX, ROLLOUT_PASSED_MAX,
 };
 use crate::wire::rollout::{self, Glance};
 use crate::wire::sieve::{Cut, Sieve};
@@ -201,13 +201,17 @@ struct Past {
     fold: Fold,
     passed: Vec<Passed>,
     passed_bytes: usize,
-    /// A line that is read again.
+    /// Lines that are read again.
+    line: Vec<u8>,
     sieve: Sieve,
 }
 
 #[derive(Debug)]
 enum Passed {
+    /// One that is held whole when it is read again.
     Item(Place),
+    /// One whose images are not.
+    Message(Place),
     /// Tokens that were counted of all items before.
     Counted(Box<Remembered>),
 }
@@ -224,16 +228,19 @@ impl Past {
             let (place, is_whole) = (line.place(), line.is_whole());
             match rollout::glance(line.bytes, line.tail) {
                 Glance::Nothing => {}
-                Glance::Item => self.pass(Passed::Item(place), place.bytes_count),
+                Glance::Item if is_whole => self.pass(Passed::Item(place), place.bytes_count),
+                Glance::Item | Glance::Message => {
+                    self.pass(Passed::Message(place), place.bytes_count);
+                }
                 Glance::Unsure => {
                     let remembered = match is_whole {
                         true => rollout::decode(line.bytes).ok(),
-                        false => self.read_again(reader, place, thread, album)?,
+                        false => self.read_through(reader, place, thread, album)?,
                     };
                     match remembered {
                         Some(Remembered::Nothing) => {}
                         Some(Remembered::Item(_)) => {
-                            self.pass(Passed::Item(place), place.bytes_count);
+                            self.pass(Passed::Message(place), place.bytes_count);
                         }
                         Some(counted @ Remembered::TokenCount { .. }) => {
                             self.pass(Passed::Counted(Box::new(counted)), 0);
@@ -271,11 +278,15 @@ impl Past {
         match remembered {
             Remembered::Compacted { summary, replacement: Some(mut items) } => {
                 self.forget();
+                album.release(thread);
                 items.iter_mut().for_each(|item| put_away(item, album));
                 self.fold.push(Remembered::Compacted { summary, replacement: Some(items) });
             }
             other => {
                 self.catch_up(reader, thread, album)?;
+                if let Remembered::Compacted { .. } = other {
+                    album.release(thread);
+                }
                 self.fold.push(other);
             }
         }
@@ -301,14 +312,12 @@ impl Past {
     ) -> Result<(), Failure> {
         self.passed_bytes = 0;
         for passed in std::mem::take(&mut self.passed) {
-            let place = match passed {
-                Passed::Counted(counted) => {
-                    self.fold.push(*counted);
-                    continue;
-                }
-                Passed::Item(place) => place,
+            let remembered = match passed {
+                Passed::Counted(counted) => Some(*counted),
+                Passed::Item(place) => self.read_whole(reader, place)?,
+                Passed::Message(place) => self.read_through(reader, place, thread, album)?,
             };
-            match self.read_again(reader, place, thread, album)? {
+            match remembered {
                 Some(remembered) => self.fold.push(remembered),
                 None => self.fold.skip(1),
             }
@@ -316,8 +325,17 @@ impl Past {
         Ok(())
     }
 
-    /// Reads a line through, but for its images: these stay where they are. `None` is no line.
-    fn read_again(
+    /// Reads a line once more; `None` is no line.
+    fn read_whole(&mut self, reader: &Reader, place: Place) -> Result<Option<Remembered>, Failure> {
+        reader.read_again(place, &mut self.line)?;
+        let remembered = rollout::decode(&self.line).ok();
+        self.line.clear();
+        self.line.shrink_to(ROLLOUT_LINE_HELD_BYTES);
+        Ok(remembered)
+    }
+
+    /// The same but for its images, which stay where they are.
+    fn read_through(
         &mut self,
         reader: &Reader,
         place: Place,
@@ -341,9 +359,7 @@ impl Past {
             Some(_) | None => false,
         };
         if !is_usable {
-            let mut line = Vec::new();
-            reader.read_again(place, &mut line)?;
-            remembered = rollout::decode(&line).ok();
+            remembered = self.read_whole(reader, place)?;
         }
         if let Some(Remembered::Item(item)) = &mut remembered {
             put_away(item, album);
@@ -382,7 +398,11 @@ fn finish(path: &Path, fold: Fold) -> Result<Restored, String> {
         Unfit::Nobodys => format!("{path} holds no session"),
         Unfit::Outgrown => format!(
             "the conversation in {path} is too long: after its last summary it holds more than \
-             {mib} MiB, or {kept_mib} MiB of images; let the program that recorded it sum it up first, or start a new one"
+             {mib} MiB, or {kept_mib} MiB of images; let the program that recorded it sum it up \
+             first, or start a new one"
         ),
     })
 }
+
+#[cfg(test)]
+mod tests;
