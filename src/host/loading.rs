@@ -21,7 +21,7 @@ use crate::limits::{
     ROLLOUT_PASSED_BYTES_MAX, ROLLOUT_PASSED_MAX,
 };
 use crate::wire::rollout::{self, Glance};
-use crate::wire::sieve::{Cut, Sieve};
+use crate::wire::sieve::{self, Cut, Sieve};
 use crate::words::command::{Course, Restored, Which};
 use crate::words::ids::{ConversationId, OpId, ThreadId};
 use crate::words::ids::{OpId, ThreadId};
@@ -208,10 +208,7 @@ struct Past {
 
 #[derive(Debug)]
 enum Passed {
-    /// One that is held whole when it is read again.
     Item(Place),
-    /// One whose images are not.
-    Message(Place),
     /// Tokens that were counted of all items before.
     Counted(Box<Remembered>),
 }
@@ -228,19 +225,16 @@ impl Past {
             let (place, is_whole) = (line.place(), line.is_whole());
             match rollout::glance(line.bytes, line.tail) {
                 Glance::Nothing => {}
-                Glance::Item if is_whole => self.pass(Passed::Item(place), place.bytes_count),
-                Glance::Item | Glance::Message => {
-                    self.pass(Passed::Message(place), place.bytes_count);
-                }
+                Glance::Item => self.pass(Passed::Item(place), place.bytes_count),
                 Glance::Unsure => {
                     let remembered = match is_whole {
                         true => rollout::decode(line.bytes).ok(),
-                        false => self.read_through(reader, place, thread, album)?,
+                        false => self.read_again(reader, place, thread, album)?,
                     };
                     match remembered {
                         Some(Remembered::Nothing) => {}
                         Some(Remembered::Item(_)) => {
-                            self.pass(Passed::Message(place), place.bytes_count);
+                            self.pass(Passed::Item(place), place.bytes_count);
                         }
                         Some(counted @ Remembered::TokenCount { .. }) => {
                             self.pass(Passed::Counted(Box::new(counted)), 0);
@@ -314,8 +308,7 @@ impl Past {
         for passed in std::mem::take(&mut self.passed) {
             let remembered = match passed {
                 Passed::Counted(counted) => Some(*counted),
-                Passed::Item(place) => self.read_whole(reader, place)?,
-                Passed::Message(place) => self.read_through(reader, place, thread, album)?,
+                Passed::Item(place) => self.read_again(reader, place, thread, album)?,
             };
             match remembered {
                 Some(remembered) => self.fold.push(remembered),
@@ -325,17 +318,8 @@ impl Past {
         Ok(())
     }
 
-    /// Reads a line once more; `None` is no line.
-    fn read_whole(&mut self, reader: &Reader, place: Place) -> Result<Option<Remembered>, Failure> {
-        reader.read_again(place, &mut self.line)?;
-        let remembered = rollout::decode(&self.line).ok();
-        self.line.clear();
-        self.line.shrink_to(ROLLOUT_LINE_HELD_BYTES);
-        Ok(remembered)
-    }
-
-    /// The same but for its images, which stay where they are.
-    fn read_through(
+    /// Reads a line once more, but for its images: these stay where they are. `None` is no line.
+    fn read_again(
         &mut self,
         reader: &Reader,
         place: Place,
@@ -344,7 +328,15 @@ impl Past {
     ) -> Result<Option<Remembered>, Failure> {
         let sieve = &mut self.sieve;
         sieve.clear();
-        reader.read_through(place, &mut |piece| sieve.push(piece))?;
+        if place.bytes_count <= ROLLOUT_LINE_HELD_BYTES {
+            reader.read_again(place, &mut self.line)?;
+            if !sieve::has_image(&self.line) {
+                return Ok(rollout::decode(&self.line).ok());
+            }
+            sieve.push(&self.line);
+        } else {
+            reader.read_through(place, &mut |piece| sieve.push(piece))?;
+        }
         let mut remembered = rollout::decode(sieve.line()).ok();
         let is_usable = match &mut remembered {
             _ if sieve.is_spoilt() => false,
@@ -359,7 +351,9 @@ impl Past {
             Some(_) | None => false,
         };
         if !is_usable {
-            remembered = self.read_whole(reader, place)?;
+            let mut line = Vec::new();
+            reader.read_again(place, &mut line)?;
+            remembered = rollout::decode(&line).ok();
         }
         if let Some(Remembered::Item(item)) = &mut remembered {
             put_away(item, album);

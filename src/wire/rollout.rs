@@ -123,10 +123,8 @@ pub fn decode(line: &[u8]) -> Result<Remembered, LineError> {
 /// What a line is, as far as its beginning says in the order in which all programs write it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Glance {
-    /// An item of the history that holds no images.
+    /// An item of the history.
     Item,
-    /// An item of the history that may hold images.
-    Message,
     /// Something for people that history does not need.
     Nothing,
     /// Only decoding tells.
@@ -136,10 +134,8 @@ pub enum Glance {
 /// Looks at how a line begins and ends; what is a line at all, only decoding tells.
 pub fn glance(line: &[u8], tail: &[u8]) -> Glance {
     let Some(rest) = after_time(line) else { return Glance::Unsure };
-    if let Some(item) = rest.strip_prefix(b"response_item\",") {
-        let kind = item.strip_prefix(b"\"payload\":{\"type\":\"");
-        let is_other = kind.is_some_and(|kind| !kind.starts_with(b"message\""));
-        return if is_other { Glance::Item } else { Glance::Message };
+    if rest.starts_with(b"response_item\",") {
+        return Glance::Item;
     }
     let told = rest.strip_prefix(b"event_msg\",\"payload\":{\"type\":\"");
     match told {

@@ -160,6 +160,11 @@ impl Sieve {
     }
 }
 
+/// Whether a line may have images that are to be taken out; a quick look.
+pub fn has_image(line: &[u8]) -> bool {
+    str::from_utf8(line).is_ok_and(|line| line.contains("\"image_url\":"))
+}
+
 /// Whether a byte stands for itself in a JSON string.
 pub fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'

@@ -55,10 +55,8 @@ fn parts(restored: &Restored, album: &Album) -> Vec<Part> {
 #[test]
 fn a_glance_tells_what_a_line_is() {
     let cases = [
-        (said(&text("a")), Glance::Message),
+        (said(&text("a")), Glance::Item),
         (line(r#""response_item","payload":{"type":"function_call"}"#), Glance::Item),
-        (line(r#""response_item","payload":{"type":"messages"}"#), Glance::Item),
-        (line(r#""response_item","payload": {"type":"function_call"}"#), Glance::Message),
         (line(r#""event_msg","payload":{"type":"user_message","message":"a"}"#), Glance::Nothing),
         (line(r#""event_msg","payload":{"type":"token_count"}"#), Glance::Unsure),
         (line(r#""event_msg","payload":{"type":"user_message","a"#), Glance::Unsure),
