@@ -123,7 +123,8 @@ const MEMORY_BYTES_MAX: u64 = PROGRAM_BYTES
 
 const MEMORY_REASON: &str = "The most that a run of one conversation holds: the program, the \
     history, a line of it that is being recorded, an event as it came and as it is understood, a \
-    message that is still streaming, what waits to be printed, and what sessions have printed.";
+    message that is still streaming, what waits to be printed, and what sessions have printed. \
+    Images take next to nothing of it: they are read back when a request sends them.";
 
 /// What a value counts, as its name says.
 fn unit(name: &str) -> &'static str {

@@ -13,6 +13,7 @@ use crate::wire::json::{self, Elements, Fields};
 use crate::wire::layout::Layout;
 use crate::wire::responses::items::{self, Form, Ids};
 use crate::wire::review;
+use crate::wire::sieve;
 use crate::words::item::{Image, Item, Message, Part};
 use crate::words::model::{RateLimits, RateWindow, Usage};
 use crate::words::policy::{ApprovalPolicy, SandboxMode, SandboxPolicy};
@@ -425,6 +426,7 @@ fn decode_limits(json: &str) -> Option<RateLimits> {
 /// The fuzz body: any line is read or refused, and items that were read survive another writing.
 pub fn fuzz(bytes: &[u8]) {
     heading::fuzz(bytes);
+    sieve::fuzz(bytes);
     match decode(bytes) {
         Ok(Remembered::Item(item)) => items::fuzz(&item),
         Ok(Remembered::Compacted { replacement, .. }) => {

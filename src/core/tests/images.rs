@@ -102,6 +102,20 @@ fn images_leave_room_to_go_on() {
 }
 
 #[test]
+fn whoever_keeps_images_learns_which_are_wanted() {
+    let mut story = Story::calling(settings(), vec![view("1")]);
+    let image = |id: u32| Image::Kept(Kept { id, url_bytes: 5000 });
+    let op = story.look_ops()[0];
+    let (thread, parts) = (story.thread, vec![Part::Image(image(7))]);
+    story.command(Command::Prompt { thread, parts });
+    assert_eq!(story.agent.kept(), [7], "it waits");
+    story.handle(Input::Looked { op, result: Ok(Seen::Image(image(3))) });
+    assert_eq!(story.agent.kept(), [3, 7]);
+    story.lose_from(1);
+    assert!(!story.agent.kept().contains(&3), "it is not remembered");
+}
+
+#[test]
 fn images_outside_of_memory_are_bounded_too() {
     let calls = (0..5).map(|number| view(&number.to_string())).collect();
     let mut story = Story::calling(settings(), calls);
