@@ -12,6 +12,7 @@ use windlass::core::effect::{Effect, Effects};
 use windlass::core::input::{Input, Now};
 use windlass::tools::risk;
 use windlass::wire::chat::encode::UsageReport;
+use windlass::wire::holes::Holes;
 use windlass::wire::{chat, responses};
 use windlass::words::call::{CallAsked, CallKind};
 use windlass::words::command::Command;
@@ -122,7 +123,7 @@ fn over_responses_it_is_a_conversation_of_one_message_with_a_strict_schema() {
     let (agent, op) = assessing();
     let view: RequestView<'_> = agent.request_view(op).unwrap();
     let mut cursor = responses::encode::Cursor::default();
-    let body = body(|out| cursor.next(&view, out));
+    let body = body(|out| cursor.next(&view, &mut Holes::new(&[]), out));
     assert_eq!(body["instructions"], risk::INSTRUCTIONS);
     assert_eq!((&body["model"], &body["tools"]), (&"gpt-5".into(), &Value::Array(Vec::new())));
     let [asked] = body["input"].as_array().unwrap().as_slice() else { panic!("{body}") };
@@ -150,7 +151,7 @@ fn over_chat_it_is_the_same() {
     let (agent, op) = assessing();
     let view = agent.request_view(op).unwrap();
     let mut cursor = chat::encode::Cursor::new(UsageReport::Asked);
-    let body = body(|out| cursor.next(&view, out));
+    let body = body(|out| cursor.next(&view, &mut Holes::new(&[]), out));
     let [system, asked] = body["messages"].as_array().unwrap().as_slice() else { panic!("{body}") };
     assert_eq!((&system["role"], &asked["role"]), (&"system".into(), &"user".into()));
     assert_eq!(system["content"], risk::INSTRUCTIONS);

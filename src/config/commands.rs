@@ -361,9 +361,9 @@ a signal, 127 and 126 if it was not found or cannot be executed, 125 if it could
         knows: &[Belongs::Turns, Belongs::Exec],
         usage: &["app-server [FLAGS]", "app-server generate-ts|generate-json-schema --out DIR"],
         help: "Serve editors and other programs over stdin and stdout",
-        about: "Serves any number of conversations to a program, as JSON-RPC: one message a line, \
-                in on stdin, out on stdout; stderr is for people. Flags are what conversations \
-                begin with. It ends with stdin.",
+        about: "Serves any number of conversations to a program, as JSON-RPC: one message a line,
+in on stdin, out on stdout; stderr is for people. Flags are what conversations begin with.
+It ends with stdin.",
         verb: |_, _| Ok(Verb::AppServer),
         ..ROW
     },

@@ -13,9 +13,8 @@ use crate::core::opening;
 use crate::core::ops::Work;
 use crate::core::session::Sessions;
 use crate::core::turn::Turn;
-use crate::limits::PROMPTS_WAITING_MAX;
-use crate::tools;
 use crate::limits::{ITEM_BYTES, PROMPTS_WAITING_MAX, ROLLOUT_LINE_BYTES_MAX};
+use crate::tools;
 use crate::words::command::{Course, Refusal};
 use crate::words::event::{Ended, Event, Failed};
 use crate::words::ids::{ConversationId, FrontId, ItemIndex, OpId, ThreadId, TurnId};
@@ -188,11 +187,7 @@ impl Thread {
 
     /// What those prompts will add to the history.
     pub(crate) fn prompts_bytes(&self) -> u64 {
-        let bytes = |part: &Part| match part {
-            Part::Text(text) | Part::Image(text) => text.len() as u64,
-        };
-        self.prompts_due().flatten().map(bytes).sum()
-        self.prompts.iter().flatten().map(Part::bytes).sum()
+        self.prompts_due().flatten().map(Part::bytes).sum()
     }
 
     /// What their images have that is kept elsewhere.
@@ -315,6 +310,8 @@ pub(crate) fn shown_as(items: &[Item], index: ItemIndex) -> Option<Record> {
         }
         Item::Call(_) | Item::Output(_) | Item::Served { .. } => None,
     }
+}
+
 /// What a prompt takes in a rollout, where texts are escaped; a little more than that.
 fn recorded_bytes(parts: &[Part]) -> u64 {
     let escaped = |byte: u8| match byte {

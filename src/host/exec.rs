@@ -118,8 +118,7 @@ pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Resu
     let mut rollouts = Rollouts::new(keeping);
     let prompting = prompting(&options, settings, &mut rollouts.album);
     let mut host = Host::new(Parts {
-        seam: Seam::new(seed, Rollouts::new(keeping), Front::Exec(Box::new(front))).showing(status),
-        seam: Seam::new(seed, rollouts, front).showing(status),
+        seam: Seam::new(seed, rollouts, Front::Exec(Box::new(front))).showing(status),
         net: Net::new(trust(), environment::spawn_resolver).behind(Proxies::of_environment(&env)),
         starter,
         routes: Routes::one(provider, credentials),

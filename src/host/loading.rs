@@ -24,7 +24,6 @@ use crate::wire::rollout::{self, Glance};
 use crate::wire::sieve::{self, Cut, Sieve};
 use crate::words::command::{Course, Restored, Which};
 use crate::words::ids::{ConversationId, OpId, ThreadId};
-use crate::words::ids::{OpId, ThreadId};
 use crate::words::item::{Image, Item, Part};
 use crate::words::record::Remembered;
 
@@ -83,10 +82,6 @@ impl Loading {
         let stage = match home {
             None => Err("there is no home directory that could hold sessions".to_string()),
             Some(home) => Seeking::begin(which, home, grows),
-        let open = |path: PathBuf| {
-            let rollout = grows.then(|| Rollout::reopen(&path)).transpose()?;
-            let reader = Reader::open_glancing(&path)?;
-            Ok::<_, Failure>(Stage::Reading { path, rollout, reader, past: Box::default() })
         };
         Loading { op, thread, grows, stage: stage.unwrap_or_else(Stage::Failed) }
     }
@@ -101,12 +96,6 @@ impl Loading {
                 }
                 return Some(self);
             }
-            Stage::Reading { path, rollout, reader, past } => match past.read_on(reader) {
-                Ok(Progress::More) => return Some(self),
-                Ok(Progress::End) => {
-                    let restored = finish(path, std::mem::take(&mut past.fold));
-                    if let (Ok(_), Some(rollout)) = (&restored, rollout.take()) {
-                        seam.rollouts.adopt(self.thread, rollout);
             Stage::Reading { path, rollout, reader, past } => {
                 match past.read_on(reader, self.thread, &mut seam.rollouts.album) {
                     Ok(Progress::More) => return Some(self),
@@ -136,7 +125,7 @@ impl Stage {
     /// Opens what was found.
     fn open(path: PathBuf, grows: bool) -> Result<Stage, Failure> {
         let rollout = grows.then(|| Rollout::reopen(&path)).transpose()?;
-        let reader = Reader::open(&path)?;
+        let reader = Reader::open_glancing(&path)?;
         Ok(Stage::Reading { path, rollout, reader, past: Box::default() })
     }
 }

@@ -3,8 +3,8 @@
 //! [`Host`] owns everything. One revolution of its loop: work off deeds, write what can be written,
 //! sleep, serve what is ready under byte budgets, tell the machine of deadlines.
 
-pub mod app_server;
 pub mod album;
+pub mod app_server;
 pub mod clock;
 pub mod confined;
 pub mod demo;

@@ -88,12 +88,11 @@ impl Host {
     }
 
     fn request(&mut self, op: OpId, thread: ThreadId) {
-        let begun = match &self.routes.of(thread).provider.wire {
         // What is being loaded is not the machine's yet.
         if self.seam.rollouts.album.is_crowded() && self.loading.is_empty() {
             self.seam.rollouts.album.sweep(&self.seam.agent.kept());
         }
-        let begun = match &self.provider.wire {
+        let begun = match &self.routes.of(thread).provider.wire {
             Wire::Responses | Wire::Chat => self.send(op, thread),
             Wire::Replay { .. } => self.play(op),
         };
@@ -117,10 +116,8 @@ impl Host {
         let base = Url::parse(&credentials.base_url);
         let query: Vec<(&str, &str)> =
             provider.query_params.iter().map(|(name, value)| (&**name, &**value)).collect();
-        let dialect = route.dialect;
-            self.provider.query_params.iter().map(|(name, value)| (&**name, &**value)).collect();
         self.seam.rollouts.album.verify(view.items);
-        let dialect = self.responses.dialect();
+        let dialect = route.dialect;
         let url = base.and_then(|base| base.join(dialect.path(), &query));
         let url = url.map_err(|error| {
             setup(format!("the address of the provider {}: {error}", provider.id))

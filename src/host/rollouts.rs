@@ -44,7 +44,6 @@ impl Rollouts {
             keeping,
             open: Vec::new(),
             forgone: BTreeSet::new(),
-            lines: Vec::new(),
             album: Album::default(),
             lines: Vec::new(),
             holes: Vec::new(),

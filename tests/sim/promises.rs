@@ -8,7 +8,7 @@ use windlass::words::ids::{ConversationId, ThreadId};
 use windlass::words::item::{Item, Part, Role};
 use windlass::words::policy::Confinement;
 
-use crate::children::IMAGE;
+use crate::children::is_shown;
 use crate::disk::Disk;
 use crate::family::Family;
 use crate::policy::Allowed;
@@ -41,8 +41,8 @@ pub(crate) fn assert_images_follow_outputs(items: &[Item]) {
                 attached += u32::from(output.answer.text() == "attached local image path");
             }
             Item::Message(message) => {
-                if let [Part::Image(url)] = message.parts.as_slice() {
-                    assert!(url.starts_with(IMAGE) && message.role == Role::User);
+                if let [Part::Image(image)] = message.parts.as_slice() {
+                    assert!(is_shown(image) && message.role == Role::User);
                     assert_eq!(open, 0, "an image is shown between calls and outputs");
                     assert!(attached > 0, "an image is shown that was not attached");
                     attached -= 1;

@@ -10,7 +10,7 @@ use crate::fronts::exec::shell_words::shell_join;
 use crate::tools::parsed::{Parsed, parsed};
 use crate::wire::json;
 use crate::words::call::{Change, ChangeKind};
-use crate::words::item::{Item, Message, Part, Role};
+use crate::words::item::{Image, Item, Message, Part, Role};
 
 /// An item without times.
 pub fn item(kind: ThreadItemKind) -> ThreadItem {
@@ -23,7 +23,14 @@ pub fn user_message(id: Text, client_id: Option<Text>, message: &Message) -> Thr
         Part::Text(text) => {
             UserInput::Text { text: text.clone(), text_elements: Preset(Vec::new()) }
         }
-        Part::Image(url) => UserInput::Image { detail: Maybe(None), url: url.clone() },
+        // What is kept in the rollout is too long to be told again and again.
+        Part::Image(image) => UserInput::Image {
+            detail: Maybe(None),
+            url: match image {
+                Image::Url(url) => url.clone(),
+                Image::Kept(_) => "data:,".into(),
+            },
+        },
     });
     item(ThreadItemKind::UserMessage { id, client_id, content: content.collect() })
 }

@@ -250,6 +250,7 @@ pub(super) fn refused(refusal: Refusal) -> Failure {
         Refusal::TooManyThreads => "too many threads are loaded: unsubscribe from some first",
         Refusal::TooManyPrompts => "too many messages wait for the turn",
         Refusal::EmptyPrompt => "input must not be empty",
+        Refusal::PromptTooLong => "input is longer than one message may be",
         Refusal::TurnRuns => "a turn is running",
         Refusal::NothingToCompact => "there is nothing to compact yet",
         Refusal::NothingRuns => "no active turn to interrupt",
@@ -287,7 +288,7 @@ pub(super) fn said(input: &[UserInput]) -> Result<Vec<Said>, Failure> {
             }
             UserInput::Image { url, .. } => {
                 bytes += url.len();
-                said.push(Said::Part(Part::Image(url.clone())));
+                said.push(Said::Part(Part::Image(url.clone().into())));
             }
             UserInput::LocalImage { path, .. } => said.push(Said::Local(path.clone())),
             // What only other programs know how to read.

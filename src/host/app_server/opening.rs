@@ -91,7 +91,10 @@ impl Host {
             .into_iter()
             .map(|said| match said {
                 Said::Part(part) => part,
-                Said::Local(path) => images::part(Path::new(&*path), GIVEN_WAIT_MS),
+                Said::Local(path) => {
+                    let album = &mut self.seam.rollouts.album;
+                    images::part(Path::new(&*path), GIVEN_WAIT_MS, album)
+                }
             })
             .collect();
         let changed = request.map(|request| self.changed(thread, request)).transpose();
