@@ -240,7 +240,12 @@ impl Seam {
                         .and_then(|path| path.to_str()),
                     wall_ms: now.wall_ms,
                 };
-                server.told(thread, event, lent, &mut self.output);
+                // A child is told of in its parent's name.
+                let named = match to {
+                    Audience::Child { parent, .. } => Some(parent),
+                    Audience::Thread(_) | Audience::Front(_) => thread,
+                };
+                server.told(named, event, lent, &mut self.output);
             }
         }
         if let Some(status) = &mut self.status {

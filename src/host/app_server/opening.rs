@@ -146,10 +146,10 @@ impl Host {
         thread: ThreadId,
         target: &v2::ReviewTarget,
     ) {
-        let cwd = self.seam.agent.settings(thread).map(|settings| settings.cwd.clone());
-        let Some(cwd) = cwd else {
+        let Some(settings) = self.seam.agent.settings(thread).cloned() else {
             return self.fail_request(&id, &Failure::refused("thread not found"));
         };
+        let cwd = settings.cwd.clone();
         let (target, said) = match target {
             v2::ReviewTarget::UncommittedChanges => (Target::Uncommitted, None),
             v2::ReviewTarget::BaseBranch { branch } => {
@@ -171,7 +171,8 @@ impl Host {
         };
         let parts = vec![Part::Text(prompt)];
         let ticket = Some(Ticket { id, waits: Waits::Reviewed { thread } });
-        self.command(ticket, Command::Review { thread, parts, hint });
+        let settings = Box::new(review::settings(settings));
+        self.command(ticket, Command::ReviewApart { thread, settings, parts, hint });
     }
 }
 
