@@ -293,7 +293,6 @@ fn confine(
     };
     let missing = ground.enforce(policy, hidden, closed, terminals).at(Stage::Landlock)?;
     let missing = with_namespaces(missing, policy, apart);
-    let missing = filters.install(policy, offer, missing).at(Stage::Seccomp)?;
     let missing = match terminals {
         Terminals::Given => missing.without(Missing::TERMINALS),
         Terminals::All => missing,
