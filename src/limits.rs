@@ -389,6 +389,10 @@ pub const CLIENT_LINES_PER_TURN: usize = 64;
 /// Parts of what a client of the app server says at once.
 pub const CLIENT_INPUT_PARTS_MAX: usize = 1000;
 
+/// Listeners of one conversation of an app server's client: each of them costs a copy of all that
+/// is told, and no client needs more than a few.
+pub const LISTENERS_MAX: usize = 16;
+
 /// Elements of one array, or fields of one object, that a client of the app server may send: far
 /// more than any conversation has items.
 pub const PROTOCOL_ELEMENTS_MAX: usize = 100_000;

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use crate::core::Agent;
 use crate::core::effect::{Audience, Effect, Effects};
 use crate::core::input::{Input, Lost, Now};
+use crate::core::thread::shown_as;
 use crate::fronts::Output;
 use crate::fronts::app_server::{AppServer, Lent};
 use crate::fronts::exec::status::Status;
@@ -239,6 +240,7 @@ impl Seam {
                         .and_then(|thread| self.rollouts.path(thread))
                         .and_then(|path| path.to_str()),
                     wall_ms: now.wall_ms,
+                    shown: shown_as,
                 };
                 // A child is told of in its parent's name.
                 let named = match to {

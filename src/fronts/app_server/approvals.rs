@@ -1,23 +1,26 @@
 //! Questions to people: asked over the connection, answered by whoever reads it.
 
 use crate::fronts::Output;
-use crate::fronts::app_server::ask::Ask;
+use crate::fronts::app_server::ask::{Ask, Dialect};
 use crate::fronts::app_server::envelope;
 use crate::fronts::app_server::types::codec::{Fault, Maybe, Text, Typed};
 use crate::fronts::app_server::types::methods::{ServerNotification, ServerRequest};
-use crate::fronts::app_server::types::v1::RequestId;
+use crate::fronts::app_server::types::v1::{
+    ApplyPatchApprovalParams, ApplyPatchApprovalResponse, ExecCommandApprovalParams,
+    ExecCommandApprovalResponse, RequestId, ReviewDecision,
+};
 use crate::fronts::app_server::types::v2_items::{
     CommandExecutionApprovalDecision, CommandExecutionApprovalKind,
     CommandExecutionRequestApprovalParams, CommandExecutionRequestApprovalResponse,
     FileChangeApprovalDecision, FileChangeRequestApprovalParams, FileChangeRequestApprovalResponse,
     ServerRequestResolvedNotification, ThreadItemKind,
 };
-use crate::fronts::app_server::{AppServer, Lent, items};
+use crate::fronts::app_server::{AppServer, Lent, items, items_v1};
 use crate::fronts::exec::shell_words::shell_join;
 use crate::fronts::visible;
 use crate::words::command::Command;
 use crate::words::event::Question;
-use crate::words::ids::{CallId, ThreadId};
+use crate::words::ids::{CallId, ItemIndex, ThreadId};
 use crate::words::policy::Decision;
 
 /// Questions that wait for an answer.
@@ -39,28 +42,53 @@ struct Open {
 enum About {
     Command,
     Patch,
+    /// The same in the words of the first protocol.
+    FirstCommand,
+    FirstPatch,
 }
 
 impl AppServer {
     pub(super) fn approval_asked(
         &mut self,
         thread: ThreadId,
-        call: CallId,
+        (call, item): (CallId, ItemIndex),
         question: &Question,
         lent: Lent<'_>,
         out: &mut Output,
     ) {
         let Some(loaded) = self.threads.get_mut(&thread) else { return };
-        let thread_id = loaded.id.clone();
         let Some(turn) = loaded.turn.as_deref_mut() else { return };
         turn.questions += 1;
-        let turn_id = turn.id.clone();
-        let open = turn.calls.iter().find(|open| open.call == call);
+        let dialect = loaded.dialect;
+        self.status_changed(thread, out);
+        let (about, request) = match dialect {
+            Dialect::First => self.first_question(thread, (call, item), question, lent),
+            Dialect::Second => self.second_question(thread, call, question, lent),
+        };
+        let id = self.questions.next_id;
+        self.questions.next_id += 1;
+        self.questions.open.push(Open { id, thread, call, about });
+        let params = |out: &mut Vec<u8>| request.encode_params(out);
+        envelope::request(id, request.method(), &params, &mut out.stdout);
+    }
+
+    fn second_question(
+        &self,
+        thread: ThreadId,
+        call: CallId,
+        question: &Question,
+        lent: Lent<'_>,
+    ) -> (About, ServerRequest) {
+        let loaded = &self.threads[&thread];
+        let thread_id = loaded.id.clone();
+        let turn = loaded.turn.as_deref();
+        let turn_id = turn.map(|turn| turn.id.clone()).unwrap_or_default();
+        let calls = turn.map(|turn| &*turn.calls).unwrap_or_default();
+        let open = calls.iter().find(|open| open.call == call);
         let item_id =
             open.map_or_else(|| format!("call-{}", call.0).into(), |open| name(&open.item.kind));
-        self.status_changed(thread, out);
         let started_at_ms = lent.wall_ms as i64;
-        let (about, request) = match question {
+        match question {
             Question::Command { argv, cwd, reason, .. } => {
                 let decisions = vec![
                     CommandExecutionApprovalDecision::Accept,
@@ -96,12 +124,43 @@ impl AppServer {
                 };
                 (About::Patch, ServerRequest::FileChangeRequestApproval(params))
             }
-        };
-        let id = self.questions.next_id;
-        self.questions.next_id += 1;
-        self.questions.open.push(Open { id, thread, call, about });
-        let params = |out: &mut Vec<u8>| request.encode_params(out);
-        envelope::request(id, request.method(), &params, &mut out.stdout);
+        }
+    }
+
+    /// The same for a thread that was opened in the first protocol.
+    fn first_question(
+        &self,
+        thread: ThreadId,
+        (call, item): (CallId, ItemIndex),
+        question: &Question,
+        lent: Lent<'_>,
+    ) -> (About, ServerRequest) {
+        let conversation_id = self.threads[&thread].id.clone();
+        let call_id = items_v1::call_id(lent.items, item, call);
+        match question {
+            Question::Command { argv, cwd, reason, risk } => {
+                let params = ExecCommandApprovalParams {
+                    conversation_id,
+                    call_id,
+                    command: items_v1::texts(argv),
+                    cwd: cwd.clone(),
+                    reason: reason.clone(),
+                    risk: risk.as_ref().map(items_v1::risk),
+                    parsed_cmd: items_v1::parsed_command(argv),
+                };
+                (About::FirstCommand, ServerRequest::ExecCommandApproval(params))
+            }
+            Question::Patch { changes, reason } => {
+                let params = ApplyPatchApprovalParams {
+                    conversation_id,
+                    call_id,
+                    file_changes: items_v1::changes(changes),
+                    reason: reason.clone(),
+                    grant_root: None,
+                };
+                (About::FirstPatch, ServerRequest::ApplyPatchApproval(params))
+            }
+        }
     }
 
     /// The client answers one of our requests.
@@ -127,6 +186,9 @@ impl AppServer {
             out.stderr.extend_from_slice(visible::block(&line).as_bytes());
             Decision::Denied
         });
+        if matches!(about, About::FirstCommand | About::FirstPatch) {
+            self.submission(thread);
+        }
         let command = Command::Answer { thread, call, decision };
         self.ask(Ask::Command { ticket: None, command });
     }
@@ -178,5 +240,16 @@ fn decision(about: About, result: &str) -> Result<Decision, Fault> {
             FileChangeApprovalDecision::Decline => Decision::Denied,
             FileChangeApprovalDecision::Cancel => Decision::Abort,
         },
+        About::FirstCommand => reviewed(ExecCommandApprovalResponse::decode(result)?.decision),
+        About::FirstPatch => reviewed(ApplyPatchApprovalResponse::decode(result)?.decision),
     })
+}
+
+fn reviewed(decision: ReviewDecision) -> Decision {
+    match decision {
+        ReviewDecision::Approved => Decision::Approved,
+        ReviewDecision::ApprovedForSession => Decision::ApprovedForSession,
+        ReviewDecision::Denied => Decision::Denied,
+        ReviewDecision::Abort => Decision::Abort,
+    }
 }

@@ -31,12 +31,17 @@ pub enum Waits {
     Stopped { thread: ThreadId },
     /// The command was taken.
     Taken,
+    /// What was said in a conversation was taken.
+    Said { thread: ThreadId, submission: u32 },
+    /// The turn of a conversation has ended.
+    Aborted { thread: ThreadId },
 }
 
 /// What opens a thread, which says what the answer looks like.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Opened {
     pub how: How,
+    pub dialect: Dialect,
     pub is_ephemeral: bool,
     /// What the host knows of a thread that has a past.
     pub past: Past,
@@ -47,6 +52,24 @@ pub enum How {
     Start,
     Resume,
     Fork,
+}
+
+/// Which protocol a thread was opened in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Dialect {
+    First,
+    Second,
+}
+
+impl Dialect {
+    pub fn of(request: &ClientRequest) -> Dialect {
+        match request {
+            ClientRequest::NewConversation(_) | ClientRequest::ResumeConversation(_) => {
+                Dialect::First
+            }
+            _ => Dialect::Second,
+        }
+    }
 }
 
 /// What is known of a thread's past beyond what the machine needs.

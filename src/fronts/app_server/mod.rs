@@ -8,12 +8,15 @@
 pub mod approvals;
 pub mod ask;
 pub mod calls;
+pub mod conversations;
 pub mod envelope;
 pub mod items;
+pub mod items_v1;
 pub mod objects;
 pub mod router;
 pub mod schema;
 pub mod telling;
+pub mod telling_v1;
 pub mod threads;
 pub mod turns;
 pub mod types;
@@ -30,8 +33,9 @@ use crate::fronts::app_server::types::v1::RequestId;
 use crate::fronts::app_server::types::v2::RateLimitSnapshot;
 use crate::fronts::visible;
 use crate::words::event::Event;
-use crate::words::ids::{ConversationId, ThreadId};
+use crate::words::ids::{ConversationId, ItemIndex, ThreadId};
 use crate::words::item::Item;
+use crate::words::record::Record;
 use crate::words::settings::{GitFacts, ThreadSettings};
 
 /// The front of `app-server`.
@@ -56,6 +60,12 @@ pub struct Client {
     opted_out: Vec<Box<str>>,
 }
 
+impl Client {
+    fn wants(&self, method: &str) -> bool {
+        !self.opted_out.iter().any(|out| **out == *method)
+    }
+}
+
 /// What the machine lends beside an event.
 #[derive(Clone, Copy, Debug)]
 pub struct Lent<'a> {
@@ -68,6 +78,8 @@ pub struct Lent<'a> {
     /// Where the thread is recorded, if it is.
     pub rollout: Option<&'a str>,
     pub wall_ms: u64,
+    /// As what people see an item, if they do.
+    pub shown: fn(&[Item], ItemIndex) -> Option<Record>,
 }
 
 impl AppServer {
@@ -140,7 +152,10 @@ impl AppServer {
                     self.fail(&ticket.id, &Failure::refused(&**message), out);
                 }
             }
-            (Some(thread), _) => self.told_of_thread(thread, event, lent, out),
+            (Some(thread), _) => {
+                self.tell_listeners(thread, event, lent, out);
+                self.told_of_thread(thread, event, lent, out);
+            }
             (None, _) => {}
         }
     }
@@ -171,9 +186,7 @@ impl AppServer {
 
     /// Whether the client wants notifications of this method.
     fn is_wanted(&self, method: &str) -> bool {
-        self.client
-            .as_ref()
-            .is_none_or(|client| !client.opted_out.iter().any(|out| **out == *method))
+        self.client.as_ref().is_none_or(|client| client.wants(method))
     }
 
     fn ask(&mut self, ask: Ask) {

@@ -74,15 +74,22 @@ impl AppServer {
                 self.open(id, request, How::Fork, Some(which));
                 Ok(())
             }
-            ClientRequest::TurnStart(params) => self.start_turn(id, params),
+            ClientRequest::TurnStart(params) => {
+                self.follow(&params.thread_id);
+                self.start_turn(id, params)
+            }
             ClientRequest::TurnSteer(params) => {
                 self.steer_turn(id, &params.thread_id, &params.expected_turn_id, &params.input)
             }
             ClientRequest::TurnInterrupt(params) => {
                 self.interrupt_turn(id, &params.thread_id, &params.turn_id)
             }
-            ClientRequest::ThreadCompactStart(params) => self.compact(id, &params.thread_id),
+            ClientRequest::ThreadCompactStart(params) => {
+                self.follow(&params.thread_id);
+                self.compact(id, &params.thread_id)
+            }
             ClientRequest::ReviewStart(params) => {
+                self.follow(&params.thread_id);
                 let thread = self.find(&params.thread_id)?;
                 self.ask(Ask::Review { id: id.clone(), thread, target: params.target });
                 Ok(())
@@ -92,14 +99,17 @@ impl AppServer {
                 self.unsubscribe(id, &params.thread_id, out);
                 Ok(())
             }
-            request => {
-                self.ask(Ask::Errand { id: id.clone(), request: Box::new(request) });
-                Ok(())
-            }
+            request => self.route_first(id, request, out),
         }
     }
 
-    fn open(&mut self, id: &RequestId, request: ClientRequest, how: How, which: Option<Which>) {
+    pub(super) fn open(
+        &mut self,
+        id: &RequestId,
+        request: ClientRequest,
+        how: How,
+        which: Option<Which>,
+    ) {
         self.ask(Ask::Open { id: id.clone(), request: Box::new(request), how, which });
     }
 

@@ -57,8 +57,8 @@ impl AppServer {
             }
             Event::CallAnswered { item, .. } => self.call_answered(thread, *item, lent, out),
             Event::TasksUpdated { tasks } => self.tasks_updated(thread, tasks, out),
-            Event::ApprovalAsked { call, question, .. } => {
-                self.approval_asked(thread, *call, question, lent, out);
+            Event::ApprovalAsked { call, item, question } => {
+                self.approval_asked(thread, (*call, *item), question, lent, out);
             }
             Event::ApprovalSettled { call } => self.approval_settled(thread, *call, out),
             Event::Retrying { attempt, attempts_max, message, .. } => {

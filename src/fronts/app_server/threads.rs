@@ -1,7 +1,8 @@
 //! Threads that are loaded, and what opens and closes them.
 
 use crate::fronts::Output;
-use crate::fronts::app_server::ask::{How, Opened, Past, Ticket, Waits};
+use crate::fronts::app_server::ask::{Dialect, How, Opened, Past, Ticket, Waits};
+use crate::fronts::app_server::conversations::Conversing;
 use crate::fronts::app_server::objects::{self, OpenedResponse};
 use crate::fronts::app_server::turns::Running;
 use crate::fronts::app_server::types::codec::Text;
@@ -34,6 +35,9 @@ pub struct Loaded {
     /// Who listens in the words of the first protocol.
     pub listeners: Vec<Listener>,
     pub turn: Option<Box<Running>>,
+    /// What opened it speaks this.
+    pub dialect: Dialect,
+    pub conversing: Box<Conversing>,
 }
 
 /// A subscription of the first protocol.
@@ -61,6 +65,8 @@ impl Loaded {
             is_subscribed: false,
             listeners: Vec::new(),
             turn: None,
+            dialect: Dialect::Second,
+            conversing: Box::default(),
         }
     }
 
@@ -115,7 +121,7 @@ impl AppServer {
         let ticket = if is_resumed { known } else { self.current.take() };
         let Some(Ticket { id, waits: Waits::Opened(opened) }) = ticket else { return };
         let Some(conversation) = lent.conversation else { return };
-        let Opened { how, is_ephemeral, past } = *opened;
+        let Opened { how, dialect, is_ephemeral, past } = *opened;
         let now_s = objects::seconds(lent.wall_ms);
         let Past { turns, turns_count, items_count, preview, name, created_at, forked_from } = past;
         let loaded = Loaded {
@@ -129,11 +135,16 @@ impl AppServer {
             updated_at: now_s,
             turns_before: turns_count,
             items_count,
-            is_subscribed: true,
+            is_subscribed: dialect == Dialect::Second,
             listeners: Vec::new(),
             turn: None,
+            dialect,
+            conversing: Box::default(),
         };
-        self.answer_opened(&id, &loaded, how, turns, lent, out);
+        match dialect {
+            Dialect::First => self.answer_conversation(&id, &loaded, how, lent, out),
+            Dialect::Second => self.answer_opened(&id, &loaded, how, turns, lent, out),
+        }
         self.threads.insert(thread, loaded);
     }
 

@@ -6,7 +6,7 @@ use crate::fronts::app_server::envelope::Failure;
 use crate::fronts::app_server::objects;
 use crate::fronts::app_server::types::codec::{Json, Text};
 use crate::fronts::app_server::types::methods::{ClientRequest, ServerNotification};
-use crate::fronts::app_server::types::v1::RequestId;
+use crate::fronts::app_server::types::v1::{RequestId, SendUserMessageResponse};
 use crate::fronts::app_server::types::v2::{
     ReviewStartResponse, ThreadCompactStartResponse, TurnInterruptResponse, TurnStartResponse,
     TurnSteerResponse,
@@ -151,6 +151,11 @@ impl AppServer {
                 None => self.fail(&id, &Failure::internal("the turn did not begin"), out),
             },
             Waits::Taken => self.answer(&id, &ThreadCompactStartResponse {}, out),
+            Waits::Said { thread, submission } => {
+                self.said(thread, submission);
+                self.answer(&id, &SendUserMessageResponse {}, out);
+            }
+            Waits::Aborted { thread } => self.abort(thread, id, out),
             Waits::Opened(_) | Waits::Reviewed { .. } => {
                 self.fail(&id, &Failure::internal("nothing came of the request"), out);
             }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::config::credentials::{self, KeyFromEnv};
 use crate::config::review;
-use crate::fronts::app_server::ask::{How, Opened, Past, Said, Ticket, Waits};
+use crate::fronts::app_server::ask::{Dialect, How, Opened, Past, Said, Ticket, Waits};
 use crate::fronts::app_server::envelope::Failure;
 use crate::fronts::app_server::types::methods::ClientRequest;
 use crate::fronts::app_server::types::v1::RequestId;
@@ -48,7 +48,12 @@ impl Host {
         let loaded = settings_for(&server.base, &overrides)?;
         let place = self.route(&loaded)?;
         let settings = Box::new(loaded.resolved.settings);
-        let opened = Opened { how, is_ephemeral: overrides.ephemeral, past: Past::default() };
+        let opened = Opened {
+            how,
+            dialect: Dialect::of(request),
+            is_ephemeral: overrides.ephemeral,
+            past: Past::default(),
+        };
         let waits = Waits::Opened(Box::new(opened));
         let ticket = Some(Ticket { id: id.clone(), waits });
         let command = match (how, which) {
@@ -112,6 +117,8 @@ impl Host {
             | Waits::Opened(_)
             | Waits::Reviewed { .. }
             | Waits::Stopped { .. }
+            | Waits::Said { .. }
+            | Waits::Aborted { .. }
             | Waits::Taken => Command::Prompt { thread, parts },
         };
         self.command(Some(ticket), command);
@@ -183,6 +190,10 @@ fn overrides(request: &ClientRequest) -> Option<Overrides> {
         ClientRequest::ThreadResume(params) => Some(Overrides::of_resume(params)),
         ClientRequest::ThreadFork(params) => Some(Overrides::of_fork(params)),
         ClientRequest::NewConversation(params) => Some(Overrides::of_conversation(params)),
+        ClientRequest::ResumeConversation(params) => {
+            let overrides = params.overrides.as_ref();
+            Some(overrides.map(Overrides::of_conversation).unwrap_or_default())
+        }
         _ => None,
     }
 }

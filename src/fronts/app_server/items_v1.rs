@@ -1,0 +1,277 @@
+//! Items of a conversation in the words of the first protocol.
+
+use crate::fronts::app_server::types::codec::{Map, Maybe, Preset, Text, Typed};
+use crate::fronts::app_server::types::events::{
+    AgentMessageContent, AgentMessageItem, EventMsg, ExecCommandEndEvent, RateLimitSnapshot,
+    RateLimitWindow, ReasoningItem, ResponseItem, ReviewOutputEvent, TokenUsage, TurnItem,
+    UserInput, UserMessageEvent, UserMessageItem, WebSearchItem,
+};
+use crate::fronts::app_server::types::events::{
+    AgentMessageEvent, AgentReasoningEvent, AgentReasoningRawContentEvent, Duration,
+};
+use crate::fronts::app_server::types::v1::{
+    FileChange, InputItem, ParsedCommand, SandboxCommandAssessment, SandboxRiskLevel,
+};
+use crate::fronts::app_server::types::v2_items;
+use crate::tools::parsed::{Parsed, parsed};
+use crate::wire::layout::{self, Layout};
+use crate::wire::responses::items::{self, Form, Ids};
+use crate::wire::review;
+use crate::words::call::{Answer, Change, ChangeKind};
+use crate::words::event::{CommandEnd, Risk, RiskLevel};
+use crate::words::ids::{CallId, ItemIndex};
+use crate::words::item::{Item, Message, Part, Reasoning, Role};
+use crate::words::model::{RateLimits, RateWindow, Usage};
+use crate::words::record::Record;
+
+/// What programs know as the exit code of a command that has none.
+const NO_EXIT_CODE: i32 = -1;
+
+/// What a client says, as the second protocol puts it.
+pub fn input(items: &[InputItem]) -> Vec<v2_items::UserInput> {
+    let said = items.iter().map(|item| match item {
+        InputItem::Text { data } => {
+            v2_items::UserInput::Text { text: data.text.clone(), text_elements: Preset(Vec::new()) }
+        }
+        InputItem::Image { data } => {
+            v2_items::UserInput::Image { detail: Maybe(None), url: data.image_url.clone() }
+        }
+        InputItem::LocalImage { data } => {
+            v2_items::UserInput::LocalImage { detail: Maybe(None), path: data.path.clone() }
+        }
+    });
+    said.collect()
+}
+
+pub fn user_message(id: Text, message: &Message) -> TurnItem {
+    let content = message.parts.iter().map(|part| match part {
+        Part::Text(text) => UserInput::Text { text: text.clone() },
+        Part::Image(url) => UserInput::Image { image_url: url.clone() },
+    });
+    TurnItem::UserMessage(UserMessageItem { id, content: content.collect() })
+}
+
+pub fn agent_message(id: Text, text: Option<Text>) -> TurnItem {
+    let content = text.into_iter().map(|text| AgentMessageContent::Text { text });
+    TurnItem::AgentMessage(AgentMessageItem { id, content: content.collect() })
+}
+
+pub fn reasoning(id: Text, thought: Option<&Reasoning>) -> TurnItem {
+    let texts = |pick: fn(&Reasoning) -> &Vec<Text>| thought.map(pick).cloned().unwrap_or_default();
+    let (summary_text, raw_content) =
+        (texts(|thought| &thought.summary), texts(|thought| &thought.content));
+    TurnItem::Reasoning(ReasoningItem { id, summary_text, raw_content })
+}
+
+pub fn web_search(id: Text, query: Text) -> TurnItem {
+    TurnItem::WebSearch(WebSearchItem { id, query })
+}
+
+/// An item that the model said, once it is whole; `None` for what is not shown.
+pub fn of_model(id: Text, said: &Item) -> Option<TurnItem> {
+    match said {
+        Item::Message(message) if message.role == Role::Assistant => {
+            let text: String = message.texts().collect();
+            (!text.is_empty()).then(|| agent_message(id, Some(text.into())))
+        }
+        Item::Reasoning(thought) => Some(reasoning(id, Some(thought))),
+        Item::Served { query, .. } => Some(web_search(id, query.clone())),
+        Item::Message(_) | Item::Call(_) | Item::Output(_) => None,
+    }
+}
+
+/// What clients that know no items are told of one that is whole.
+pub fn legacy(item: &Item) -> Vec<EventMsg> {
+    match item {
+        Item::Message(message) => {
+            let text: Text = message.texts().collect::<String>().into();
+            match message.role {
+                Role::User => {
+                    let images = message.parts.iter().filter_map(|part| match part {
+                        Part::Image(url) => Some(url.clone()),
+                        Part::Text(_) => None,
+                    });
+                    let images = Some(images.collect());
+                    vec![EventMsg::UserMessage(UserMessageEvent { message: text, images })]
+                }
+                Role::Assistant => {
+                    vec![EventMsg::AgentMessage(AgentMessageEvent { message: text })]
+                }
+                Role::Developer => Vec::new(),
+            }
+        }
+        Item::Reasoning(thought) => {
+            let summary = thought
+                .summary
+                .iter()
+                .map(|text| EventMsg::AgentReasoning(AgentReasoningEvent { text: text.clone() }));
+            let content = thought.content.iter().map(|text| {
+                let raw = AgentReasoningRawContentEvent { text: text.clone() };
+                EventMsg::AgentReasoningRawContent(raw)
+            });
+            summary.chain(content).collect()
+        }
+        Item::Call(_) | Item::Output(_) | Item::Served { .. } => Vec::new(),
+    }
+}
+
+/// A past as events; `shown` says which of its items people see.
+pub fn past(items: &[Item], shown: fn(&[Item], ItemIndex) -> Option<Record>) -> Vec<EventMsg> {
+    let mut told = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        if shown(items, ItemIndex(index as u32)).is_some() {
+            told.extend(legacy(item));
+        }
+    }
+    told
+}
+
+/// An item as the provider has it; `None` for what the protocol has no word for.
+pub fn raw(item: &Item) -> Option<ResponseItem> {
+    let mut json = Vec::new();
+    items::encode(item, Form { layout: Layout::Json, ids: Ids::Dropped }, &mut json);
+    ResponseItem::decode(str::from_utf8(&json).ok()?).ok()
+}
+
+/// The provider's name for a call.
+pub fn call_id(items: &[Item], index: ItemIndex, call: CallId) -> Text {
+    match items.get(index.0 as usize) {
+        Some(Item::Call(asked)) => asked.call_id.clone(),
+        _ => format!("call-{}", call.0).into(),
+    }
+}
+
+pub fn parsed_command(argv: &[String]) -> Vec<ParsedCommand> {
+    let told = parsed(argv).into_iter().map(|one| match one {
+        Parsed::Read { command, name, path } => {
+            ParsedCommand::Read { cmd: command.into(), name: name.into(), path: path.into() }
+        }
+        Parsed::ListFiles { command, path } => {
+            ParsedCommand::ListFiles { cmd: command.into(), path: path.map(Text::from) }
+        }
+        Parsed::Search { command, query, path } => ParsedCommand::Search {
+            cmd: command.into(),
+            query: query.map(Text::from),
+            path: path.map(Text::from),
+        },
+        Parsed::Unknown { command } => ParsedCommand::Unknown { cmd: command.into() },
+    });
+    told.collect()
+}
+
+pub fn texts(argv: &[String]) -> Vec<Text> {
+    argv.iter().map(|word| Text::from(&**word)).collect()
+}
+
+pub fn risk(risk: &Risk) -> SandboxCommandAssessment {
+    SandboxCommandAssessment {
+        description: risk.description.clone(),
+        risk_level: match risk.level {
+            RiskLevel::Low => SandboxRiskLevel::Low,
+            RiskLevel::Medium => SandboxRiskLevel::Medium,
+            RiskLevel::High => SandboxRiskLevel::High,
+        },
+    }
+}
+
+pub fn changes(changes: &[Change]) -> Map<FileChange> {
+    let told = changes.iter().map(|change| {
+        let told = match change.kind {
+            ChangeKind::Add => FileChange::Add { content: side(&change.diff, '+') },
+            ChangeKind::Delete => FileChange::Delete { content: side(&change.diff, '-') },
+            ChangeKind::Update => FileChange::Update {
+                unified_diff: change.diff.clone(),
+                move_path: change.moved_to.clone(),
+            },
+        };
+        (change.path.clone(), told)
+    });
+    told.collect()
+}
+
+/// One side of a diff whose other side is empty.
+fn side(diff: &str, sign: char) -> Text {
+    let mut content = String::with_capacity(diff.len());
+    let mut is_begun = false;
+    for line in diff.split_inclusive('\n') {
+        is_begun |= line.starts_with("@@");
+        match line.strip_prefix(sign) {
+            Some(line) if is_begun => content.push_str(line),
+            _ if line.starts_with("\\ No newline") => {
+                content.truncate(content.trim_end_matches('\n').len());
+            }
+            _ => {}
+        }
+    }
+    content.into()
+}
+
+/// A command's end. What it printed is not told apart by stream.
+pub fn command_end(
+    call_id: Text,
+    ended: CommandEnd,
+    answer: Option<&Answer>,
+    took_ms: u64,
+) -> ExecCommandEndEvent {
+    let printed: Text = answer.map(Answer::text).unwrap_or_default().into();
+    let (exit_code, formatted_output, took_ms) = match answer {
+        Some(Answer::Command(command)) => {
+            (command.exit_code, layout::lay_out(command, Layout::Text).into(), command.wall_ms)
+        }
+        Some(Answer::Text { .. }) | None => {
+            let code = match ended {
+                CommandEnd::Exited { exit_code } => exit_code,
+                CommandEnd::NotStarted | CommandEnd::Declined | CommandEnd::Interrupted => {
+                    NO_EXIT_CODE
+                }
+            };
+            (code, printed.clone(), took_ms)
+        }
+    };
+    let (stdout, stderr) = match ended {
+        CommandEnd::Exited { .. } | CommandEnd::Interrupted => (printed.clone(), Text::default()),
+        CommandEnd::NotStarted | CommandEnd::Declined => (Text::default(), printed.clone()),
+    };
+    let duration =
+        Duration { secs: (took_ms / 1000) as i64, nanos: (took_ms % 1000) as u32 * 1_000_000 };
+    ExecCommandEndEvent {
+        call_id,
+        stdout,
+        stderr,
+        aggregated_output: printed,
+        exit_code,
+        duration,
+        formatted_output,
+    }
+}
+
+pub fn usage(usage: &Usage) -> TokenUsage {
+    let count = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
+    TokenUsage {
+        input_tokens: count(usage.input),
+        cached_input_tokens: count(usage.cached_input),
+        output_tokens: count(usage.output),
+        reasoning_output_tokens: count(usage.reasoning_output),
+        total_tokens: count(usage.total),
+    }
+}
+
+pub fn limits(limits: &RateLimits) -> RateLimitSnapshot {
+    let window = |window: &RateWindow| RateLimitWindow {
+        used_percent: window.used_percent,
+        window_minutes: window.window_minutes.map(|minutes| minutes as i64),
+        resets_at: window.resets_at.map(|at| at as i64),
+    };
+    RateLimitSnapshot {
+        primary: limits.primary.as_ref().map(window),
+        secondary: limits.secondary.as_ref().map(window),
+    }
+}
+
+/// What came of a review that said this.
+pub fn review_output(said: &Message, cwd: &str) -> Option<ReviewOutputEvent> {
+    let verdict = review::decode(&said.texts().collect::<String>(), cwd);
+    let mut json = Vec::new();
+    review::encode(&verdict, &mut json);
+    ReviewOutputEvent::decode(str::from_utf8(&json).ok()?).ok()
+}

@@ -1,0 +1,506 @@
+//! What the machine tells of a thread, in the words of the first protocol: to each listener.
+
+use crate::fronts::Output;
+use crate::fronts::app_server::conversations::{Conversing, Patching, Running};
+use crate::fronts::app_server::threads::{Listener, Loaded};
+use crate::fronts::app_server::types::codec::{Text, Typed};
+use crate::fronts::app_server::types::events::{
+    AgentMessageContentDeltaEvent, AgentMessageDeltaEvent, AgentReasoningDeltaEvent,
+    AgentReasoningRawContentDeltaEvent, AgentReasoningSectionBreakEvent,
+    ApplyPatchApprovalRequestEvent, BackgroundEventEvent, ErrorEvent, EventMsg,
+    ExecApprovalRequestEvent, ExecCommandBeginEvent, ExitedReviewModeEvent, ItemCompletedEvent,
+    ItemStartedEvent, PatchApplyBeginEvent, PatchApplyEndEvent, PlanItemArg, RawResponseItemEvent,
+    ReasoningContentDeltaEvent, ReasoningRawContentDeltaEvent, ReviewRequest, StepStatus,
+    StreamErrorEvent, TaskCompleteEvent, TaskStartedEvent, TokenCountEvent, TokenUsageInfo,
+    TurnAbortedEvent, TurnItem, UpdatePlanArgs, ViewImageToolCallEvent, WarningEvent,
+    WebSearchBeginEvent, WebSearchEndEvent,
+};
+use crate::fronts::app_server::types::v1::TurnAbortReason;
+use crate::fronts::app_server::{Client, Lent, envelope, items_v1};
+use crate::limits::SESSIONS_MAX;
+use crate::wire::json;
+use crate::words::call::{Answer, Change, Task, TaskStatus};
+use crate::words::event::{CommandEnd, Ended, Event, Question, Thought};
+use crate::words::ids::{CallId, ItemIndex};
+use crate::words::item::{Item, Message};
+use crate::words::model::Usage;
+
+/// Tells the listeners of one thread of one event.
+pub(super) struct Teller<'a> {
+    conversation: &'a str,
+    listeners: &'a [Listener],
+    client: Option<&'a Client>,
+    state: &'a mut Conversing,
+    lent: Lent<'a>,
+    out: &'a mut Output,
+}
+
+impl<'a> Teller<'a> {
+    pub(super) fn new(
+        loaded: &'a mut Loaded,
+        client: Option<&'a Client>,
+        lent: Lent<'a>,
+        out: &'a mut Output,
+    ) -> Teller<'a> {
+        let Loaded { id, listeners, conversing, .. } = loaded;
+        Teller { conversation: id, listeners, client, state: conversing, lent, out }
+    }
+
+    pub(super) fn told(&mut self, event: &Event) {
+        self.patch_goes_on(event);
+        match event {
+            Event::TurnStarted { .. } => self.turn_started(),
+            Event::TurnEnded { how, .. } => self.turn_ended(how),
+            Event::PromptTaken { item } => self.prompt_taken(*item),
+            Event::ReviewEntered { item, hint } => self.review_entered(*item, hint),
+            Event::ReviewExited { verdict } => self.review_exited(*verdict),
+            Event::TextDelta { from_bytes } => self.text_delta(*from_bytes),
+            Event::ReasoningDelta { from_bytes, kind } => self.reasoning_delta(*from_bytes, *kind),
+            Event::ReasoningBreak => {
+                let section = AgentReasoningSectionBreakEvent {};
+                self.say(&EventMsg::AgentReasoningSectionBreak(section));
+            }
+            Event::ServedStarted => self.search_started(),
+            Event::ItemCompleted { item } => self.item_said(*item),
+            Event::CommandStarted { call, item, argv, cwd } => {
+                self.command_started(*call, *item, argv, cwd);
+            }
+            Event::CommandEnded { call, item, ended } => {
+                let answer = self.answer(*item);
+                self.command_ended(*call, *ended, answer);
+            }
+            Event::SessionEnded { call, ended, output } => {
+                let answer = Answer::Text { text: output.clone(), success: true };
+                self.command_ended(*call, *ended, Some(&answer));
+            }
+            Event::PatchStarted { call, item, changes } => {
+                self.state.patch = Some(Patching {
+                    call: *call,
+                    call_id: self.call_id(*item, *call),
+                    changes: items_v1::changes(changes),
+                });
+            }
+            Event::PatchEnded { call, item, applied, changes } => {
+                self.patch_ended(*call, *item, *applied, changes);
+            }
+            Event::CallAnswered { item, output, .. } => self.call_answered(*item, *output),
+            Event::TasksUpdated { tasks } => self.tasks_updated(tasks),
+            Event::ApprovalAsked { call, item, question } => {
+                self.approval_asked(*call, *item, question);
+            }
+            Event::Retrying { attempt, attempts_max, .. } => {
+                let message = format!("Reconnecting... {attempt}/{attempts_max}").into();
+                self.say(&EventMsg::StreamError(StreamErrorEvent { message }));
+            }
+            Event::Warning { message } => {
+                let message = message.clone();
+                self.say(&EventMsg::Warning(WarningEvent { message }));
+            }
+            Event::Compacted { .. } => {
+                self.state.raw_count = self.lent.items.len();
+                let message = "the conversation so far was replaced by a summary of it".into();
+                self.say(&EventMsg::BackgroundEvent(BackgroundEventEvent { message }));
+            }
+            Event::Limits { limits } => {
+                self.state.limits = Some(items_v1::limits(limits));
+                self.tokens_told();
+            }
+            Event::Tokens { last, total, .. } => self.tokens_used(last, total),
+            Event::CompactionStarted
+            | Event::ApprovalSettled { .. }
+            | Event::ThreadClosed
+            | Event::ThreadStarted { .. }
+            | Event::ThreadLoading
+            | Event::ThreadFailed { .. }
+            | Event::TurnStopping { .. }
+            | Event::Refused { .. } => {}
+        }
+        self.raw_items();
+    }
+
+    /// Writes an event once for each listener.
+    fn say(&mut self, event: &EventMsg) {
+        let count = self.listeners.len();
+        self.say_to(count, event);
+    }
+
+    fn say_to(&mut self, count: usize, event: &EventMsg) {
+        if count == 0 {
+            return;
+        }
+        let mut body = Vec::new();
+        event.encode(&mut body);
+        let body = String::from_utf8_lossy(&body);
+        let kind = json::field(&body, "type").and_then(json::text).unwrap_or_default();
+        let method = format!("codex/event/{kind}");
+        if self.client.is_some_and(|client| !client.wants(&method)) {
+            return;
+        }
+        let mut line = Vec::with_capacity(body.len() + 150);
+        envelope::notify(&method, &mut line, |params| {
+            params.text("id", &self.state.turn.submission);
+            params.raw("msg", &body);
+            params.text("conversationId", self.conversation);
+        });
+        for _ in 0..count {
+            self.out.stdout.extend_from_slice(&line);
+        }
+    }
+
+    /// Items that have come to the history, as they are, for those who want that.
+    fn raw_items(&mut self) {
+        let items = self.lent.items;
+        let from = self.state.raw_count.min(items.len());
+        self.state.raw_count = items.len();
+        let count = self.listeners.iter().filter(|listener| listener.raw).count();
+        if count == 0 {
+            return;
+        }
+        for item in items[from..].iter().filter_map(items_v1::raw) {
+            let event = EventMsg::RawResponseItem(RawResponseItemEvent { item });
+            self.say_to(count, &event);
+        }
+    }
+
+    fn turn_started(&mut self) {
+        let submission = match self.state.awaited.take() {
+            Some(number) => number,
+            None => self.state.submission(),
+        };
+        self.state.turn =
+            Running { submission: submission.to_string().into(), ..Running::default() };
+        let model_context_window = self.window();
+        self.say(&EventMsg::TaskStarted(TaskStartedEvent { model_context_window }));
+    }
+
+    fn turn_ended(&mut self, how: &Ended) {
+        match how {
+            Ended::Interrupted => {
+                let reason = TurnAbortReason::Interrupted;
+                self.say(&EventMsg::TurnAborted(TurnAbortedEvent { reason }));
+            }
+            Ended::Completed => self.task_complete(),
+            Ended::Failed { message, .. } => {
+                let message = message.clone();
+                self.say(&EventMsg::Error(ErrorEvent { message }));
+                self.state.turn.said = None;
+                self.task_complete();
+            }
+        }
+        self.state.turn.said = None;
+        self.state.turn.message = None;
+        self.state.turn.reasoning = None;
+        self.state.turn.search = None;
+    }
+
+    fn task_complete(&mut self) {
+        let last_agent_message = self.state.turn.said.take();
+        self.say(&EventMsg::TaskComplete(TaskCompleteEvent { last_agent_message }));
+    }
+
+    /// What is reported leaves a twentieth of the window to the provider's own additions.
+    fn window(&self) -> Option<i64> {
+        let window = self.lent.settings.and_then(|settings| settings.context_window);
+        window.map(|tokens| (tokens.saturating_mul(95) / 100) as i64)
+    }
+
+    fn fresh_id(&mut self) -> Text {
+        self.state.id(self.conversation)
+    }
+
+    fn item_started(&mut self, item: TurnItem) {
+        let (thread_id, turn_id) = self.names();
+        self.say(&EventMsg::ItemStarted(ItemStartedEvent { thread_id, turn_id, item }));
+    }
+
+    fn item_completed(&mut self, item: TurnItem) {
+        let (thread_id, turn_id) = self.names();
+        self.say(&EventMsg::ItemCompleted(ItemCompletedEvent { thread_id, turn_id, item }));
+    }
+
+    fn names(&self) -> (Text, Text) {
+        (self.conversation.into(), self.state.turn.submission.clone())
+    }
+
+    fn item(&self, index: ItemIndex) -> Option<&'a Item> {
+        self.lent.items.get(index.0 as usize)
+    }
+
+    fn message(&self, index: ItemIndex) -> Option<&'a Message> {
+        match self.item(index) {
+            Some(Item::Message(message)) => Some(message),
+            _ => None,
+        }
+    }
+
+    fn answer(&self, index: ItemIndex) -> Option<&'a Answer> {
+        match self.item(index) {
+            Some(Item::Output(output)) => Some(&output.answer),
+            _ => None,
+        }
+    }
+
+    /// The provider's name for a call.
+    fn call_id(&self, index: ItemIndex, call: CallId) -> Text {
+        items_v1::call_id(self.lent.items, index, call)
+    }
+
+    fn prompt_taken(&mut self, index: ItemIndex) {
+        let Some(item) = self.item(index) else { return };
+        let Item::Message(message) = item else { return };
+        let told = items_v1::user_message(self.fresh_id(), message);
+        self.item_started(told.clone());
+        self.item_completed(told);
+        self.legacy(item);
+    }
+
+    fn legacy(&mut self, item: &Item) {
+        for event in items_v1::legacy(item) {
+            self.say(&event);
+        }
+    }
+
+    fn text_delta(&mut self, from: u32) {
+        if self.listeners.is_empty() {
+            return;
+        }
+        let item_id = match &self.state.turn.message {
+            Some(id) => id.clone(),
+            None => {
+                let id = self.fresh_id();
+                self.state.turn.message = Some(id.clone());
+                self.item_started(items_v1::agent_message(id.clone(), None));
+                id
+            }
+        };
+        let delta: Text = self.lent.partial.get(from as usize..).unwrap_or("").into();
+        let (thread_id, turn_id) = self.names();
+        let told =
+            AgentMessageContentDeltaEvent { thread_id, turn_id, item_id, delta: delta.clone() };
+        self.say(&EventMsg::AgentMessageContentDelta(told));
+        self.say(&EventMsg::AgentMessageDelta(AgentMessageDeltaEvent { delta }));
+    }
+
+    fn reasoning_delta(&mut self, from: u32, kind: Thought) {
+        if self.listeners.is_empty() {
+            return;
+        }
+        let item_id = match &self.state.turn.reasoning {
+            Some(id) => id.clone(),
+            None => {
+                let id = self.fresh_id();
+                self.state.turn.reasoning = Some(id.clone());
+                self.item_started(items_v1::reasoning(id.clone(), None));
+                id
+            }
+        };
+        let delta: Text = self.lent.partial_reasoning.get(from as usize..).unwrap_or("").into();
+        let (thread_id, turn_id) = self.names();
+        match kind {
+            Thought::Summary => {
+                let told = delta.clone();
+                self.say(&EventMsg::ReasoningContentDelta(ReasoningContentDeltaEvent {
+                    thread_id,
+                    turn_id,
+                    item_id,
+                    delta: told,
+                }));
+                self.say(&EventMsg::AgentReasoningDelta(AgentReasoningDeltaEvent { delta }));
+            }
+            Thought::Raw => {
+                let told = delta.clone();
+                self.say(&EventMsg::ReasoningRawContentDelta(ReasoningRawContentDeltaEvent {
+                    thread_id,
+                    turn_id,
+                    item_id,
+                    delta: told,
+                }));
+                let legacy = AgentReasoningRawContentDeltaEvent { delta };
+                self.say(&EventMsg::AgentReasoningRawContentDelta(legacy));
+            }
+        }
+    }
+
+    fn search_started(&mut self) {
+        let call_id = self.fresh_id();
+        self.state.turn.search = Some(call_id.clone());
+        self.item_started(items_v1::web_search(call_id.clone(), Text::default()));
+        self.say(&EventMsg::WebSearchBegin(WebSearchBeginEvent { call_id }));
+    }
+
+    /// The model has said something whole.
+    fn item_said(&mut self, index: ItemIndex) {
+        let Some(item) = self.item(index) else { return };
+        let turn = &mut self.state.turn;
+        let open = match item {
+            Item::Message(_) => turn.message.take(),
+            Item::Reasoning(_) => turn.reasoning.take(),
+            Item::Served { .. } => turn.search.take(),
+            Item::Call(_) | Item::Output(_) => None,
+        };
+        let has_started = open.is_some();
+        let id = open.unwrap_or_else(|| self.fresh_id());
+        let Some(told) = items_v1::of_model(id.clone(), item) else { return };
+        if !has_started {
+            self.item_started(match item {
+                Item::Message(_) => items_v1::agent_message(id.clone(), None),
+                Item::Reasoning(_) => items_v1::reasoning(id.clone(), None),
+                Item::Served { .. } | Item::Call(_) | Item::Output(_) => told.clone(),
+            });
+        }
+        self.item_completed(told);
+        match item {
+            Item::Message(message) => {
+                self.state.turn.said = Some(message.texts().collect::<String>().into());
+            }
+            Item::Served { query, .. } => {
+                let ended = WebSearchEndEvent { call_id: id, query: query.clone() };
+                self.say(&EventMsg::WebSearchEnd(ended));
+            }
+            Item::Reasoning(_) | Item::Call(_) | Item::Output(_) => {}
+        }
+        self.legacy(item);
+    }
+
+    fn command_started(&mut self, call: CallId, item: ItemIndex, argv: &[String], cwd: &str) {
+        let call_id = self.call_id(item, call);
+        let calls = &mut self.state.calls;
+        // Sessions that outlive their turn, and the calls of one turn; an end that never came is
+        // not waited for.
+        if calls.len() == CALLS_OPEN_MAX {
+            calls.remove(0);
+        }
+        calls.push((call, call_id.clone(), self.lent.wall_ms));
+        self.say(&EventMsg::ExecCommandBegin(ExecCommandBeginEvent {
+            call_id,
+            command: items_v1::texts(argv),
+            cwd: cwd.into(),
+            parsed_cmd: items_v1::parsed_command(argv),
+            is_user_shell_command: false,
+        }));
+    }
+
+    fn command_ended(&mut self, call: CallId, ended: CommandEnd, answer: Option<&Answer>) {
+        let calls = &mut self.state.calls;
+        let Some(index) = calls.iter().position(|(known, ..)| *known == call) else { return };
+        let (_, call_id, started_ms) = calls.remove(index);
+        if self.listeners.is_empty() {
+            return;
+        }
+        let took_ms = self.lent.wall_ms.saturating_sub(started_ms);
+        let ended = items_v1::command_end(call_id, ended, answer, took_ms);
+        self.say(&EventMsg::ExecCommandEnd(ended));
+    }
+
+    /// Whether a person is asked about a patch, only what comes after its beginning tells.
+    fn patch_goes_on(&mut self, event: &Event) {
+        let Some(patch) = self.state.patch.take() else { return };
+        let is_asked = matches!(event, Event::ApprovalAsked { call, .. } if *call == patch.call);
+        self.say(&EventMsg::PatchApplyBegin(PatchApplyBeginEvent {
+            call_id: patch.call_id,
+            auto_approved: !is_asked,
+            changes: patch.changes,
+        }));
+    }
+
+    fn patch_ended(&mut self, call: CallId, item: ItemIndex, success: bool, _: &[Change]) {
+        let call_id = match self.item(item) {
+            Some(Item::Output(output)) => output.call_id.clone(),
+            _ => format!("call-{}", call.0).into(),
+        };
+        let text: Text = self.answer(item).map(Answer::text).unwrap_or_default().into();
+        let (stdout, stderr) =
+            if success { (text, Text::default()) } else { (Text::default(), text) };
+        let ended = PatchApplyEndEvent { call_id, stdout, stderr, success };
+        self.say(&EventMsg::PatchApplyEnd(ended));
+    }
+
+    fn call_answered(&mut self, item: ItemIndex, output: ItemIndex) {
+        let Some(Item::Call(asked)) = self.item(item) else { return };
+        let is_failure =
+            matches!(self.answer(output), Some(Answer::Text { success: false, .. }) | None);
+        if &*asked.name != "view_image" || is_failure {
+            return;
+        }
+        let Some(path) = json::field(&asked.arguments, "path").and_then(json::boxed) else {
+            return;
+        };
+        let path = match self.lent.settings {
+            Some(settings) if !path.starts_with('/') => format!("{}/{path}", settings.cwd).into(),
+            _ => path,
+        };
+        let told = ViewImageToolCallEvent { call_id: asked.call_id.clone(), path };
+        self.say(&EventMsg::ViewImageToolCall(told));
+    }
+
+    fn tasks_updated(&mut self, tasks: &[Task]) {
+        let plan = tasks.iter().map(|task| PlanItemArg {
+            step: task.step.clone(),
+            status: match task.status {
+                TaskStatus::Pending => StepStatus::Pending,
+                TaskStatus::InProgress => StepStatus::InProgress,
+                TaskStatus::Completed => StepStatus::Completed,
+            },
+        });
+        let told = UpdatePlanArgs { explanation: None, plan: plan.collect() };
+        self.say(&EventMsg::PlanUpdate(told));
+    }
+
+    fn approval_asked(&mut self, call: CallId, item: ItemIndex, question: &Question) {
+        let call_id = self.call_id(item, call);
+        let told = match question {
+            Question::Command { argv, cwd, reason, risk } => {
+                EventMsg::ExecApprovalRequest(ExecApprovalRequestEvent {
+                    call_id,
+                    command: items_v1::texts(argv),
+                    cwd: cwd.clone(),
+                    reason: reason.clone(),
+                    risk: risk.as_ref().map(items_v1::risk),
+                    parsed_cmd: items_v1::parsed_command(argv),
+                })
+            }
+            Question::Patch { changes, reason } => {
+                EventMsg::ApplyPatchApprovalRequest(ApplyPatchApprovalRequestEvent {
+                    call_id,
+                    changes: items_v1::changes(changes),
+                    reason: reason.clone(),
+                    grant_root: None,
+                })
+            }
+        };
+        self.say(&told);
+    }
+
+    fn tokens_used(&mut self, last: &Usage, total: &Usage) {
+        self.state.tokens = Some(TokenUsageInfo {
+            total_token_usage: items_v1::usage(total),
+            last_token_usage: items_v1::usage(last),
+            model_context_window: self.window(),
+        });
+        self.tokens_told();
+    }
+
+    fn tokens_told(&mut self) {
+        let (info, rate_limits) = (self.state.tokens.clone(), self.state.limits.clone());
+        self.say(&EventMsg::TokenCount(TokenCountEvent { info, rate_limits }));
+    }
+
+    fn review_entered(&mut self, item: ItemIndex, hint: &str) {
+        let prompt = self.message(item).map(|message| message.texts().collect::<String>());
+        let told = ReviewRequest {
+            prompt: prompt.unwrap_or_default().into(),
+            user_facing_hint: hint.into(),
+        };
+        self.say(&EventMsg::EnteredReviewMode(told));
+    }
+
+    fn review_exited(&mut self, verdict: Option<ItemIndex>) {
+        let cwd = self.lent.settings.map_or("", |settings| &settings.cwd);
+        let said = verdict.and_then(|index| self.message(index));
+        let review_output = said.and_then(|said| items_v1::review_output(said, cwd));
+        self.say(&EventMsg::ExitedReviewMode(ExitedReviewModeEvent { review_output }));
+    }
+}
+
+/// Calls that are open at once: sessions, and those of one response.
+const CALLS_OPEN_MAX: usize = SESSIONS_MAX + crate::limits::CALLS_PARALLEL_MAX;
