@@ -8,6 +8,7 @@
 // Each test file uses a part of this.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod client;
 pub mod outside;
 pub mod provider;
 pub mod reply;

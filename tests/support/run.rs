@@ -40,6 +40,8 @@ pub enum Stdin {
     Pipe(Vec<u8>),
     /// A pipe that somebody holds and never writes to.
     Held,
+    /// A pipe that is written to as the test goes on, until it is closed.
+    Open,
     Closed,
     From(OwnedFd),
 }
@@ -67,6 +69,8 @@ pub struct Run {
     pid: i32,
     ended: OwnedFd,
     stdin: Option<(ChildStdin, Vec<u8>)>,
+    /// Whether more may be written once all is.
+    stays_open: bool,
     /// Holds the write end of a stdin that never comes.
     held: Option<ChildStdin>,
     stdout: Option<File>,
@@ -226,6 +230,7 @@ impl Run {
         command.args(&call.words).env_clear().envs(call.env).env(MARKER, &marker);
         command.current_dir(&call.cwd);
         let is_closed = matches!(call.stdin, Stdin::Closed);
+        let stays_open = matches!(call.stdin, Stdin::Open);
         let (mut text, mut is_held) = (None, false);
         command.stdin(match call.stdin {
             Stdin::Null | Stdin::Closed => Stdio::null(),
@@ -235,6 +240,10 @@ impl Run {
             }
             Stdin::Held => {
                 is_held = true;
+                Stdio::piped()
+            }
+            Stdin::Open => {
+                text = Some(Vec::new());
                 Stdio::piped()
             }
             Stdin::From(fd) => fd.into(),
@@ -281,6 +290,7 @@ impl Run {
             pid,
             ended: outside::pidfd(pid),
             stdin: writer,
+            stays_open,
             held,
             stdout,
             stderr,
@@ -312,6 +322,23 @@ impl Run {
     /// Types into the terminal that its stderr is on.
     pub fn type_in(&mut self, text: &str) {
         self.stderr.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Writes to its stdin, which is open, as far as it takes it.
+    pub fn write_in(&mut self, bytes: &[u8]) {
+        self.stdin.as_mut().unwrap().1.extend_from_slice(bytes);
+        self.write();
+    }
+
+    /// How much it has not yet taken of what was written.
+    pub fn unwritten_bytes(&self) -> usize {
+        self.stdin.as_ref().map_or(0, |(_, bytes)| bytes.len())
+    }
+
+    /// Closes its stdin once all is written.
+    pub fn close_stdin(&mut self) {
+        self.stays_open = false;
+        self.write();
     }
 
     /// Closes the reading end of its stdout.
@@ -364,7 +391,9 @@ impl Run {
         for file in [stdout, self.stderr.as_ref()].into_iter().flatten() {
             polled.push(outside::entry(file.as_raw_fd(), libc::POLLIN));
         }
-        if let Some((pipe, _)) = &self.stdin {
+        if let Some((pipe, bytes)) = &self.stdin
+            && !bytes.is_empty()
+        {
             polled.push(outside::entry(pipe.as_raw_fd(), libc::POLLOUT));
         }
     }
@@ -380,13 +409,19 @@ impl Run {
 
     fn write(&mut self) {
         let Some((pipe, bytes)) = &mut self.stdin else { return };
+        if bytes.is_empty() {
+            if !self.stays_open {
+                self.stdin = None;
+            }
+            return;
+        }
         match pipe.write(bytes) {
             Ok(count) => drop(bytes.drain(..count)),
             Err(error) if error.kind() == ErrorKind::WouldBlock => return,
             // It reads no more.
             Err(_) => bytes.clear(),
         }
-        if bytes.is_empty() {
+        if bytes.is_empty() && !self.stays_open {
             self.stdin = None;
         }
     }
