@@ -177,8 +177,8 @@ pub fn risk(risk: &Risk) -> SandboxCommandAssessment {
 pub fn changes(changes: &[Change]) -> Map<FileChange> {
     let told = changes.iter().map(|change| {
         let told = match change.kind {
-            ChangeKind::Add => FileChange::Add { content: side(&change.diff, '+') },
-            ChangeKind::Delete => FileChange::Delete { content: side(&change.diff, '-') },
+            ChangeKind::Add => FileChange::Add { content: change.diff.clone() },
+            ChangeKind::Delete => FileChange::Delete { content: change.diff.clone() },
             ChangeKind::Update => FileChange::Update {
                 unified_diff: change.diff.clone(),
                 move_path: change.moved_to.clone(),
@@ -187,23 +187,6 @@ pub fn changes(changes: &[Change]) -> Map<FileChange> {
         (change.path.clone(), told)
     });
     told.collect()
-}
-
-/// One side of a diff whose other side is empty.
-fn side(diff: &str, sign: char) -> Text {
-    let mut content = String::with_capacity(diff.len());
-    let mut is_begun = false;
-    for line in diff.split_inclusive('\n') {
-        is_begun |= line.starts_with("@@");
-        match line.strip_prefix(sign) {
-            Some(line) if is_begun => content.push_str(line),
-            _ if line.starts_with("\\ No newline") => {
-                content.truncate(content.trim_end_matches('\n').len());
-            }
-            _ => {}
-        }
-    }
-    content.into()
 }
 
 /// A command's end. What it printed is not told apart by stream.

@@ -17,9 +17,9 @@ use crate::fronts::app_server::types::events::{
 };
 use crate::fronts::app_server::types::v1::TurnAbortReason;
 use crate::fronts::app_server::{Client, Lent, envelope, items_v1};
-use crate::limits::SESSIONS_MAX;
+use crate::limits::{CALLS_PARALLEL_MAX, SESSIONS_MAX};
 use crate::wire::json;
-use crate::words::call::{Answer, Change, Task, TaskStatus};
+use crate::words::call::{Answer, Task, TaskStatus};
 use crate::words::event::{CommandEnd, Ended, Event, Question, Thought};
 use crate::words::ids::{CallId, ItemIndex};
 use crate::words::item::{Item, Message};
@@ -56,10 +56,7 @@ impl<'a> Teller<'a> {
             Event::ReviewExited { verdict } => self.review_exited(*verdict),
             Event::TextDelta { from_bytes } => self.text_delta(*from_bytes),
             Event::ReasoningDelta { from_bytes, kind } => self.reasoning_delta(*from_bytes, *kind),
-            Event::ReasoningBreak => {
-                let section = AgentReasoningSectionBreakEvent {};
-                self.say(&EventMsg::AgentReasoningSectionBreak(section));
-            }
+            Event::ReasoningBreak => self.reasoning_break(),
             Event::ServedStarted => self.search_started(),
             Event::ItemCompleted { item } => self.item_said(*item),
             Event::CommandStarted { call, item, argv, cwd } => {
@@ -80,8 +77,8 @@ impl<'a> Teller<'a> {
                     changes: items_v1::changes(changes),
                 });
             }
-            Event::PatchEnded { call, item, applied, changes } => {
-                self.patch_ended(*call, *item, *applied, changes);
+            Event::PatchEnded { call, item, applied, .. } => {
+                self.patch_ended(*call, *item, *applied);
             }
             Event::CallAnswered { item, output, .. } => self.call_answered(*item, *output),
             Event::TasksUpdated { tasks } => self.tasks_updated(tasks),
@@ -285,15 +282,7 @@ impl<'a> Teller<'a> {
         if self.listeners.is_empty() {
             return;
         }
-        let item_id = match &self.state.turn.reasoning {
-            Some(id) => id.clone(),
-            None => {
-                let id = self.fresh_id();
-                self.state.turn.reasoning = Some(id.clone());
-                self.item_started(items_v1::reasoning(id.clone(), None));
-                id
-            }
-        };
+        let item_id = self.thinking();
         let delta: Text = self.lent.partial_reasoning.get(from as usize..).unwrap_or("").into();
         let (thread_id, turn_id) = self.names();
         match kind {
@@ -319,6 +308,24 @@ impl<'a> Teller<'a> {
                 self.say(&EventMsg::AgentReasoningRawContentDelta(legacy));
             }
         }
+    }
+
+    fn reasoning_break(&mut self) {
+        if !self.listeners.is_empty() {
+            self.thinking();
+        }
+        self.say(&EventMsg::AgentReasoningSectionBreak(AgentReasoningSectionBreakEvent {}));
+    }
+
+    /// The reasoning that is being written, which begins if there is none.
+    fn thinking(&mut self) -> Text {
+        if let Some(id) = &self.state.turn.reasoning {
+            return id.clone();
+        }
+        let id = self.fresh_id();
+        self.state.turn.reasoning = Some(id.clone());
+        self.item_started(items_v1::reasoning(id.clone(), None));
+        id
     }
 
     fn search_started(&mut self) {
@@ -403,7 +410,7 @@ impl<'a> Teller<'a> {
         }));
     }
 
-    fn patch_ended(&mut self, call: CallId, item: ItemIndex, success: bool, _: &[Change]) {
+    fn patch_ended(&mut self, call: CallId, item: ItemIndex, success: bool) {
         let call_id = match self.item(item) {
             Some(Item::Output(output)) => output.call_id.clone(),
             _ => format!("call-{}", call.0).into(),
@@ -503,4 +510,4 @@ impl<'a> Teller<'a> {
 }
 
 /// Calls that are open at once: sessions, and those of one response.
-const CALLS_OPEN_MAX: usize = SESSIONS_MAX + crate::limits::CALLS_PARALLEL_MAX;
+const CALLS_OPEN_MAX: usize = SESSIONS_MAX + CALLS_PARALLEL_MAX;

@@ -11,6 +11,7 @@ pub mod differing;
 pub mod diffs;
 pub mod errands;
 pub mod feedback;
+pub mod histories;
 pub mod inlet;
 pub mod lists;
 pub mod one_offs;

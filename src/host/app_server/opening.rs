@@ -6,15 +6,17 @@ use crate::config::credentials::{self, KeyFromEnv};
 use crate::config::review;
 use crate::fronts::app_server::ask::{Dialect, How, Opened, Past, Said, Ticket, Waits};
 use crate::fronts::app_server::envelope::Failure;
+use crate::fronts::app_server::types::events::ResponseItem;
 use crate::fronts::app_server::types::methods::ClientRequest;
 use crate::fronts::app_server::types::v1::RequestId;
 use crate::fronts::app_server::types::v2;
+use crate::host::app_server::histories;
 use crate::host::app_server::settings::{Overrides, TurnOverrides, settings_for, turn_overrides};
 use crate::host::disk::config::Loaded;
-use crate::host::{Host, exec, git, images};
+use crate::host::{Host, clock, exec, git, images};
 use crate::limits::GIVEN_WAIT_MS;
 use crate::words::command::{Command, Which};
-use crate::words::ids::ThreadId;
+use crate::words::ids::{ConversationId, ThreadId};
 use crate::words::item::Part;
 use crate::words::review::Target;
 use crate::words::settings::ThreadSettings;
@@ -56,6 +58,13 @@ impl Host {
         };
         let waits = Waits::Opened(Box::new(opened));
         let ticket = Some(Ticket { id: id.clone(), waits });
+        let which = match (which, request) {
+            (None, ClientRequest::ResumeConversation(params)) => {
+                let history = params.history.as_deref().unwrap_or_default();
+                Some(Which::Path(self.record_history(history, &settings)?))
+            }
+            (which, _) => which,
+        };
         let command = match (how, which) {
             (How::Resume, Some(which)) => Command::Resume { settings, which },
             (How::Fork, Some(which)) => Command::Fork { settings, which },
@@ -71,6 +80,19 @@ impl Host {
             }
         }
         Ok(())
+    }
+
+    /// Records what a client says a conversation's past is, and says where.
+    fn record_history(
+        &self,
+        history: &[ResponseItem],
+        settings: &ThreadSettings,
+    ) -> Result<Box<str>, Failure> {
+        let wall_ms = clock::wall_ms();
+        let random = clock::random().map_err(|error| Failure::internal(error.to_string()))?;
+        let conversation = ConversationId::v7(wall_ms, random);
+        let keeping = self.seam.rollouts.keeping();
+        histories::record(keeping, conversation, history, settings, wall_ms)
     }
 
     /// The place of a thread's provider among the routes.
