@@ -227,7 +227,10 @@ impl AppServer {
         if let Ended::Failed { kind, message } = how {
             self.error(thread, &running.id, objects::failure(*kind, message), false, out);
         }
-        for request in &running.interrupts {
+        // A turn that only waited for a person ends at once.
+        let is_it = |ticket: &mut Ticket| matches!(ticket.waits, Waits::Stopped { .. });
+        let now = self.current.take_if(is_it).map(|ticket| ticket.id);
+        for request in running.interrupts.iter().chain(&now) {
             self.answer(request, &TurnInterruptResponse {}, out);
         }
         self.status_changed(thread, out);
