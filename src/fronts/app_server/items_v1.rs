@@ -17,7 +17,7 @@ use crate::tools::parsed::{Parsed, parsed};
 use crate::wire::layout::{self, Layout};
 use crate::wire::responses::items::{self, Form, Ids};
 use crate::wire::review;
-use crate::words::call::{Answer, Change, ChangeKind};
+use crate::words::call::{self, Answer, Change, ChangeKind};
 use crate::words::event::{CommandEnd, Risk, RiskLevel};
 use crate::words::ids::{CallId, ItemIndex};
 use crate::words::item::{Item, Message, Part, Reasoning, Role};
@@ -196,7 +196,11 @@ pub fn command_end(
     answer: Option<&Answer>,
     took_ms: u64,
 ) -> ExecCommandEndEvent {
-    let printed: Text = answer.map(Answer::text).unwrap_or_default().into();
+    let text = answer.map(Answer::text).unwrap_or_default();
+    let printed: Text = match ended {
+        CommandEnd::Interrupted => call::printed(text).into(),
+        CommandEnd::Exited { .. } | CommandEnd::NotStarted | CommandEnd::Declined => text.into(),
+    };
     let (exit_code, formatted_output, took_ms) = match answer {
         Some(Answer::Command(command)) => {
             (command.exit_code, layout::lay_out(command, Layout::Text).into(), command.wall_ms)
@@ -208,7 +212,7 @@ pub fn command_end(
                     NO_EXIT_CODE
                 }
             };
-            (code, printed.clone(), took_ms)
+            (code, text.into(), took_ms)
         }
     };
     let (stdout, stderr) = match ended {
