@@ -460,6 +460,58 @@ fn a_command_that_is_interrupted_ends_first() {
 }
 
 #[test]
+fn a_question_ends_with_its_turn() {
+    for is_thread in [false, true] {
+        let mut world = World::new();
+        world.reply(escalated("touch zz")).reply(Reply::message("again"));
+        let mut client = Client::new(world);
+        let wishes = json!({"approvalPolicy": ASKING});
+        let conversation = match is_thread {
+            true => client.thread(wishes),
+            false => converse(&mut client, wishes),
+        };
+        listen(&mut client, &conversation);
+        say(&mut client, &conversation, "go");
+        client.told("codex/event/exec_approval_request");
+        let asked = client.until("a question", |line| line["id"] == 0);
+        let (method, params) = match is_thread {
+            true => ("turn/interrupt", json!({"threadId": conversation, "turnId": ""})),
+            false => ("interruptConversation", json!({"conversationId": conversation})),
+        };
+        client.call(method, params);
+        client.told("codex/event/turn_aborted");
+        // Whoever answers now is late.
+        client.say(&json!({"id": asked["id"], "result": {"decision": "approved"}}));
+        say_through(&mut client, &conversation, "more");
+        assert!(!client.world.cwd.join("zz").exists());
+        client.leave().0.exits(0);
+    }
+}
+
+#[test]
+fn a_conversation_that_is_open_is_resumed_as_it_is() {
+    let mut world = World::new();
+    world.reply(plain()).reply(plain());
+    let mut client = Client::new(world);
+    let opened = client.call("newConversation", json!({"cwd": client.world.cwd}));
+    let conversation = opened["conversationId"].as_str().unwrap().to_owned();
+    listen(&mut client, &conversation);
+    say_through(&mut client, &conversation, "hi");
+    for params in [json!({"conversationId": conversation}), json!({"path": opened["rolloutPath"]})]
+    {
+        let from = client.lines.len();
+        let resumed = client.call("resumeConversation", params);
+        assert_eq!(client.lines[from]["method"], "sessionConfigured");
+        assert_eq!(resumed["conversationId"], *conversation);
+        assert_eq!(resumed["rolloutPath"], opened["rolloutPath"]);
+        assert_eq!(resumed["initialMessages"].as_array().unwrap().len(), 2);
+    }
+    say_through(&mut client, &conversation, "more");
+    assert_eq!(of_type(&client.lines, "task_complete").len(), 2);
+    leave(client);
+}
+
+#[test]
 fn a_client_that_cannot_ask_has_said_no() {
     let mut world = World::new();
     world.reply(escalated("touch zz")).reply(Reply::message("done"));

@@ -210,6 +210,18 @@ impl Seam {
         }
     }
 
+    /// Lets the app server, if that is the front, answer something of a thread.
+    pub fn with_server(
+        &mut self,
+        thread: ThreadId,
+        answer: impl FnOnce(&mut AppServer, Lent<'_>, &mut Output),
+    ) {
+        let Seam { agent, rollouts, front, output, .. } = self;
+        if let Front::Server(server) = front {
+            answer(server, lent(agent, rollouts, Some(thread), clock::wall_ms()), output);
+        }
+    }
+
     fn tell(&mut self, now: Now, to: Audience, event: &Event) {
         let thread = match to {
             Audience::Thread(thread) | Audience::Child { child: thread, .. } => Some(thread),
@@ -248,6 +260,8 @@ impl Seam {
                     Audience::Thread(_) | Audience::Front(_) => thread,
                 };
                 server.told(named, event, lent, &mut self.output);
+                let lent = lent(&self.agent, &self.rollouts, thread, now.wall_ms);
+                server.told(thread, event, lent, &mut self.output);
             }
         }
         if let Some(status) = &mut self.status {
@@ -256,6 +270,28 @@ impl Seam {
         if let Some(notifier) = &mut self.notifier {
             self.completed.extend(notifier.told(event, items));
         }
+    }
+}
+
+/// What the front is lent beside something of a thread.
+fn lent<'a>(
+    agent: &'a Agent,
+    rollouts: &'a Rollouts,
+    thread: Option<ThreadId>,
+    wall_ms: u64,
+) -> Lent<'a> {
+    let record = thread.and_then(|thread| agent.record_view(thread));
+    let path = thread.and_then(|thread| rollouts.path(thread));
+    Lent {
+        conversation: record.map(|record| record.conversation),
+        settings: record.map(|record| record.settings),
+        git: record.and_then(|record| record.git),
+        items: thread.map_or(&[], |thread| agent.items(thread)),
+        partial: thread.map_or("", |thread| agent.partial_text(thread)),
+        partial_reasoning: thread.map_or("", |thread| agent.partial_reasoning(thread)),
+        rollout: path.and_then(|path| path.to_str()),
+        wall_ms,
+        shown: shown_as,
     }
 }
 

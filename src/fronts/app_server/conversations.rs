@@ -233,6 +233,27 @@ impl AppServer {
         self.answer(id, &response, out);
     }
 
+    /// Answers what resumes a conversation that is open already.
+    pub fn resumed_again(
+        &mut self,
+        id: &RequestId,
+        thread: ThreadId,
+        lent: Lent<'_>,
+        out: &mut Output,
+    ) {
+        // It is put back below; answering does not look at it.
+        match self.threads.remove(&thread) {
+            Some(loaded) if loaded.is_open() => {
+                self.answer_conversation(id, &loaded, How::Resume, lent, out);
+                self.threads.insert(thread, loaded);
+            }
+            loaded => {
+                self.threads.extend(loaded.map(|loaded| (thread, loaded)));
+                self.fail(id, &Failure::refused("the conversation is still loading"), out);
+            }
+        }
+    }
+
     /// Tells listeners of the thread, and answers what was waiting for this.
     pub(super) fn tell_listeners(
         &mut self,

@@ -4,12 +4,14 @@ use std::path::Path;
 
 use crate::config::credentials::{self, KeyFromEnv};
 use crate::config::review;
+use crate::fronts::Output;
 use crate::fronts::app_server::ask::{Dialect, How, Opened, Past, Said, Ticket, Waits};
 use crate::fronts::app_server::envelope::Failure;
 use crate::fronts::app_server::types::events::ResponseItem;
 use crate::fronts::app_server::types::methods::ClientRequest;
 use crate::fronts::app_server::types::v1::RequestId;
 use crate::fronts::app_server::types::v2;
+use crate::fronts::app_server::{AppServer, Lent};
 use crate::host::app_server::histories;
 use crate::host::app_server::settings::{Overrides, TurnOverrides, settings_for, turn_overrides};
 use crate::host::disk::config::Loaded;
@@ -29,6 +31,14 @@ impl Host {
         how: How,
         which: Option<Which>,
     ) {
+        if let (ClientRequest::ResumeConversation(_), Some(thread)) =
+            (request, which.as_ref().and_then(|which| self.open_already(which)))
+        {
+            let resumed = |server: &mut AppServer, lent: Lent<'_>, out: &mut Output| {
+                server.resumed_again(&id, thread, lent, out);
+            };
+            return self.seam.with_server(thread, resumed);
+        }
         if let Err(failure) = self.try_open(&id, request, how, which) {
             self.fail_request(&id, &failure);
         }
@@ -80,6 +90,16 @@ impl Host {
             }
         }
         Ok(())
+    }
+
+    /// The thread that a recorded conversation is open as.
+    fn open_already(&mut self, which: &Which) -> Option<ThreadId> {
+        let threads = self.seam.server().map(|front| front.all()).unwrap_or_default();
+        threads.into_iter().find(|thread| match which {
+            Which::Id(id) => self.seam.agent.conversation(*thread) == Some(*id),
+            Which::Path(path) => self.seam.rollouts.path(*thread) == Some(Path::new(&**path)),
+            Which::Last { .. } => false,
+        })
     }
 
     /// Records what a client says a conversation's past is, and says where.
