@@ -401,6 +401,17 @@ fn raw_items_are_told_to_those_who_want_them() {
     let expected = ["message", "message", "function_call", "function_call_output", "message"];
     assert_eq!(kinds, expected);
     assert_eq!(items[1]["item"]["content"], json!([{"type": "input_text", "text": "hi"}]));
+    let mut world = leave(client);
+    // What was before is not told again.
+    world.reply(plain());
+    let mut client = Client::new(world);
+    client.call("resumeConversation", json!({"conversationId": conversation}));
+    let raw = json!({"conversationId": conversation, "experimentalRawEvents": true});
+    client.call("addConversationListener", raw);
+    say_through(&mut client, &conversation, "more");
+    let told = of_type(&client.lines, "raw_response_item");
+    assert!(told.iter().all(|told| !told.to_string().contains("\"hi\"")));
+    assert_eq!(told[told.len() - 2]["item"]["content"][0]["text"], "more");
     leave(client);
 }
 

@@ -66,6 +66,11 @@ pub struct Patching {
 }
 
 impl Conversing {
+    /// Of a thread that begins with so many items, of which nobody is to be told.
+    pub fn after(items_count: usize) -> Conversing {
+        Conversing { raw_count: items_count, ..Conversing::default() }
+    }
+
     /// The next number for what a client asks.
     pub fn submission(&mut self) -> u32 {
         let number = self.submissions_count;

@@ -262,3 +262,76 @@ pub fn review_output(said: &Message, cwd: &str) -> Option<ReviewOutputEvent> {
     review::encode(&verdict, &mut json);
     ReviewOutputEvent::decode(str::from_utf8(&json).ok()?).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::call::CommandAnswer;
+
+    fn json(value: &impl Typed) -> String {
+        let mut out = Vec::new();
+        value.encode(&mut out);
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    #[test]
+    fn a_risk_has_its_level() {
+        for (level, word) in
+            [(RiskLevel::Low, "low"), (RiskLevel::Medium, "medium"), (RiskLevel::High, "high")]
+        {
+            assert_eq!(
+                json(&risk(&Risk { description: "Deletes all.".into(), level })),
+                format!(r#"{{"description":"Deletes all.","risk_level":"{word}"}}"#),
+            );
+        }
+    }
+
+    #[test]
+    fn a_move_says_where_the_file_goes() {
+        let change = |kind, moved_to: Option<&str>| Change {
+            path: "/w/a".into(),
+            kind,
+            moved_to: moved_to.map(Text::from),
+            before: None,
+            over: None,
+            diff: "x\n".into(),
+        };
+        let cases = [
+            (change(ChangeKind::Add, None), r#"{"add":{"content":"x\n"}}"#),
+            (change(ChangeKind::Delete, None), r#"{"delete":{"content":"x\n"}}"#),
+            (
+                change(ChangeKind::Update, None),
+                r#"{"update":{"unified_diff":"x\n","move_path":null}}"#,
+            ),
+            (
+                change(ChangeKind::Update, Some("/w/b")),
+                r#"{"update":{"unified_diff":"x\n","move_path":"/w/b"}}"#,
+            ),
+        ];
+        for (change, expected) in cases {
+            assert_eq!(json(&changes(&[change])["/w/a"]), expected);
+        }
+    }
+
+    #[test]
+    fn a_command_ends_with_what_it_printed() {
+        let answer =
+            CommandAnswer { exit_code: 3, wall_ms: 1250, output: "no\n".into(), lines_total: None };
+        let answer = Answer::Command(answer);
+        let ended = CommandEnd::Exited { exit_code: 3 };
+        assert_eq!(
+            json(&command_end("c".into(), ended, Some(&answer), 0)),
+            concat!(
+                r#"{"call_id":"c","stdout":"no\n","stderr":"","aggregated_output":"no\n","#,
+                r#""exit_code":3,"duration":{"secs":1,"nanos":250000000},"#,
+                r#""formatted_output":"Exit code: 3\nWall time: 1.3 seconds\nOutput:\nno\n"}"#,
+            ),
+        );
+        let stopped = Answer::failure(call::aborted(100, "user", "so far"));
+        let told = command_end("c".into(), CommandEnd::Interrupted, Some(&stopped), 100);
+        assert_eq!((&*told.stdout, told.exit_code), ("so far", -1));
+        assert_eq!(told.formatted_output, stopped.text().into());
+        let told = command_end("c".into(), CommandEnd::Declined, Some(&Answer::failure("no")), 0);
+        assert_eq!((&*told.stdout, &*told.stderr, told.exit_code), ("", "no", -1));
+    }
+}

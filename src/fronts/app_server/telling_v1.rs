@@ -17,7 +17,6 @@ use crate::fronts::app_server::types::events::{
 };
 use crate::fronts::app_server::types::v1::TurnAbortReason;
 use crate::fronts::app_server::{Client, Lent, envelope, items_v1};
-use crate::limits::{CALLS_PARALLEL_MAX, SESSIONS_MAX};
 use crate::wire::json;
 use crate::words::call::{Answer, Task, TaskStatus};
 use crate::words::event::{CommandEnd, Ended, Event, Question, Thought};
@@ -371,13 +370,8 @@ impl<'a> Teller<'a> {
 
     fn command_started(&mut self, call: CallId, item: ItemIndex, argv: &[String], cwd: &str) {
         let call_id = self.call_id(item, call);
-        let calls = &mut self.state.calls;
-        // Sessions that outlive their turn, and the calls of one turn; an end that never came is
-        // not waited for.
-        if calls.len() == CALLS_OPEN_MAX {
-            calls.remove(0);
-        }
-        calls.push((call, call_id.clone(), self.lent.wall_ms));
+        // Each ends in time: the machine bounds sessions, and the calls of one response.
+        self.state.calls.push((call, call_id.clone(), self.lent.wall_ms));
         self.say(&EventMsg::ExecCommandBegin(ExecCommandBeginEvent {
             call_id,
             command: items_v1::texts(argv),
@@ -508,6 +502,3 @@ impl<'a> Teller<'a> {
         self.say(&EventMsg::ExitedReviewMode(ExitedReviewModeEvent { review_output }));
     }
 }
-
-/// Calls that are open at once: sessions, and those of one response.
-const CALLS_OPEN_MAX: usize = SESSIONS_MAX + CALLS_PARALLEL_MAX;

@@ -139,7 +139,7 @@ impl AppServer {
             listeners: Vec::new(),
             turn: None,
             dialect,
-            conversing: Box::default(),
+            conversing: Box::new(Conversing::after(lent.items.len())),
         };
         match dialect {
             Dialect::First => self.answer_conversation(&id, &loaded, how, lent, out),
