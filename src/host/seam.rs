@@ -239,29 +239,13 @@ impl Seam {
                 if let (Some(thread), Event::ThreadStarted { conversation, .. }) = (thread, event) {
                     self.rollouts.foresee(thread, *conversation, now.wall_ms);
                 }
-                let record = thread.and_then(|thread| self.agent.record_view(thread));
-                let lent = Lent {
-                    conversation: record.map(|record| record.conversation),
-                    settings: record.map(|record| record.settings),
-                    git: record.and_then(|record| record.git),
-                    items,
-                    partial: thread.map_or("", |thread| self.agent.partial_text(thread)),
-                    partial_reasoning: thread
-                        .map_or("", |thread| self.agent.partial_reasoning(thread)),
-                    rollout: thread
-                        .and_then(|thread| self.rollouts.path(thread))
-                        .and_then(|path| path.to_str()),
-                    wall_ms: now.wall_ms,
-                    shown: shown_as,
-                };
                 // A child is told of in its parent's name.
                 let named = match to {
                     Audience::Child { parent, .. } => Some(parent),
                     Audience::Thread(_) | Audience::Front(_) => thread,
                 };
-                server.told(named, event, lent, &mut self.output);
                 let lent = lent(&self.agent, &self.rollouts, thread, now.wall_ms);
-                server.told(thread, event, lent, &mut self.output);
+                server.told(named, event, lent, &mut self.output);
             }
         }
         if let Some(status) = &mut self.status {

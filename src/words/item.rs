@@ -77,6 +77,14 @@ impl Part {
         }
     }
 
+    /// The image that is kept elsewhere, if it is one.
+    pub fn kept(&self) -> Option<u32> {
+        match self {
+            Part::Image(Image::Kept(kept)) => Some(kept.id),
+            Part::Text(_) | Part::Image(Image::Url(_)) => None,
+        }
+    }
+
     /// Bytes of it that are kept elsewhere.
     pub fn kept_bytes(&self) -> u64 {
         match self {

@@ -23,16 +23,17 @@ pub fn user_message(id: Text, client_id: Option<Text>, message: &Message) -> Thr
         Part::Text(text) => {
             UserInput::Text { text: text.clone(), text_elements: Preset(Vec::new()) }
         }
-        // What is kept in the rollout is too long to be told again and again.
-        Part::Image(image) => UserInput::Image {
-            detail: Maybe(None),
-            url: match image {
-                Image::Url(url) => url.clone(),
-                Image::Kept(_) => "data:,".into(),
-            },
-        },
+        Part::Image(image) => UserInput::Image { detail: Maybe(None), url: url(image) },
     });
     item(ThreadItemKind::UserMessage { id, client_id, content: content.collect() })
+}
+
+/// An image as clients are told of it: what is kept in the rollout is too long to be told again.
+pub fn url(image: &Image) -> Text {
+    match image {
+        Image::Url(url) => url.clone(),
+        Image::Kept(_) => "data:,".into(),
+    }
 }
 
 pub fn agent_message(id: Text, text: Text) -> ThreadItem {

@@ -1,5 +1,6 @@
 //! Items of a conversation in the words of the first protocol.
 
+use crate::fronts::app_server::items::url;
 use crate::fronts::app_server::types::codec::{Map, Maybe, Preset, Text, Typed};
 use crate::fronts::app_server::types::events::{
     AgentMessageContent, AgentMessageItem, EventMsg, ExecCommandEndEvent, RateLimitSnapshot,
@@ -14,6 +15,7 @@ use crate::fronts::app_server::types::v1::{
 };
 use crate::fronts::app_server::types::v2_items;
 use crate::tools::parsed::{Parsed, parsed};
+use crate::wire::holes::Holes;
 use crate::wire::layout::{self, Layout};
 use crate::wire::responses::items::{self, Form, Ids};
 use crate::wire::review;
@@ -46,7 +48,7 @@ pub fn input(items: &[InputItem]) -> Vec<v2_items::UserInput> {
 pub fn user_message(id: Text, message: &Message) -> TurnItem {
     let content = message.parts.iter().map(|part| match part {
         Part::Text(text) => UserInput::Text { text: text.clone() },
-        Part::Image(url) => UserInput::Image { image_url: url.clone() },
+        Part::Image(image) => UserInput::Image { image_url: url(image) },
     });
     TurnItem::UserMessage(UserMessageItem { id, content: content.collect() })
 }
@@ -88,7 +90,7 @@ pub fn legacy(item: &Item) -> Vec<EventMsg> {
             match message.role {
                 Role::User => {
                     let images = message.parts.iter().filter_map(|part| match part {
-                        Part::Image(url) => Some(url.clone()),
+                        Part::Image(image) => Some(url(image)),
                         Part::Text(_) => None,
                     });
                     let images = Some(images.collect());
@@ -128,8 +130,13 @@ pub fn past(items: &[Item], shown: fn(&[Item], ItemIndex) -> Option<Record>) -> 
 
 /// An item as the provider has it; `None` for what the protocol has no word for.
 pub fn raw(item: &Item) -> Option<ResponseItem> {
-    let mut json = Vec::new();
-    items::encode(item, Form { layout: Layout::Json, ids: Ids::Dropped }, &mut json);
+    let kept: Vec<u32> = match item {
+        Item::Message(message) => message.parts.iter().filter_map(Part::kept).collect(),
+        Item::Reasoning(_) | Item::Call(_) | Item::Output(_) | Item::Served { .. } => Vec::new(),
+    };
+    let (mut json, mut holes) = (Vec::new(), Holes::new(&kept));
+    let form = Form { layout: Layout::Json, ids: Ids::Dropped };
+    items::encode(item, form, &mut holes, &mut json);
     ResponseItem::decode(str::from_utf8(&json).ok()?).ok()
 }
 

@@ -9,6 +9,7 @@ use crate::host::app_server::failed;
 use crate::host::disk::rollout::Rollout;
 use crate::host::rollouts::Keeping;
 use crate::limits::HISTORY_BYTES_MAX;
+use crate::wire::holes::Holes;
 use crate::wire::responses::items;
 use crate::wire::rollout;
 use crate::wire::time::Rfc3339;
@@ -29,15 +30,19 @@ pub fn record(
         return Err(Failure::internal("a history cannot be resumed, as nothing is kept"));
     };
     let items = read(history)?;
-    let (forked_from, git) = (None, None);
-    let view = RecordView { conversation, forked_from, settings, git, items: &items };
+    let (forked_from, git, sub_agent) = (None, None, None);
+    let items = items.as_slice();
+    let view = RecordView { conversation, forked_from, sub_agent, settings, git, items };
     let mut lines = Vec::new();
     let timestamp = Rfc3339(wall_ms).to_string();
-    let mut append = |record: &Record| rollout::encode(record, view, &timestamp, &mut lines);
+    // What a client says is all there.
+    let mut holes = Holes::new(&[]);
+    let mut append =
+        |record: &Record| rollout::encode(record, view, &timestamp, &mut holes, &mut lines);
     append(&Record::Meta);
     for index in (0..items.len() as u32).map(ItemIndex) {
         append(&Record::Item(index));
-        if let Some(shown) = shown_as(&items, index) {
+        if let Some(shown) = shown_as(items, index) {
             append(&shown);
         }
     }
