@@ -392,6 +392,15 @@ pub const CLIENT_INPUT_PARTS_MAX: usize = 1000;
 /// Listeners of one conversation of an app server's client: each of them costs a copy of all that
 /// is told, and no client needs more than a few.
 pub const LISTENERS_MAX: usize = 16;
+/// Lines of a rollout whose items are held for one answer with a thread's turns; older turns are on
+/// pages of their own.
+pub const PAST_BYTES_MAX: usize = 16 << 20;
+/// Turns of one such answer.
+pub const PAST_TURNS_MAX: usize = 1000;
+/// What an item takes besides its line.
+pub const PAST_ITEM_BYTES: usize = 256;
+/// Calls of a recorded turn that wait for their answers at once; models make a few.
+pub const PAST_CALLS_OPEN_MAX: usize = 64;
 
 /// Elements of one array, or fields of one object, that a client of the app server may send: far
 /// more than any conversation has items.

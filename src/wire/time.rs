@@ -57,6 +57,39 @@ impl Civil {
     }
 }
 
+/// Reads a moment that RFC 3339 writes in UTC, to the millisecond; later digits are cut off.
+pub fn read(text: &str) -> Option<u64> {
+    let (whole, rest) = text.split_at_checked("0000-00-00T00:00:00".len())?;
+    let mut shape = whole.bytes().zip(b"0000-00-00T00:00:00");
+    if !shape.all(|(byte, wanted)| match wanted {
+        b'0' => byte.is_ascii_digit(),
+        wanted => byte == *wanted,
+    }) {
+        return None;
+    }
+    let number = |from: usize, to: usize| whole[from..to].parse::<i64>().ok();
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+    let fraction = rest.strip_suffix('Z')?;
+    let digits = if fraction.is_empty() { "0" } else { fraction.strip_prefix('.')? };
+    if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let thousandths = format!("{digits:0<3}")[..3].parse::<i64>().ok()?;
+    let is_real = (1..=12).contains(&month) && (1..=31).contains(&day);
+    if !is_real || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    // A year that begins in March has its leap day last.
+    let year = year - i64::from(month <= 2);
+    let era = year.div_euclid(400);
+    let of_era = year.rem_euclid(400);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+    let seconds = ((days * 24 + hour) * 60 + minute) * 60 + second;
+    u64::try_from(seconds * 1000 + thousandths).ok()
+}
+
 /// Writes a moment as RFC 3339 in UTC with milliseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Rfc3339(pub u64);
@@ -122,5 +155,32 @@ mod tests {
         let east = Civil::local(1_762_509_600_123, 14 * 3600 + 1800);
         assert_eq!((east.day, east.hour, east.minute), (8, 0, 30));
         assert_eq!(Civil::local(0, -3600), Civil::utc(0));
+    }
+
+    #[test]
+    fn a_moment_reads_back_and_nothing_else_is_one() {
+        for wall_ms in
+            [0, 951_782_400_000, 1_709_164_800_123, 1_762_509_600_999, 253_402_300_799_999]
+        {
+            assert_eq!(read(&Rfc3339(wall_ms).to_string()), Some(wall_ms));
+        }
+        assert_eq!(read("1970-01-02T00:00:00Z"), Some(86_400_000));
+        assert_eq!(read("1970-01-01T00:00:01.5Z"), Some(1500));
+        assert_eq!(read("1970-01-01T00:00:01.123456Z"), Some(1123));
+        for text in [
+            "",
+            "1970-01-01",
+            "1970-01-01T00:00:00",
+            "1970-01-01T00:00:00.Z",
+            "1970-01-01T00:00:00+00:00",
+            "1970-13-01T00:00:00Z",
+            "1970-01-00T00:00:00Z",
+            "1970-01-01T24:00:00Z",
+            "1970-01-01T00:00:0\u{e4}",
+            "+970-01-01T00:00:00Z",
+            "1969-12-31T23:59:59Z",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
     }
 }

@@ -13,6 +13,8 @@ pub mod envelope;
 pub mod items;
 pub mod items_v1;
 pub mod objects;
+pub mod past;
+pub mod past_calls;
 pub mod router;
 pub mod schema;
 pub mod telling;
