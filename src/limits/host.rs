@@ -222,6 +222,13 @@ pub const STAMPED_COST: u32 = 4;
 /// What opening a rollout and reading its head costs of that; more for each further piece.
 pub const OPENED_COST: u32 = 50;
 
+/// The file of names that sessions have: some thousand, each replaced a few times.
+pub const NAMES_BYTES_MAX: usize = 1 << 20;
+/// The same as other programs may leave it.
+pub const NAMES_READ_BYTES_MAX: usize = 4 << 20;
+/// The name of one session; people write a line.
+pub const NAME_BYTES_MAX: usize = 1024;
+
 /// Sessions on one page of a list.
 pub const PAGE_SESSIONS_MAX: usize = 100;
 /// First lines of a rollout that say what a list shows of it.
@@ -286,6 +293,10 @@ const _: () = assert!(HISTORY_SPARE_BYTES < HISTORY_BYTES_MAX);
 
 /// Requests of clients that programs answer, beyond which more are refused.
 pub const ERRANDS_MAX: usize = 256;
+/// Requests at once that look through what was recorded.
+pub const SHELVES_JOBS_MAX: usize = 64;
+/// Threads or turns on one page of a list, if the client does not say.
+pub const PAGE_COUNT: u32 = 25;
 /// Searches at once: each is a client's list that is being typed into.
 pub const SEARCHES_MAX: usize = 32;
 

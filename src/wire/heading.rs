@@ -77,13 +77,20 @@ impl Reading {
             return None;
         }
         let [version, git] = json::pick(payload, ["cli_version", "git"]).ok()?;
+        let names = ["cli_version", "git", "originator", "forked_from_id"];
+        let [version, git, originator, forked_from] = json::pick(payload, names).ok()?;
+        let git = |name: &str| git.and_then(|git| field(git, name)).and_then(boxed);
         self.heading = Heading {
             created: timestamp.and_then(boxed).unwrap_or_default(),
             cwd: cwd.and_then(boxed).unwrap_or_default(),
             provider: provider.and_then(boxed),
             source: source.and_then(boxed),
             version: version.and_then(boxed),
-            branch: git.and_then(|git| field(git, "branch")).and_then(boxed),
+            originator: originator.and_then(boxed),
+            branch: git("branch"),
+            commit: git("commit_hash"),
+            origin: git("repository_url"),
+            forked_from: forked_from.and_then(boxed),
             preview: std::mem::take(&mut self.heading.preview),
         };
         Some(conversation)

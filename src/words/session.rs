@@ -29,7 +29,14 @@ pub struct Heading {
     /// What kind of program began it, if that is one word: `exec`, `cli`, `vscode`.
     pub source: Option<Box<str>>,
     pub version: Option<Box<str>>,
+    /// What it calls itself.
+    pub originator: Option<Box<str>>,
     pub branch: Option<Box<str>>,
+    pub commit: Option<Box<str>>,
+    /// The repository's URL.
+    pub origin: Option<Box<str>>,
+    /// The session that it began as.
+    pub forked_from: Option<Box<str>>,
     /// The first thing that was asked, cut.
     pub preview: Box<str>,
 }

@@ -106,7 +106,7 @@ impl Listing {
             }
             self.page.opened_count += 1;
             // What cannot be read, or holds no session, is not on the list.
-            let session = read(found, self.wanted.archived, slice).ok().flatten();
+            let session = session(found, self.wanted.archived, slice).ok().flatten();
             if let Some(session) =
                 session.filter(|session| self.wanted.takes(session, DEFAULT_PROVIDER))
             {
@@ -194,8 +194,12 @@ fn updated(path: &Path) -> u64 {
     since.map_or(0, |since| since.as_millis() as u64)
 }
 
-/// The head of one rollout; `None` if it holds no session.
-fn read(found: Found, archived: bool, slice: &mut Slice) -> Result<Option<Session>, Failure> {
+/// What the head of one rollout says; `None` if it holds no session.
+pub fn session(
+    found: Found,
+    archived: bool,
+    slice: &mut Slice,
+) -> Result<Option<Session>, Failure> {
     let Found { path, mark } = found;
     let mut reader = Reader::open(&path)?;
     let mut reading = Reading::default();

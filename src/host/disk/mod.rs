@@ -15,6 +15,7 @@ pub mod config;
 pub mod given;
 pub mod home;
 pub mod listing;
+pub mod names;
 pub mod notes;
 pub mod replacing;
 pub mod rollout;
