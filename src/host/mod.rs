@@ -178,6 +178,7 @@ impl Host {
         }
         self.play_on();
         self.search_on();
+        self.shelve_on();
         self.prompt_thread();
         self.leave();
         self.work();

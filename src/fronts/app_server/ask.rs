@@ -77,6 +77,8 @@ impl Dialect {
 pub struct Past {
     /// Its turns, if they are wanted.
     pub turns: Vec<Turn>,
+    /// Where a list of those before them begins, if there are any.
+    pub backwards: Option<Text>,
     /// How many turns and items it has: what follows is counted on.
     pub turns_count: u32,
     pub items_count: u32,

@@ -8,7 +8,7 @@ use crate::fronts::app_server::turns::Running;
 use crate::fronts::app_server::types::codec::Text;
 use crate::fronts::app_server::types::methods::ServerNotification;
 use crate::fronts::app_server::types::v1::RequestId;
-use crate::fronts::app_server::types::v2_items::{Thread, ThreadStartedNotification, Turn};
+use crate::fronts::app_server::types::v2_items::{Thread, ThreadStartedNotification};
 use crate::fronts::app_server::{AppServer, Lent};
 use crate::limits::PREVIEW_BYTES_MAX;
 use crate::words::ids::{ConversationId, ThreadId};
@@ -108,6 +108,17 @@ pub fn turn_id(thread: &str, number: u32) -> Text {
     }
 }
 
+/// Gives the turns of a fork the ids that they have in it.
+fn adopt(past: &mut Past, source: &str, thread: &str) {
+    let first = past.turns_count.saturating_sub(past.turns.len() as u32) + 1;
+    for (turn, number) in past.turns.iter_mut().zip(first..) {
+        if turn.id == turn_id(source, number) {
+            turn.id = turn_id(thread, number);
+            turn.root_turn_id = Some(turn.id.clone());
+        }
+    }
+}
+
 impl AppServer {
     /// A thread is open: answers what opened it.
     pub(super) fn thread_started(
@@ -122,20 +133,23 @@ impl AppServer {
         let Some(Ticket { id, waits: Waits::Opened(opened) }) = ticket else { return };
         let Some(conversation) = lent.conversation else { return };
         let Opened { how, dialect, is_ephemeral, past } = *opened;
+        let Opened { how, is_ephemeral, mut past } = *opened;
         let now_s = objects::seconds(lent.wall_ms);
-        let Past { turns, turns_count, items_count, preview, name, created_at, forked_from } = past;
         let loaded = Loaded {
             id: conversation.to_string().into(),
             opening: None,
             is_ephemeral,
-            preview,
-            name,
-            forked_from,
-            created_at: created_at.unwrap_or(now_s),
+            preview: std::mem::take(&mut past.preview),
+            name: past.name.take(),
+            forked_from: past.forked_from.take(),
+            created_at: past.created_at.unwrap_or(now_s),
             updated_at: now_s,
             turns_before: turns_count,
             items_count,
             is_subscribed: dialect == Dialect::Second,
+            turns_before: past.turns_count,
+            items_count: past.items_count,
+            is_subscribed: true,
             listeners: Vec::new(),
             turn: None,
             dialect,
@@ -145,24 +159,31 @@ impl AppServer {
             Dialect::First => self.answer_conversation(&id, &loaded, how, lent, out),
             Dialect::Second => self.answer_opened(&id, &loaded, how, turns, lent, out),
         }
+        if let (How::Fork, Some(source)) = (how, &loaded.forked_from) {
+            adopt(&mut past, source, &loaded.id);
+        }
+        self.answer_opened(&id, &loaded, how, past, lent, out);
         self.threads.insert(thread, loaded);
     }
 
-    fn answer_opened(
+    pub(super) fn answer_opened(
         &mut self,
         id: &RequestId,
         loaded: &Loaded,
         how: How,
-        turns: Vec<Turn>,
+        past: Past,
         lent: Lent<'_>,
         out: &mut Output,
     ) {
         let Some(settings) = lent.settings else { return };
-        let object = objects::thread(loaded, lent, turns);
+        let object = objects::thread(loaded, lent, past.turns);
         let shown = Thread { turns: Vec::new(), ..object.clone() };
         match objects::opened(how, object, settings) {
             OpenedResponse::Start(response) => self.answer(id, &response, out),
-            OpenedResponse::Resume(response) => self.answer(id, &response, out),
+            OpenedResponse::Resume(mut response) => {
+                response.turns_backwards_cursor = past.backwards;
+                self.answer(id, &response, out);
+            }
             OpenedResponse::Fork(response) => self.answer(id, &response, out),
         }
         if how != How::Resume {

@@ -15,6 +15,7 @@ use crate::fronts::app_server::types::v2_items::CommandExecOutputDeltaNotificati
 use crate::host::app_server::client::Client;
 use crate::host::app_server::errands::{Errands, Event, Reach, Ticket};
 use crate::host::app_server::searching::Search;
+use crate::host::app_server::shelves::Shelves;
 use crate::host::app_server::{Surroundings, accounts, config, feedback, lists};
 use crate::host::disk::auth;
 use crate::host::poller::Key;
@@ -30,6 +31,7 @@ pub struct Waiting {
     tickets: BTreeMap<u64, RequestId>,
     next_ticket: u64,
     searches: Vec<(RequestId, Search)>,
+    pub(super) shelves: Shelves,
 }
 
 impl Waiting {
@@ -40,17 +42,18 @@ impl Waiting {
             tickets: BTreeMap::new(),
             next_ticket: 0,
             searches: Vec::new(),
+            shelves: Shelves::default(),
         }
     }
 
     /// Whether anything is to be done that no event tells of.
     pub fn is_searching(&self) -> bool {
-        !self.searches.is_empty()
+        !self.searches.is_empty() || self.shelves.is_stepping()
     }
 
     /// Whether a request still waits for its answer.
     pub fn is_empty(&self) -> bool {
-        self.searches.is_empty() && self.tickets.is_empty()
+        self.searches.is_empty() && self.tickets.is_empty() && self.shelves.jobs.is_empty()
     }
 
     fn ticket(&mut self, id: RequestId) -> Result<Ticket, Failure> {
@@ -160,7 +163,12 @@ impl Host {
                 self.answered(id, &accounts::status(around, &params)?);
             }
             ClientRequest::UserInfo => self.answered(id, &accounts::user(around)?),
-            request => return self.start_errand(id, request),
+            request => {
+                return match self.begin_recorded(id, request)? {
+                    Some(request) => self.start_errand(id, request),
+                    None => Ok(()),
+                };
+            }
         }
         Ok(())
     }
@@ -343,7 +351,7 @@ impl Host {
         }
     }
 
-    fn notify_client(&mut self, told: &ServerNotification) {
+    pub(super) fn notify_client(&mut self, told: &ServerNotification) {
         if let Front::Server(front) = &mut self.seam.front {
             front.notify(told, &mut self.seam.output);
         }

@@ -13,12 +13,15 @@ pub mod errands;
 pub mod feedback;
 pub mod histories;
 pub mod inlet;
+pub mod listed;
 pub mod lists;
 pub mod one_offs;
 pub mod opening;
+pub mod recorded;
 pub mod searching;
 pub mod serving;
 pub mod settings;
+pub mod shelves;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

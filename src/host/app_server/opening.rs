@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use crate::config::args::Invocation;
 use crate::config::credentials::{self, KeyFromEnv};
 use crate::config::review;
 use crate::fronts::Output;
 use crate::fronts::app_server::ask::{Dialect, How, Opened, Past, Said, Ticket, Waits};
+use crate::fronts::app_server::ask::{How, Opened, Said, Ticket, Waits};
 use crate::fronts::app_server::envelope::Failure;
 use crate::fronts::app_server::types::events::ResponseItem;
 use crate::fronts::app_server::types::methods::ClientRequest;
@@ -13,6 +15,7 @@ use crate::fronts::app_server::types::v1::RequestId;
 use crate::fronts::app_server::types::v2;
 use crate::fronts::app_server::{AppServer, Lent};
 use crate::host::app_server::histories;
+use crate::host::app_server::listed::Known;
 use crate::host::app_server::settings::{Overrides, TurnOverrides, settings_for, turn_overrides};
 use crate::host::disk::config::Loaded;
 use crate::host::{Host, clock, exec, git, images};
@@ -40,6 +43,25 @@ impl Host {
             return self.seam.with_server(thread, resumed);
         }
         if let Err(failure) = self.try_open(&id, request, how, which) {
+        let recorded = match (request, &which) {
+            (ClientRequest::ThreadResume(_) | ClientRequest::ThreadFork(_), Some(which)) => which,
+            _ => return self.open_from(id, request, how, which, None),
+        };
+        if let Err(failure) = self.seek_past(&id, request, recorded) {
+            self.fail_request(&id, &failure);
+        }
+    }
+
+    /// Opens a thread, from what is known of its past if it has one.
+    pub(super) fn open_from(
+        &mut self,
+        id: RequestId,
+        request: &ClientRequest,
+        how: How,
+        which: Option<Which>,
+        known: Option<Known>,
+    ) {
+        if let Err(failure) = self.try_open(&id, request, how, which, known) {
             self.fail_request(&id, &failure);
         }
     }
@@ -50,14 +72,18 @@ impl Host {
         request: &ClientRequest,
         how: How,
         which: Option<Which>,
+        known: Option<Known>,
     ) -> Result<(), Failure> {
         let Some(overrides) = overrides(request) else {
             return Err(Failure::internal("this opens no thread"));
         };
         let client = self.seam.server().and_then(|front| front.client_name());
-        let overrides = overrides.by(client.as_deref().unwrap_or(""));
+        let mut overrides = overrides.by(client.as_deref().unwrap_or(""));
         let Some(server) = &self.server else { return Ok(()) };
-        let loaded = settings_for(&server.base, &overrides)?;
+        let loaded = match &known {
+            Some(known) => settings_as_recorded(&server.base, &mut overrides, known)?,
+            None => settings_for(&server.base, &overrides)?,
+        };
         let place = self.route(&loaded)?;
         let settings = Box::new(loaded.resolved.settings);
         let opened = Opened {
@@ -66,6 +92,8 @@ impl Host {
             is_ephemeral: overrides.ephemeral,
             past: Past::default(),
         };
+        let past = known.map(|known| known.past).unwrap_or_default();
+        let opened = Opened { how, is_ephemeral: overrides.ephemeral, past };
         let waits = Waits::Opened(Box::new(opened));
         let ticket = Some(Ticket { id: id.clone(), waits });
         let which = match (which, request) {
@@ -222,6 +250,28 @@ impl Host {
         let ticket = Some(Ticket { id, waits: Waits::Reviewed { thread } });
         let settings = Box::new(review::settings(settings));
         self.command(ticket, Command::ReviewApart { thread, settings, parts, hint });
+    }
+}
+
+/// The settings of a thread that goes on: where a client says nothing, as it was recorded.
+fn settings_as_recorded(
+    base: &Invocation,
+    overrides: &mut Overrides,
+    known: &Known,
+) -> Result<Loaded, Failure> {
+    // Where it began may be gone since.
+    if overrides.cwd.is_none() && Path::new(&*known.cwd).is_dir() {
+        overrides.cwd = Some(known.cwd.clone());
+    }
+    let loaded = settings_for(base, overrides)?;
+    let settings = &loaded.resolved.settings;
+    let is_same = known.provider.as_deref().is_none_or(|provider| *provider == *settings.provider);
+    match &known.model {
+        Some(model) if overrides.model.is_none() && is_same && **model != *settings.model => {
+            overrides.model = Some(model.clone());
+            settings_for(base, overrides)
+        }
+        Some(_) | None => Ok(loaded),
     }
 }
 
