@@ -338,3 +338,86 @@ fn the_first_protocol_lists_sums_up_and_archives() {
     assert_eq!(page["items"], json!([]));
     client.end();
 }
+
+#[test]
+fn what_others_have_recorded_is_read_and_gone_on_with() {
+    let old = include_str!("fixtures/rollout-0.58.jsonl");
+    let new = include_str!("fixtures/rollout-0.169.jsonl");
+    for (text, expected) in [
+        (
+            old,
+            "completed userMessage:item-1 reasoning:item-2 commandExecution:c1 agentMessage:item-3",
+        ),
+        (
+            new,
+            "completed userMessage:item-1 reasoning:item-2 agentMessage:item-3 \
+             commandExecution:call_7 agentMessage:item-4",
+        ),
+    ] {
+        let world = World::new();
+        let thread = "01990000-0000-7000-8000-0000000000aa";
+        let cwd = world.elsewhere.to_str().unwrap().to_owned();
+        let text = text.replace("<id>", thread).replace("<cwd>", &cwd);
+        let folder = world.home.join("sessions/2025/11/07");
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join(format!("rollout-2025-11-07T10-00-00-{thread}.jsonl"));
+        // Damaged lines in between do no harm.
+        let (first, rest) = text.split_once('\n').unwrap();
+        std::fs::write(&path, format!("{first}\n{{\"type\":\n\nnonsense\n{rest}")).unwrap();
+        let mut client = Client::new(world);
+        let read = client.ask("thread/read", json!({"threadId": thread, "includeTurns": true}));
+        assert_eq!(turns(&read["thread"]["turns"]), [expected]);
+        let from = json!({"threadId": "any", "path": path, "modelProvider": "openai"});
+        let resumed = client.ask("thread/resume", from);
+        assert_eq!(resumed["thread"]["turns"], read["thread"]["turns"]);
+        // Where and with what it was recorded, unless the client says otherwise.
+        assert_eq!(resumed["cwd"], cwd);
+        let next = client.turn(thread, "and now", Reply::message("more"));
+        let all = client.ask("thread/read", json!({"threadId": thread, "includeTurns": true}));
+        assert_eq!(ids(&all["thread"]["turns"])[1], next["id"]);
+        client.end();
+    }
+}
+
+#[test]
+fn a_turn_that_runs_is_shown_and_stopped_before_its_thread_is_put_away() {
+    let (mut client, thread, _) = recorded();
+    client.world.reply(Reply::shell(&["sleep", "30"]));
+    let input = json!([{"type": "text", "text": "third"}]);
+    client.ask("turn/start", json!({"threadId": thread, "input": input}));
+    let Client { world, run, .. } = &mut client;
+    world.until(run.as_mut().unwrap(), "the command", |_, run| {
+        run.stdout().contains("\"command\":\"sleep 30\"")
+    });
+    let read = client.ask("thread/read", json!({"threadId": thread, "includeTurns": true}));
+    assert_eq!(read["thread"]["status"]["type"], "active");
+    let statuses = turns(&read["thread"]["turns"]);
+    assert!(statuses[2].starts_with("inProgress userMessage:item-5"), "{statuses:?}");
+    client.ask("thread/archive", json!({"threadId": thread}));
+    let archived = json!({"threadId": thread, "includeTurns": true});
+    let read = client.ask("thread/read", archived);
+    let statuses = turns(&read["thread"]["turns"]);
+    assert!(statuses[2].starts_with("interrupted userMessage:item-5"), "{statuses:?}");
+    client.end();
+}
+
+#[test]
+fn many_requests_at_once_are_all_answered_or_refused() {
+    let (mut client, thread, _) = recorded();
+    let mut lines = String::new();
+    for number in 0..200 {
+        let params = json!({"threadId": thread, "includeTurns": true});
+        let request =
+            json!({"id": format!("r{number}"), "method": "thread/read", "params": params});
+        lines.push_str(&format!("{request}\n"));
+    }
+    client.stdin.as_mut().unwrap().write_all(lines.as_bytes()).unwrap();
+    let Client { world, run, .. } = &mut client;
+    let answered = |out: &str| out.matches("\"id\":\"r").count();
+    world.until(run.as_mut().unwrap(), "all answers", |_, run| answered(&run.stdout()) >= 200);
+    // Lines of the client are taken faster than rollouts are read.
+    let out = run.as_ref().unwrap().stdout();
+    let refused = out.matches("too many requests are in progress").count();
+    assert!((1..=200 - 64).contains(&refused), "{refused}");
+    client.end();
+}

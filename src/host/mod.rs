@@ -229,7 +229,7 @@ impl Host {
     /// How long to sleep: not at all while there is something to do.
     fn timeout(&self) -> Option<Duration> {
         let searches = self.server.as_ref().is_some_and(|server| server.waiting.is_searching());
-        if searches
+        if searches && !self.is_held
             || !self.playing.is_empty()
             || !self.loading.is_empty()
             || !self.seam.deeds.is_empty()

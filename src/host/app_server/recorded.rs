@@ -118,8 +118,13 @@ impl Host {
         self.add_job(id, request.clone(), stage)
     }
 
-    /// Goes on with one job.
+    /// Goes on with one job; those behind it begin when it is over, so that one rollout is held
+    /// at a time.
     pub(crate) fn shelve_on(&mut self) {
+        // Whoever reads no answers is made no more.
+        if self.is_held {
+            return;
+        }
         let count = self.server.as_ref().map_or(0, |own| own.waiting.shelves.jobs.len());
         // Those that wait for a thread to close go on when it has.
         for _ in 0..count {
@@ -136,6 +141,11 @@ impl Host {
                 stage => (stage.step(), true),
             };
             match stepped {
+                Ok(None) if is_slice => {
+                    if let Some(server) = &mut self.server {
+                        server.waiting.shelves.jobs.push_front(job);
+                    }
+                }
                 Ok(None) => self.keep_job(job),
                 Ok(Some(got)) => {
                     let id = job.id.clone();

@@ -1,7 +1,7 @@
 //! Requests that look through what was recorded: found, listed and read in slices.
 //!
 //! A job goes on by one slice at a time, and what it has found ends it or begins its next stage;
-//! which, the host decides. One job is stepped in each revolution of the loop, in turn.
+//! which, the host decides. One slice is done in each revolution of the loop.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
