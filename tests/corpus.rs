@@ -9,7 +9,7 @@ use std::path::Path;
 type Target = fn(&[u8]);
 
 /// Each corpus and what it is fed to; the same functions that the fuzz targets call.
-const TARGETS: [(&str, Target); 16] = [
+const TARGETS: [(&str, Target); 17] = [
     ("chat", windlass::wire::chat::decode::fuzz_cuts),
     ("clip", windlass::tools::clip::fuzz),
     ("command_line", windlass::tools::command_line::fuzz),
@@ -17,6 +17,7 @@ const TARGETS: [(&str, Target); 16] = [
     ("http", windlass::wire::http::fuzz_cuts),
     ("ignore", windlass::tools::ignore::fuzz),
     ("lines", windlass::wire::lines::fuzz_cuts),
+    ("past", windlass::fronts::app_server::past::fuzz),
     ("patch", windlass::tools::patch::fuzz),
     ("replay", windlass::wire::replay::fuzz),
     ("responses", windlass::wire::responses::decode::fuzz),

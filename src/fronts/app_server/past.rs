@@ -103,8 +103,12 @@ struct Open {
     is_marked: bool,
     /// The model's last word was a message.
     rests: bool,
-    /// Something but what users said, or a request, came of it.
+    /// The model was asked.
     has_begun: bool,
+    /// Nothing but what users said is in it.
+    is_of_users: bool,
+    /// What was said in the last item, if a user said it.
+    last_said: Option<Vec<UserInput>>,
     end: Option<(TurnStatus, Option<TurnError>)>,
 }
 
@@ -301,12 +305,8 @@ impl Fold {
         match json::field(item, "type").and_then(json::text).as_deref() {
             Some("UserMessage") => {
                 let said = calls::content(json::field(item, "content").unwrap_or("[]"));
-                let is_known = self.open.as_ref().is_some_and(|open| {
-                    matches!(
-                        open.items.back().map(|(item, _)| &item.kind),
-                        Some(ThreadItemKind::UserMessage { content, .. }) if *content == said
-                    )
-                });
+                let last = self.open.as_ref().and_then(|open| open.last_said.as_ref());
+                let is_known = last == Some(&said);
                 if !is_known {
                     self.user(said, bytes);
                 }
@@ -339,14 +339,9 @@ impl Fold {
     }
 
     fn said(&mut self, content: Vec<UserInput>, bytes: usize) {
+        // The model was asked in vain: it has said nothing.
         let is_vain = self.open.as_ref().is_some_and(|open| {
-            let is_of_user = |(item, _): &(ThreadItem, usize)| {
-                matches!(item.kind, ThreadItemKind::UserMessage { .. })
-            };
-            !open.is_marked
-                && open.has_begun
-                && !open.items.is_empty()
-                && open.items.iter().all(is_of_user)
+            !open.is_marked && open.has_begun && open.is_of_users && open.last_said.is_some()
         });
         if is_vain {
             self.begin(None);
@@ -390,6 +385,8 @@ impl Fold {
             is_marked: false,
             rests: false,
             has_begun: false,
+            is_of_users: true,
+            last_said: None,
             end: None,
         });
     }
@@ -437,7 +434,17 @@ impl Fold {
             self.told.items_count += 1;
             calls::name(&mut item, format!("item-{}", self.told.items_count).into());
         }
-        let Some(open) = self.open.as_mut().filter(|open| open.is_wanted) else { return };
+        let Some(open) = &mut self.open else { return };
+        open.last_said = match &item.kind {
+            ThreadItemKind::UserMessage { content, .. } => Some(content.clone()),
+            _ => {
+                open.is_of_users = false;
+                None
+            }
+        };
+        if !open.is_wanted {
+            return;
+        }
         let bytes = bytes + PAST_ITEM_BYTES;
         open.items.push_back((item, bytes));
         open.bytes += bytes;
@@ -536,6 +543,24 @@ fn is_told(message: &Message) -> bool {
     ];
     let first = message.texts().next().unwrap_or_default().trim_start();
     OPENINGS.iter().any(|opening| first.starts_with(opening))
+}
+
+/// The fuzz body: any lines are folded, and windows show parts of the same whole.
+pub fn fuzz(bytes: &[u8]) {
+    let fold = |window: Window| {
+        let mut fold = Fold::new(window);
+        bytes.split(|byte| *byte == b'\n').for_each(|line| fold.push(line));
+        fold.finish(false)
+    };
+    let all = fold(Window::newest());
+    let first = fold(Window { count: 1, keeps: Keeps::First, ..Window::newest() });
+    for told in [&all, &first] {
+        assert!(told.turns.len() as u32 <= told.turns_count);
+        assert_eq!((told.turns_count, told.items_count), (all.turns_count, all.items_count));
+    }
+    if all.first_number == 1 {
+        assert_eq!(first.turns.first(), all.turns.first());
+    }
 }
 
 #[cfg(test)]

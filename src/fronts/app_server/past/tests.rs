@@ -279,3 +279,20 @@ fn what_is_held_is_bounded_and_the_newest_stays() {
         .collect();
     assert_eq!(outputs, [false, true]);
 }
+
+#[test]
+fn lines_in_any_order_are_folded() {
+    let ends = include_bytes!("../../../../fuzz/corpus/past/ends");
+    let mut lines: Vec<&[u8]> = ends.split(|byte| *byte == b'\n').collect();
+    lines.extend(OLD.lines().chain(NEW.lines()).map(str::as_bytes));
+    let mut state = 7_u64;
+    for _ in 0..500 {
+        let mut bytes = Vec::new();
+        for _ in 0..40 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            bytes.extend_from_slice(lines[(state >> 33) as usize % lines.len()]);
+            bytes.push(b'\n');
+        }
+        fuzz(&bytes);
+    }
+}
