@@ -246,8 +246,6 @@ impl Seam {
                 };
                 let lent = lent(&self.agent, &self.rollouts, thread, now.wall_ms);
                 server.told(named, event, lent, &mut self.output);
-                let lent = lent(&self.agent, &self.rollouts, thread, now.wall_ms);
-                server.told(thread, event, lent, &mut self.output);
             }
         }
         if let Some(status) = &mut self.status {

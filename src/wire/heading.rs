@@ -76,7 +76,6 @@ impl Reading {
             self.lines_count = HEADING_LINES_MAX;
             return None;
         }
-        let [version, git] = json::pick(payload, ["cli_version", "git"]).ok()?;
         let names = ["cli_version", "git", "originator", "forked_from_id"];
         let [version, git, originator, forked_from] = json::pick(payload, names).ok()?;
         let git = |name: &str| git.and_then(|git| field(git, name)).and_then(boxed);

@@ -513,7 +513,7 @@ fn inputs(message: &Message) -> Vec<UserInput> {
         Part::Text(text) => {
             UserInput::Text { text: text.clone(), text_elements: Preset(Vec::new()) }
         }
-        Part::Image(url) => calls::image(url.clone()),
+        Part::Image(image) => calls::image(items::url(image)),
     };
     message.parts.iter().map(input).collect()
 }

@@ -132,8 +132,7 @@ impl AppServer {
         let ticket = if is_resumed { known } else { self.current.take() };
         let Some(Ticket { id, waits: Waits::Opened(opened) }) = ticket else { return };
         let Some(conversation) = lent.conversation else { return };
-        let Opened { how, dialect, is_ephemeral, past } = *opened;
-        let Opened { how, is_ephemeral, mut past } = *opened;
+        let Opened { how, dialect, is_ephemeral, mut past } = *opened;
         let now_s = objects::seconds(lent.wall_ms);
         let loaded = Loaded {
             id: conversation.to_string().into(),
@@ -144,25 +143,21 @@ impl AppServer {
             forked_from: past.forked_from.take(),
             created_at: past.created_at.unwrap_or(now_s),
             updated_at: now_s,
-            turns_before: turns_count,
-            items_count,
-            is_subscribed: dialect == Dialect::Second,
             turns_before: past.turns_count,
             items_count: past.items_count,
-            is_subscribed: true,
+            is_subscribed: dialect == Dialect::Second,
             listeners: Vec::new(),
             turn: None,
             dialect,
             conversing: Box::new(Conversing::after(lent.items.len())),
         };
-        match dialect {
-            Dialect::First => self.answer_conversation(&id, &loaded, how, lent, out),
-            Dialect::Second => self.answer_opened(&id, &loaded, how, turns, lent, out),
-        }
         if let (How::Fork, Some(source)) = (how, &loaded.forked_from) {
             adopt(&mut past, source, &loaded.id);
         }
-        self.answer_opened(&id, &loaded, how, past, lent, out);
+        match dialect {
+            Dialect::First => self.answer_conversation(&id, &loaded, how, lent, out),
+            Dialect::Second => self.answer_opened(&id, &loaded, how, past, lent, out),
+        }
         self.threads.insert(thread, loaded);
     }
 

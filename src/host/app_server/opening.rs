@@ -6,8 +6,7 @@ use crate::config::args::Invocation;
 use crate::config::credentials::{self, KeyFromEnv};
 use crate::config::review;
 use crate::fronts::Output;
-use crate::fronts::app_server::ask::{Dialect, How, Opened, Past, Said, Ticket, Waits};
-use crate::fronts::app_server::ask::{How, Opened, Said, Ticket, Waits};
+use crate::fronts::app_server::ask::{Dialect, How, Opened, Said, Ticket, Waits};
 use crate::fronts::app_server::envelope::Failure;
 use crate::fronts::app_server::types::events::ResponseItem;
 use crate::fronts::app_server::types::methods::ClientRequest;
@@ -42,7 +41,6 @@ impl Host {
             };
             return self.seam.with_server(thread, resumed);
         }
-        if let Err(failure) = self.try_open(&id, request, how, which) {
         let recorded = match (request, &which) {
             (ClientRequest::ThreadResume(_) | ClientRequest::ThreadFork(_), Some(which)) => which,
             _ => return self.open_from(id, request, how, which, None),
@@ -86,14 +84,9 @@ impl Host {
         };
         let place = self.route(&loaded)?;
         let settings = Box::new(loaded.resolved.settings);
-        let opened = Opened {
-            how,
-            dialect: Dialect::of(request),
-            is_ephemeral: overrides.ephemeral,
-            past: Past::default(),
-        };
         let past = known.map(|known| known.past).unwrap_or_default();
-        let opened = Opened { how, is_ephemeral: overrides.ephemeral, past };
+        let (dialect, is_ephemeral) = (Dialect::of(request), overrides.ephemeral);
+        let opened = Opened { how, dialect, is_ephemeral, past };
         let waits = Waits::Opened(Box::new(opened));
         let ticket = Some(Ticket { id: id.clone(), waits });
         let which = match (which, request) {
