@@ -14,6 +14,7 @@ use crate::fronts::app_server::types::v2_items::{
 };
 use crate::fronts::app_server::{AppServer, Lent, items, objects};
 use crate::wire::json::{self, Fields};
+use crate::wire::review;
 use crate::words::call::{Answer, Task, TaskStatus};
 use crate::words::event::{Event, Thought};
 use crate::words::ids::{ItemIndex, ThreadId};
@@ -457,13 +458,23 @@ impl AppServer {
         out: &mut Output,
     ) {
         let said = verdict.and_then(|index| lent.items.get(index.0 as usize));
-        let review: Text = match said {
-            Some(Item::Message(message)) => message.texts().collect::<String>().into(),
-            _ => Text::default(),
+        let text: Option<String> = match said {
+            Some(Item::Message(message)) => Some(message.texts().collect()),
+            _ => None,
         };
+        let cwd = lent.settings.map_or("", |settings| &settings.cwd);
+        let review: Option<Text> = text.map(|text| review::decode(&text, cwd).text(cwd).into());
         let id = self.fresh_id(thread);
-        let item = items::item(ThreadItemKind::ExitedReviewMode { id, review });
+        let shown = review.clone().unwrap_or_default();
+        let item = items::item(ThreadItemKind::ExitedReviewMode { id, review: shown });
         self.item_whole(thread, &item, lent, out);
+        // What people read is the last word of the turn.
+        let Some(review) = review else { return };
+        let item = items::agent_message(self.fresh_id(thread), review);
+        self.item_whole(thread, &item, lent, out);
+        if let Some(turn) = self.running(thread) {
+            turn.said = Some(item);
+        }
     }
 
     fn thread_closed(&mut self, thread: ThreadId, out: &mut Output) {
