@@ -181,6 +181,7 @@ impl Host {
         self.shelve_on();
         self.prompt_thread();
         self.leave();
+        self.close_threads();
         self.work();
         self.children.reap();
         self.notify();
@@ -221,9 +222,7 @@ impl Host {
 
     fn is_done(&self) -> bool {
         let over = self.seam.front.is_finished() || self.without_prompt().is_some();
-        let over =
-            over || self.is_served() || self.without_stdout.is_some() && self.server.is_some();
-        over && self.seam.deeds.is_empty()
+        (over || self.is_served()) && self.seam.deeds.is_empty()
     }
 
     /// How long to sleep: not at all while there is something to do.
@@ -339,6 +338,9 @@ impl Host {
     fn on_stop(&mut self, signal: Signal) {
         let count = self.stop.map_or(0, |(_, count)| count) + 1;
         self.stop = Some((signal, count));
+        if self.stop_serving(count == 1) {
+            return;
+        }
         let Some(thread) = self.seam.thread else {
             return self.fail_prompting("interrupted before the turn began");
         };
@@ -416,6 +418,7 @@ impl Host {
             let line = format!("windlass: {text}\n");
             self.seam.output.stderr.extend_from_slice(line.as_bytes());
         }
+        self.stop_serving(true);
         if let Some(thread) = self.seam.thread
             && !self.seam.front.is_finished()
         {

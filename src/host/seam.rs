@@ -219,6 +219,11 @@ impl Seam {
         let Seam { agent, rollouts, front, output, .. } = self;
         if let Front::Server(server) = front {
             answer(server, lent(agent, rollouts, Some(thread), clock::wall_ms()), output);
+    /// Whether the front of a server has no threads.
+    pub fn is_deserted(&self) -> bool {
+        match &self.front {
+            Front::Exec(_) => false,
+            Front::Server(server) => server.is_deserted(),
         }
     }
 

@@ -187,6 +187,17 @@ impl AppServer {
         self.threads.keys().copied().collect()
     }
 
+    /// Every thread that is loaded.
+    pub fn loaded(&self) -> Vec<ThreadId> {
+        let open = self.threads.iter().filter(|(_, loaded)| loaded.is_open());
+        open.map(|(id, _)| *id).collect()
+    }
+
+    /// Whether no thread is loaded or about to be.
+    pub fn is_deserted(&self) -> bool {
+        self.threads.is_empty()
+    }
+
     /// Whether the client wants notifications of this method.
     fn is_wanted(&self, method: &str) -> bool {
         self.client.as_ref().is_none_or(|client| client.wants(method))

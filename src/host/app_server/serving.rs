@@ -1,5 +1,6 @@
 //! The loop's part of `app-server`: lines come in, requests go where they are answered.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ use crate::host::{FRONT, Host, Parts, clock, environment};
 use crate::limits::{CLIENT_LINE_BYTES_MAX, CLIENT_LINES_PER_TURN};
 use crate::wire::proxy::Proxies;
 use crate::words::command::Command;
+use crate::words::ids::ThreadId;
 use crate::words::settings::ThreadSettings;
 
 /// What the host keeps for the front.
@@ -40,6 +42,10 @@ pub struct Server {
     inlet: Inlet,
     /// The client has said all it will.
     is_over: bool,
+    /// Threads that were told to close, since it is over.
+    closing: BTreeSet<ThreadId>,
+    /// What still runs is no longer waited for.
+    is_given_up: bool,
     pub(super) client: Option<Client>,
     pub(crate) waiting: Waiting,
 }
@@ -113,6 +119,8 @@ fn run(invocation: &Invocation, loaded: Loaded, exe: PathBuf) -> Result<u8, Stri
         base: invocation.clone(),
         inlet,
         is_over: false,
+        closing: BTreeSet::new(),
+        is_given_up: false,
         client: None,
         waiting: Waiting::new(&cwd, &sandbox),
     }));
@@ -128,9 +136,23 @@ impl Host {
         Ok(())
     }
 
-    /// Whether the client has said all it will, and all of it was heard.
+    /// Whether the client has said all it will, all of it was heard, and no thread is left.
     pub(crate) fn is_served(&self) -> bool {
-        self.server.as_ref().is_some_and(|server| server.is_over)
+        let Some(server) = self.server.as_ref().filter(|server| server.is_over) else {
+            return false;
+        };
+        server.is_given_up || self.seam.is_deserted()
+    }
+
+    /// A server is to stop: the first time as when the client leaves, the second time at once.
+    /// Returns whether this is a server.
+    pub(crate) fn stop_serving(&mut self, is_first: bool) -> bool {
+        let Some(server) = &mut self.server else { return false };
+        if !std::mem::replace(&mut server.is_over, true) {
+            server.inlet.deregister(self.poller.registry());
+        }
+        server.is_given_up |= !is_first;
+        true
     }
 
     /// Reads what the client says, a few lines at a time: others have their turn in between.
@@ -223,12 +245,17 @@ impl Host {
         }
     }
 
-    /// Everything that runs ends with the client.
+    /// Everything that runs ends with the client: what is known of it is recorded first.
     pub(crate) fn close_threads(&mut self) {
-        let threads = self.seam.server().map(|front| front.all()).unwrap_or_default();
-        for thread in threads {
-            self.seam.feed(Input::Command { front: FRONT, command: Command::Close { thread } });
-            self.work();
+        if !self.server.as_ref().is_some_and(|server| server.is_over) {
+            return;
+        }
+        for thread in self.seam.server().map(|front| front.loaded()).unwrap_or_default() {
+            let Some(server) = &mut self.server else { return };
+            if server.closing.insert(thread) {
+                self.command(None, Command::Close { thread });
+                self.work();
+            }
         }
     }
 }
