@@ -5,6 +5,7 @@
 //! or one failure. A refusal that only asks for a simpler request is no failure: the request is put
 //! back among the deeds, once, and the provider is spoken to that way from then on.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::core::effect::Effect;
@@ -27,7 +28,8 @@ use crate::words::model::{FailureKind, ModelEvent, ModelFailure};
 /// Everything that is coming in.
 #[derive(Default, Debug)]
 pub struct Responses {
-    live: Vec<Response>,
+    /// By what the exchange knows as its owner.
+    live: BTreeMap<u64, Response>,
 }
 
 /// One response.
@@ -75,7 +77,7 @@ impl Responses {
         dialect: Dialect,
         calls_count: u32,
     ) {
-        self.live.push(Response {
+        let response = Response {
             op,
             thread,
             exchange,
@@ -84,7 +86,8 @@ impl Responses {
             pour: Pour::default(),
             decoder: dialect.decoder(calls_count),
             stage: Stage::Asked,
-        });
+        };
+        self.live.insert(op.packed(), response);
     }
 
     /// Forgets the response to this op; gives the exchange that is to be cancelled.
@@ -94,16 +97,15 @@ impl Responses {
 
     /// The exchanges that are going on.
     pub fn exchanges(&self) -> impl Iterator<Item = ExchangeId> + '_ {
-        self.live.iter().map(|response| response.exchange)
+        self.live.values().map(|response| response.exchange)
     }
 
     fn of(&mut self, owner: u64) -> Option<&mut Response> {
-        self.live.iter_mut().find(|response| response.op.packed() == owner)
+        self.live.get_mut(&owner)
     }
 
     fn remove(&mut self, owner: u64) -> Option<Response> {
-        let index = self.live.iter().position(|response| response.op.packed() == owner)?;
-        Some(self.live.swap_remove(index))
+        self.live.remove(&owner)
     }
 }
 

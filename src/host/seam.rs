@@ -248,6 +248,21 @@ impl Seam {
                 let named = match to {
                     Audience::Child { parent, .. } => Some(parent),
                     Audience::Thread(_) | Audience::Front(_) => thread,
+                let record = thread.and_then(|thread| self.agent.record_view(thread));
+                let lent = Lent {
+                    conversation: record.map(|record| record.conversation),
+                    settings: record.map(|record| record.settings),
+                    git: record.and_then(|record| record.git),
+                    items,
+                    partial: thread.map_or("", |thread| self.agent.partial_text(thread)),
+                    partial_reasoning: thread
+                        .map_or("", |thread| self.agent.partial_reasoning(thread)),
+                    // Told with the thread alone; there are many events and many rollouts.
+                    rollout: thread
+                        .filter(|_| matches!(event, Event::ThreadStarted { .. }))
+                        .and_then(|thread| self.rollouts.path(thread))
+                        .and_then(|path| path.to_str()),
+                    wall_ms: now.wall_ms,
                 };
                 let lent = lent(&self.agent, &self.rollouts, thread, now.wall_ms);
                 server.told(named, event, lent, &mut self.output);

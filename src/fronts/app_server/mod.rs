@@ -78,7 +78,7 @@ pub struct Lent<'a> {
     pub items: &'a [Item],
     pub partial: &'a str,
     pub partial_reasoning: &'a str,
-    /// Where the thread is recorded, if it is.
+    /// Where the thread that has started is recorded, if it is.
     pub rollout: Option<&'a str>,
     pub wall_ms: u64,
     /// As what people see an item, if they do.
@@ -182,7 +182,7 @@ impl AppServer {
         self.threads.iter().filter(|(_, loaded)| loaded.turn.is_some()).map(|(id, _)| *id)
     }
 
-    /// Every thread that is loaded, or about to be.
+    /// Every thread that is loaded, or about to be, in order.
     pub fn all(&self) -> Vec<ThreadId> {
         self.threads.keys().copied().collect()
     }

@@ -104,7 +104,8 @@ impl Host {
         let before = self.seam.server().map(|front| front.all()).unwrap_or_default();
         self.command(ticket, command);
         let after = self.seam.server().map(|front| front.all()).unwrap_or_default();
-        if let Some(thread) = after.into_iter().find(|thread| !before.contains(thread)) {
+        if let Some(thread) = after.into_iter().find(|thread| before.binary_search(thread).is_err())
+        {
             self.routes.lead(thread, place);
             if overrides.ephemeral {
                 self.seam.rollouts.forgo(thread);
