@@ -52,7 +52,6 @@ use crate::core::session::Sessions;
 use crate::core::slots::Slots;
 use crate::core::thread::{Phase, Thread};
 use crate::limits::THREADS_MAX;
-use crate::tools;
 use crate::words::command::{Command, Course, Refusal, Which};
 use crate::words::event::Event;
 use crate::words::ids::{ConversationId, FrontId, OpId, ThreadId};
@@ -175,7 +174,7 @@ impl Agent {
             thread_ordinal: thread.ordinal,
             request_ordinal: thread.requests_count.saturating_sub(1),
             items: &thread.history.items()[..awaited.items_sent],
-            tools: &thread.tools,
+            tools: &turn.tools,
             output_schema: thread.settings.output_schema.as_deref(),
             sub_agent: match &thread.parent {
                 Some(parent) => Some(parent.task.sub_agent()),
@@ -373,7 +372,6 @@ impl Agent {
             conversation,
             settings,
             settings_next: None,
-            tools,
             facts: None,
             phase: Phase::Ready,
             history: History::default(),

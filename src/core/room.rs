@@ -28,7 +28,10 @@ impl Thread {
     fn tokens_estimated(&self) -> u64 {
         let (known, from) = match self.counted.tokens {
             tokens if is_credible(tokens) => (tokens, self.counted.items),
-            _ => (texts_tokens(&self.settings.instructions, &self.tools), 0),
+            _ => {
+                let tools = self.turn.as_ref().map_or(&[][..], |turn| &turn.tools);
+                (texts_tokens(&self.settings.instructions, tools), 0)
+            }
         };
         let fresh = self.history.items().get(from..).unwrap_or_default();
         let fresh: u64 = fresh.iter().map(item_tokens).sum();

@@ -15,13 +15,13 @@ use crate::core::session::Sessions;
 use crate::core::turn::Turn;
 use crate::limits::{ITEM_BYTES, PROMPTS_WAITING_MAX, ROLLOUT_LINE_BYTES_MAX};
 use crate::tools;
+use crate::limits::PROMPTS_WAITING_MAX;
 use crate::words::command::{Course, Refusal};
 use crate::words::event::{Ended, Event, Failed};
 use crate::words::ids::{ConversationId, FrontId, ItemIndex, OpId, ThreadId, TurnId};
 use crate::words::item::{Image, Item, Message, Part, Role};
 use crate::words::model::{Counted, FailureKind, ModelEvent, ModelFailure, RateLimits, Usage};
 use crate::words::record::Record;
-use crate::words::request::ToolSpec;
 use crate::words::settings::{OpeningFacts, ThreadSettings};
 
 /// A conversation that is loaded.
@@ -35,7 +35,6 @@ pub struct Thread {
     pub(crate) settings: Box<ThreadSettings>,
     /// What the next turn is to run with, if that is to differ.
     pub(crate) settings_next: Option<Box<ThreadSettings>>,
-    pub(crate) tools: Vec<ToolSpec>,
     /// `None` until they were asked for and came.
     pub(crate) facts: Option<OpeningFacts>,
     pub(crate) phase: Phase,
@@ -46,7 +45,8 @@ pub struct Thread {
     pub(crate) prompts: VecDeque<Vec<Part>>,
     /// When a turn takes what waits, if no prompt begins one.
     pub(crate) prompts_due_ms: Option<u64>,
-    pub(crate) turn: Option<Turn>,
+    /// Apart, since most threads have none.
+    pub(crate) turn: Option<Box<Turn>>,
     pub(crate) turns_count: u32,
     /// Turns whose start was told: the last one's may be in a batch that cannot be recorded.
     pub(crate) turns_told: u32,
@@ -144,7 +144,6 @@ impl Thread {
             // A person said yes under other rules.
             self.approvals = Approvals::default();
         }
-        self.tools = tools::offered(&settings);
         self.settings = settings;
     }
 

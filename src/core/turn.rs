@@ -28,17 +28,21 @@ use crate::core::review::Review;
 use crate::core::stop::Stopping;
 use crate::core::thread::{Phase, Thread};
 use crate::limits::HISTORY_BYTES_MAX;
+use crate::tools;
 use crate::words::command::Unsteerable;
 use crate::words::event::{Budget, Ended, Event, Failed};
 use crate::words::ids::{OpId, TurnId};
 use crate::words::model::Usage;
 use crate::words::record::Record;
+use crate::words::request::ToolSpec;
 use crate::words::settings::OpeningFacts;
 
 /// A running turn.
 #[derive(Debug)]
 pub struct Turn {
     pub(crate) id: TurnId,
+    /// What the model is offered.
+    pub(crate) tools: Vec<ToolSpec>,
     pub(crate) usage: Usage,
     /// Requests so far, each with all its tries.
     pub(crate) requests_count: u32,
@@ -117,15 +121,16 @@ impl Thread {
         let id = TurnId(self.turns_count);
         desk.out.tell(self.id, Event::TurnStarted { turn: id });
         let tries = Tries::begin(desk.now.mono_ms);
-        self.turn = Some(Turn {
+        self.turn = Some(Box::new(Turn {
             id,
+            tools: tools::offered(&self.settings),
             usage: Usage::default(),
             requests_count: 0,
             purpose: Purpose::Answer,
             relief: Relief::Stale,
             review: None,
             wait: Wait::Retry { at_ms: desk.now.mono_ms, tries },
-        });
+        }));
     }
 
     pub(crate) fn turn_mut(&mut self) -> &mut Turn {
@@ -263,7 +268,7 @@ impl Thread {
             | Ended::Completed => {}
         }
         let Turn { id: turn, usage, .. } = match self.turn.take() {
-            Some(turn) => turn,
+            Some(turn) => *turn,
             None => unreachable!("a turn ends once"),
         };
         desk.out.tell(self.id, Event::TurnEnded { turn, how, usage });
