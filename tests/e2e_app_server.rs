@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use support::World;
 use support::client::Client;
 use support::reply::{self, End, Reply};
+use support::run::Stdin;
 
 /// Compares what was written from a line on with a story.
 #[track_caller]
@@ -325,6 +326,31 @@ fn what_a_client_opts_out_of_is_not_sent() {
     ];
     assert_eq!(methods, expected);
     client.leave().0.exits(0);
+}
+
+#[test]
+fn a_client_may_say_where_it_is() {
+    let world = World::new();
+    let mut call = Client::plain_call(&world);
+    call.words.extend(["--listen", "stdio://"].map(Into::into));
+    let mut client = Client::of(world, call);
+    let info = json!({"clientInfo": {"name": "probe", "version": "1.0"}});
+    client.call("initialize", info);
+    // From where the server is, as when a thread begins.
+    let thread = client.call("thread/start", json!({"cwd": "."}))["thread"].clone();
+    assert_eq!(thread["cwd"], json!(client.world.cwd));
+    client.world.reply(Reply::message("done"));
+    let input = json!([{"type": "text", "text": "hi"}]);
+    let params = json!({"threadId": thread["id"], "input": input, "cwd": "."});
+    let begun = client.call("turn/start", params);
+    client.ended(begun["turn"]["id"].as_str().unwrap());
+    client.leave().0.exits(0);
+    let mut world = World::new();
+    let mut call = Client::plain_call(&world);
+    call.words.extend(["--listen", "ws://127.0.0.1:1"].map(Into::into));
+    let ended = world.run(call.stdin(Stdin::Null));
+    ended.exits(2);
+    assert!(ended.stderr.contains("stdio://"), "{ended}");
 }
 
 #[test]

@@ -242,12 +242,10 @@ pub fn turn_overrides(
     Ok(settings)
 }
 
-/// A directory that is there, without symbolic links.
+/// A directory that is there, without symbolic links; from where we are if it is relative, as when
+/// a thread begins.
 fn directory(cwd: &str) -> Result<Box<str>, Failure> {
     let wrong = |why: &str| Failure::refused(format!("cwd: {cwd:?}: {why}"));
-    if !cwd.starts_with('/') {
-        return Err(wrong("not an absolute path"));
-    }
     let path = Path::new(cwd).canonicalize().map_err(|error| wrong(&error.to_string()))?;
     match path.to_str() {
         _ if !path.is_dir() => Err(wrong("not a directory")),

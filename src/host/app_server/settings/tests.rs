@@ -183,7 +183,7 @@ fn what_follows_from_the_model_follows_the_new_one() {
 fn a_turn_is_refused_what_is_not_there() {
     let long = format!("\"outputSchema\":\"{}\"", "x".repeat(OUTPUT_SCHEMA_BYTES_MAX));
     for (json, part) in [
-        ("\"cwd\":\"relative\"", "cwd: \"relative\": not an absolute path"),
+        ("\"cwd\":\"relative\"", "cwd: \"relative\": No such file"),
         ("\"cwd\":\"WORK/gone\"", "gone\": No such file"),
         ("\"cwd\":\"WORK/../config.toml\"", "not a directory"),
         ("\"model\":\" \"", "the name of the model is empty"),
