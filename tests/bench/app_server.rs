@@ -54,11 +54,12 @@ fn row(what: &str, target: f64, measured: f64) {
 fn streams(program: &Path, count: usize) {
     let floor = floor(count);
     let mut bench = Bench::new(program);
-    // What is needed once is there after the first thread.
-    bench.threads(1);
     let base_kib = bench.server.memory_kib();
     let began = Instant::now();
-    let threads = bench.threads(count);
+    // What is needed once is there after the first half.
+    let mut threads = bench.threads(count.div_ceil(2));
+    let half_kib = bench.server.memory_kib();
+    threads.extend(bench.threads(count / 2));
     let opened = began.elapsed();
     let idle_kib = bench.server.memory_kib();
 
@@ -84,7 +85,8 @@ fn streams(program: &Path, count: usize) {
     row("  first delta of the last thread, s", 0.5, beyond.as_secs_f64());
     let each = |kib: u64| kib.saturating_sub(base_kib) as f64 / count as f64;
     if count >= 100 {
-        row("  RSS for each idle thread, KB", 2.0, each(idle_kib));
+        let further = (idle_kib - half_kib) as f64 / (count / 2) as f64;
+        row("  RSS for each further idle thread, KB", 2.0, further);
         row("  RSS for each active thread, KB", 24.0, each(active_kib));
         row("  RSS for each thread after its turn, KB", 24.0, each(done_kib));
     }
