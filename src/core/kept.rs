@@ -38,7 +38,7 @@ impl Thread {
                 each(image);
             }
         }
-        if let Some(Turn { wait: Wait::Calls { calls }, .. }) = &self.turn {
+        if let Some(Turn { wait: Wait::Calls { calls }, .. }) = self.turn.as_deref() {
             calls.iter().filter_map(|call| call.image.as_ref()).for_each(each);
         }
     }

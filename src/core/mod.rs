@@ -41,7 +41,7 @@ pub mod turn;
 use std::collections::VecDeque;
 
 use crate::core::approval::Approvals;
-use crate::core::child::{Parent, Task, Wanted};
+use crate::core::child::{Parent, Wanted};
 use crate::core::compact::Purpose;
 use crate::core::effect::Effects;
 use crate::core::history::History;
@@ -361,10 +361,6 @@ impl Agent {
     ) -> Option<ThreadId> {
         let conversation = ConversationId::v7(now.wall_ms, self.prng.ten_bytes());
         let ordinal = self.threads_count;
-        let tools = match &parent {
-            Some(parent) if parent.task == Task::Assessment => Vec::new(),
-            Some(_) | None => tools::offered(&settings),
-        };
         let put = self.threads.put(|slot, generation| Thread {
             id: ThreadId { slot, generation },
             ordinal,

@@ -14,8 +14,6 @@ use crate::core::ops::Work;
 use crate::core::session::Sessions;
 use crate::core::turn::Turn;
 use crate::limits::{ITEM_BYTES, PROMPTS_WAITING_MAX, ROLLOUT_LINE_BYTES_MAX};
-use crate::tools;
-use crate::limits::PROMPTS_WAITING_MAX;
 use crate::words::command::{Course, Refusal};
 use crate::words::event::{Ended, Event, Failed};
 use crate::words::ids::{ConversationId, FrontId, ItemIndex, OpId, ThreadId, TurnId};

@@ -123,7 +123,7 @@ impl Thread {
         let tries = Tries::begin(desk.now.mono_ms);
         self.turn = Some(Box::new(Turn {
             id,
-            tools: tools::offered(&self.settings),
+            tools: if self.is_one_shot() { Vec::new() } else { tools::offered(&self.settings) },
             usage: Usage::default(),
             requests_count: 0,
             purpose: Purpose::Answer,

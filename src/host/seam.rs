@@ -7,6 +7,7 @@
 //! is record, act, tell. If a record cannot be written, nothing of its batch is done or told.
 
 use std::collections::VecDeque;
+use std::path::Path;
 
 use crate::core::Agent;
 use crate::core::effect::{Audience, Effect, Effects};
@@ -218,7 +219,11 @@ impl Seam {
     ) {
         let Seam { agent, rollouts, front, output, .. } = self;
         if let Front::Server(server) = front {
-            answer(server, lent(agent, rollouts, Some(thread), clock::wall_ms()), output);
+            let path = rollouts.path(thread);
+            answer(server, lent(agent, path, Some(thread), clock::wall_ms()), output);
+        }
+    }
+
     /// Whether the front of a server has no threads.
     pub fn is_deserted(&self) -> bool {
         match &self.front {
@@ -248,23 +253,12 @@ impl Seam {
                 let named = match to {
                     Audience::Child { parent, .. } => Some(parent),
                     Audience::Thread(_) | Audience::Front(_) => thread,
-                let record = thread.and_then(|thread| self.agent.record_view(thread));
-                let lent = Lent {
-                    conversation: record.map(|record| record.conversation),
-                    settings: record.map(|record| record.settings),
-                    git: record.and_then(|record| record.git),
-                    items,
-                    partial: thread.map_or("", |thread| self.agent.partial_text(thread)),
-                    partial_reasoning: thread
-                        .map_or("", |thread| self.agent.partial_reasoning(thread)),
-                    // Told with the thread alone; there are many events and many rollouts.
-                    rollout: thread
-                        .filter(|_| matches!(event, Event::ThreadStarted { .. }))
-                        .and_then(|thread| self.rollouts.path(thread))
-                        .and_then(|path| path.to_str()),
-                    wall_ms: now.wall_ms,
                 };
-                let lent = lent(&self.agent, &self.rollouts, thread, now.wall_ms);
+                // Told with the thread alone; there are many events and many rollouts.
+                let path = thread
+                    .filter(|_| matches!(event, Event::ThreadStarted { .. }))
+                    .and_then(|thread| self.rollouts.path(thread));
+                let lent = lent(&self.agent, path, thread, now.wall_ms);
                 server.told(named, event, lent, &mut self.output);
             }
         }
@@ -280,12 +274,11 @@ impl Seam {
 /// What the front is lent beside something of a thread.
 fn lent<'a>(
     agent: &'a Agent,
-    rollouts: &'a Rollouts,
+    path: Option<&'a Path>,
     thread: Option<ThreadId>,
     wall_ms: u64,
 ) -> Lent<'a> {
     let record = thread.and_then(|thread| agent.record_view(thread));
-    let path = thread.and_then(|thread| rollouts.path(thread));
     Lent {
         conversation: record.map(|record| record.conversation),
         settings: record.map(|record| record.settings),

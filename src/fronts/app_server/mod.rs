@@ -188,7 +188,7 @@ impl AppServer {
     }
 
     /// Every thread that is loaded.
-    pub fn loaded(&self) -> Vec<ThreadId> {
+    pub fn open_threads(&self) -> Vec<ThreadId> {
         let open = self.threads.iter().filter(|(_, loaded)| loaded.is_open());
         open.map(|(id, _)| *id).collect()
     }

@@ -250,7 +250,7 @@ impl Host {
         if !self.server.as_ref().is_some_and(|server| server.is_over) {
             return;
         }
-        for thread in self.seam.server().map(|front| front.loaded()).unwrap_or_default() {
+        for thread in self.seam.server().map(|front| front.open_threads()).unwrap_or_default() {
             let Some(server) = &mut self.server else { return };
             if server.closing.insert(thread) {
                 self.command(None, Command::Close { thread });
