@@ -1,8 +1,9 @@
 //! The machine in a hostile world, from one seed.
 //!
 //! `cargo test --test sim` runs a thousand worlds; `SEEDS=n` runs more, `SEED=n` runs one and
-//! prints what happened. A world first goes wrong in every way it can (safety), then behaves
-//! (liveness).
+//! prints what happened. `STEPS=n` runs worlds until as many inputs were handled while everything
+//! went wrong, from seed `FIRST` on, past those that fail. A world first goes wrong in every way it
+//! can (safety), then behaves (liveness).
 
 // What is missing here fails the test, and says where.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -34,7 +35,7 @@ mod watch;
 #[path = "sim/world.rs"]
 mod world;
 
-use crate::world::World;
+use crate::world::{Ran, Steps, World};
 
 /// How many worlds a plain run looks at.
 const SEEDS: u64 = 1000;
@@ -47,10 +48,10 @@ fn number_from(variable: &str) -> Option<u64> {
 }
 
 /// Runs one world; says how to see it again if it fails.
-fn run(seed: u64, traced: bool) -> u64 {
+fn run(seed: u64, traced: bool) -> Ran {
     let ran = catch_unwind(AssertUnwindSafe(|| World::new(seed, traced).run()));
     match ran {
-        Ok(digest) => digest,
+        Ok(ran) => ran,
         Err(panic) => {
             println!("seed {seed} fails; repeat it with: SEED={seed} cargo test --test sim");
             resume_unwind(panic)
@@ -66,12 +67,42 @@ fn run_part(part: u64, parts_count: u64) {
         }
         return;
     }
+    if let Some(steps_count) = number_from("STEPS") {
+        if part == 0 {
+            run_steps(number_from("FIRST").unwrap_or(0), steps_count);
+        }
+        return;
+    }
     for seed in (0..number_from("SEEDS").unwrap_or(SEEDS)).filter(|n| n % parts_count == part) {
-        let digest = run(seed, false);
+        let digest = run(seed, false).digest;
         if seed % TWICE_EVERY == part {
-            assert_eq!(digest, run(seed, false), "seed {seed}: the same seed, other effects");
+            assert_eq!(
+                digest,
+                run(seed, false).digest,
+                "seed {seed}: the same seed, other effects"
+            );
         }
     }
+}
+
+/// Runs worlds until so many steps were made; says what it saw.
+fn run_steps(first: u64, steps_count: u64) {
+    let mut total = Steps::default();
+    let mut failing = Vec::new();
+    let mut seed = first;
+    while total.faulty < steps_count {
+        let ran = catch_unwind(|| run(seed, false));
+        match ran {
+            Ok(ran) => {
+                total.faulty += ran.steps.faulty;
+                total.quiet += ran.steps.quiet;
+            }
+            Err(_) => failing.push(seed),
+        }
+        seed += 1;
+    }
+    println!("seeds {first}..{seed}: {total:?}, failing: {failing:?}");
+    assert!(failing.is_empty(), "these seeds fail: {failing:?}");
 }
 
 #[test]

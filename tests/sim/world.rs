@@ -59,7 +59,23 @@ pub(crate) struct World {
     /// Deadlines served without the clock moving.
     deadlines_in_a_row: u64,
     digest: Digest,
+    steps: Steps,
     traced: bool,
+}
+
+/// What a world has come to.
+pub(crate) struct Ran {
+    /// What the effects hash to.
+    pub(crate) digest: u64,
+    pub(crate) steps: Steps,
+}
+
+/// Inputs that a machine has handled.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Steps {
+    /// While everything could go wrong.
+    pub(crate) faulty: u64,
+    pub(crate) quiet: u64,
 }
 
 /// What became of a batch of effects.
@@ -87,12 +103,13 @@ impl World {
             prompts_count: 0,
             deadlines_in_a_row: 0,
             digest: Digest::default(),
+            steps: Steps::default(),
             traced,
         }
     }
 
-    /// Lets everything go wrong for a while, then nothing; gives what the effects hash to.
-    pub(crate) fn run(mut self) -> u64 {
+    /// Lets everything go wrong for a while, then nothing.
+    pub(crate) fn run(mut self) -> Ran {
         for _ in 0..FAULTY_STEPS + self.chance.below(FAULTY_STEPS) {
             self.step();
         }
@@ -111,7 +128,7 @@ impl World {
         self.come_to_rest();
         assert!(self.watch.threads().is_empty(), "every thread that was closed is gone");
         self.assert_all_work_ended();
-        self.digest.0.finish()
+        Ran { digest: self.digest.0.finish(), steps: self.steps }
     }
 
     fn come_to_rest(&mut self) {
@@ -202,6 +219,10 @@ impl World {
     /// Lets the machine take the input and does what it says about it.
     fn feed(&mut self, input: Input<'static>) {
         self.trace(|| format!("<- {input:?}"));
+        match self.mood {
+            Mood::Faulty => self.steps.faulty += 1,
+            Mood::Quiet => self.steps.quiet += 1,
+        }
         let op = op_of(&input);
         let ends = is_end(&input);
         if let Some(op) = op.filter(|_| ends) {
