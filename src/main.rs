@@ -9,7 +9,7 @@ use windlass::config::{completions, help, limits};
 use windlass::host::net::RESOLVER_NAME;
 use windlass::host::proc::launch::FILES_NAME;
 use windlass::host::{
-    app_server, confined, demo, doctor, environment, exec, features, files, net, out,
+    app_server, confined, demo, doctor, environment, exec, features, files, journal, net, out,
 };
 use windlass::host::{schemas, sessions, stdin};
 use windlass::tools::patch;
@@ -57,6 +57,7 @@ fn agent(words: Vec<OsString>) -> u8 {
         Verb::Limits => out::print(&limits::list()),
         Verb::AppServer => app_server::serving::serve(&invocation, environment::own_executable()),
         Verb::Schema(language, directory) => schemas::write(*language, directory),
+        Verb::Replay(path) => journal::replay(Path::new(&**path)),
         Verb::Version => out::print(concat!("windlass ", env!("CARGO_PKG_VERSION"), "\n")),
         Verb::Sessions(sessions) => sessions::run(&invocation, sessions),
         Verb::Demo => demo::demo(&invocation, environment::own_executable()),

@@ -18,6 +18,8 @@ mod children;
 mod disk;
 #[path = "sim/family.rs"]
 mod family;
+#[path = "sim/flight.rs"]
+mod flight;
 #[path = "sim/policy.rs"]
 mod policy;
 #[path = "sim/promises.rs"]

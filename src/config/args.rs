@@ -48,6 +48,8 @@ pub struct Invocation {
     pub out: Option<PathBuf>,
     /// Where to write a recording of the model's answers.
     pub record: Option<PathBuf>,
+    /// Where to write down all that happens.
+    pub journal: Option<PathBuf>,
     pub json: bool,
     pub color: Color,
     pub ephemeral: bool,
@@ -110,6 +112,8 @@ pub enum Verb {
     Features,
     /// List the bounds.
     Limits,
+    /// Run a journal again.
+    Replay(Box<str>),
     Sessions(Sessions),
     Completions(Shell),
     /// Serve programs over stdin and stdout.

@@ -325,8 +325,8 @@ P0, which cannot wait, to P3. With --json it is the last agent_message, and as d
     },
     Command {
         paths: &[&["debug"]],
-        usage: &["debug limits"],
-        about: "Shows how windlass is made.",
+        usage: &["debug limits|replay"],
+        about: "Shows how windlass is made and what it did.",
         verb: |_, _| Err("say what to show, for example `windlass debug limits`".into()),
         ..ROW
     },
@@ -334,6 +334,22 @@ P0, which cannot wait, to P3. With --json it is the last agent_message, and as d
         paths: &[&["debug", "limits"]],
         help: "List the bounds: name, value, unit, reason; and the memory they add up to",
         verb: |_, _| Ok(Verb::Limits),
+        ..ROW
+    },
+    Command {
+        paths: &[&["debug", "replay"]],
+        arguments: &[Argument::Word("FILE")],
+        help: "Take a journal's inputs again and compare what comes of them",
+        about: "Takes the inputs of a journal (`--journal FILE`) again: nothing is run or sent, only decided.
+
+Says how many inputs led to the same as back then. Exit codes: 0 the same, also if the journal is
+cut off; 3 something else, which is shown; 1 the journal is damaged. An input that makes windlass
+panic does so again.",
+        usage: &["debug replay FILE"],
+        verb: |_, plain| {
+            let path = plain.into_iter().next();
+            path.map(Verb::Replay).ok_or_else(|| "name the file of a journal".to_owned())
+        },
         ..ROW
     },
     Command {

@@ -168,6 +168,11 @@ impl Effects {
         lanes.into_iter().find_map(VecDeque::pop_front)
     }
 
+    /// What is to be done, in the order in which it is given out.
+    pub fn iter(&self) -> impl Iterator<Item = &Effect> {
+        self.stops.iter().chain(&self.records).chain(&self.deeds).chain(&self.notices)
+    }
+
     pub fn len(&self) -> usize {
         self.stops.len() + self.records.len() + self.deeds.len() + self.notices.len()
     }

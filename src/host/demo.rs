@@ -73,7 +73,7 @@ fn run(invocation: &Invocation, exe: PathBuf) -> Result<u8, String> {
         exec::say("run for real, in the sandbox, on a scratch project whose test fails.");
         exec::say("");
     }
-    let code = exec::run(loaded, exe, Some(RECORDING))?;
+    let code = exec::run(loaded, exe, Some(RECORDING), invocation.journal.as_deref())?;
     if is_for_people {
         out::print(&report(&project, code));
     }

@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::config::args::{Color, Invocation, StdinUse};
-use crate::config::credentials::{self, KeyFromEnv, StoredLogin};
+use crate::config::credentials::{self, Credentials, KeyFromEnv, StoredLogin};
 use crate::config::providers::{Provider, Secret, Wire};
 use crate::config::review::{self, Request};
 use crate::config::settings::{ExecOptions, Resolved};
@@ -32,7 +32,9 @@ use crate::host::rollouts::{Keeping, Rollouts};
 use crate::host::routes::Routes;
 use crate::host::seam::{Front, Seam};
 use crate::host::stdin::{Asked, Demand, PromptFrom};
-use crate::host::{Host, Parts, clock, environment, git, images, notify, responses, status, stdio};
+use crate::host::{
+    Host, Parts, clock, environment, git, images, journal, notify, responses, status, stdio,
+};
 use crate::limits::{GIVEN_WAIT_MS, RECORDING_BYTES_MAX};
 use crate::wire::proxy::Proxies;
 use crate::wire::replay::Replay;
@@ -53,7 +55,7 @@ pub fn exec(invocation: &Invocation, exe: PathBuf) -> u8 {
     for notice in hint.chain(&loaded.resolved.notices) {
         say(&visible::line(notice));
     }
-    match run(loaded, exe, None) {
+    match run(loaded, exe, None, invocation.journal.as_deref()) {
         Ok(code) => code,
         Err(message) => fail(&message),
     }
@@ -84,7 +86,12 @@ fn fail(message: &str) -> u8 {
 }
 
 /// Runs what was resolved to its end. An embedded recording is given by whoever shows one.
-pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Result<u8, String> {
+pub fn run(
+    loaded: Loaded,
+    exe: PathBuf,
+    embedded: Option<&'static str>,
+    journal: Option<&Path>,
+) -> Result<u8, String> {
     let Loaded { home, resolved, .. } = loaded;
     let Resolved { mut settings, provider, options, shell_environment, notify, .. } = resolved;
     let since_ms = clock::mono_ms();
@@ -94,7 +101,8 @@ pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Resu
     let stored = stored(&home, &provider)?;
     let credentials = credentials::resolve(&provider, &env, KeyFromEnv::Honoured, stored.as_ref());
     let recorded = recorded(&provider, embedded)?;
-    let recording = recording(&options, &provider, credentials.as_ref().ok())?;
+    let secrets = secrets(&provider, credentials.as_ref().ok());
+    let recording = recording(&options, &secrets)?;
     let kept = home.path.clone().filter(|_| !options.ephemeral);
     let keeping = kept.map_or(Keeping::Nothing, Keeping::Home);
     let has_account = credentials.as_ref().is_ok_and(|known| known.account_id.is_some());
@@ -102,6 +110,7 @@ pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Resu
     let (front, status) = front(&options, &settings, limits);
     let last_message = options.output_last_message.clone();
     let seed = u64::from_le_bytes(clock::random().map_err(|error| error.to_string())?);
+    let journal = journal.map(|path| journal::begin(path, seed, &secrets)).transpose()?;
     windlass_sandbox::guard_agent().map_err(|error| format!("cannot guard the agent: {error}"))?;
     warn_of_no_sandbox(settings.sandbox.mode);
     let nofile = environment::raise_open_files();
@@ -131,6 +140,7 @@ pub fn run(loaded: Loaded, exe: PathBuf, embedded: Option<&'static str>) -> Resu
     })
     .map_err(|error| format!("cannot set up the loop: {error}"))?;
     host.seam.notifier = notifier;
+    host.seam.journal = journal;
     let code = host.run().map_err(|error| format!("the loop failed: {error}"))?;
     if let Some(path) = last_message {
         write_last_message(&path, host.seam.front.last_message());
@@ -259,16 +269,17 @@ pub(crate) fn recorded(
     Ok(Some(Recorded { replay, is_mismatched: false }))
 }
 
-fn recording(
-    options: &ExecOptions,
-    provider: &Provider,
-    credentials: Option<&credentials::Credentials>,
-) -> Result<Option<Recording>, String> {
-    let Some(path) = &options.record else { return Ok(None) };
+/// What neither recordings nor journals may hold.
+fn secrets(provider: &Provider, credentials: Option<&Credentials>) -> Vec<Secret> {
     let mut secrets: Vec<Secret> =
         provider.headers.iter().map(|(_, value)| value.clone()).collect();
     secrets.extend(credentials.and_then(|credentials| credentials.token.clone()));
-    let made = Recording::create(path, secrets);
+    secrets
+}
+
+fn recording(options: &ExecOptions, secrets: &[Secret]) -> Result<Option<Recording>, String> {
+    let Some(path) = &options.record else { return Ok(None) };
+    let made = Recording::create(path, secrets.to_vec());
     made.map(Some)
         .map_err(|error| format!("cannot write the recording {}: {error}", path.display()))
 }

@@ -17,6 +17,7 @@ pub mod files;
 pub mod git;
 pub mod holders;
 pub mod images;
+pub mod journal;
 pub mod loading;
 pub mod net;
 pub mod notify;

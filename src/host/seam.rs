@@ -19,6 +19,7 @@ use crate::fronts::exec::status::Status;
 use crate::fronts::exec::{EXIT_COMPLETED, Exec};
 use crate::fronts::notify::Notifier;
 use crate::host::clock;
+use crate::host::journal::Journal;
 use crate::host::rollouts::Rollouts;
 use crate::words::call::Seen;
 use crate::words::command::Command;
@@ -31,6 +32,8 @@ use crate::words::record::Record;
 pub struct Seam {
     pub agent: Agent,
     effects: Effects,
+    /// Where what happens is written down, if anywhere.
+    pub journal: Option<Box<Journal>>,
     /// What is to be done.
     pub deeds: VecDeque<Effect>,
     pub rollouts: Rollouts,
@@ -107,6 +110,7 @@ impl Seam {
         Seam {
             agent: Agent::new(seed),
             effects: Effects::default(),
+            journal: None,
             deeds: VecDeque::new(),
             rollouts,
             front,
@@ -128,11 +132,10 @@ impl Seam {
     pub fn feed(&mut self, mut input: Input<'_>) {
         self.put_away(&mut input);
         let now = Now { mono_ms: clock::mono_ms(), wall_ms: clock::wall_ms() };
-        self.agent.handle(now, input, &mut self.effects);
+        self.handle(now, input);
         while let Some(failed) = self.settle(now) {
             let Failed { thread, lost, message } = failed;
-            let input = Input::AppendFailed { thread, lost, message };
-            self.agent.handle(now, input, &mut self.effects);
+            self.handle(now, Input::AppendFailed { thread, lost, message });
         }
         if cfg!(debug_assertions) {
             self.agent.check();
@@ -149,6 +152,20 @@ impl Seam {
             } => album.keep_all(parts),
             Input::Looked { result: Ok(Seen::Image(image)), .. } => album.keep(image),
             _ => {}
+        }
+    }
+
+    fn handle(&mut self, now: Now, input: Input<'_>) {
+        let Some(journal) = &mut self.journal else {
+            return self.agent.handle(now, input, &mut self.effects);
+        };
+        journal.happens(now, &input);
+        self.agent.handle(now, input, &mut self.effects);
+        journal.leads_to(&self.agent, &self.effects);
+        if let Some(why) = journal.end() {
+            let line = format!("warning: the journal ends here: {why}\n");
+            self.output.stderr.extend_from_slice(line.as_bytes());
+            self.journal = None;
         }
     }
 

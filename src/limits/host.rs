@@ -269,6 +269,16 @@ pub const ROLLOUT_HEAD_BYTES: usize = 4 * 1024;
 const _: () = assert!(2 * KEPT_ENDS_BYTES <= KEPT_IMAGE_BYTES_MIN);
 const _: () = assert!(ROLLOUT_HEAD_BYTES <= ROLLOUT_LINE_HELD_BYTES);
 const _: () = assert!(ROLLOUT_LINE_BYTES_MAX <= u32::MAX as usize, "a URL's length fits");
+
+/// A journal of `--journal`: a long session with many images; a report should still be sendable.
+pub const JOURNAL_BYTES_MAX: u64 = 256 << 20;
+
+/// Responses in which a journal watches for credentials that are cut in two, at the same time.
+pub const JOURNAL_STREAMS_MAX: usize = 16;
+
+/// Room that is kept for the lines of a journal; longer ones are rare.
+pub const JOURNAL_KEPT_BYTES: usize = 64 << 10;
+
 const _: () = assert!(ROLLOUT_META_BYTES_MAX <= ROLLOUT_LINE_BYTES_MAX);
 const _: () = assert!(ROLLOUT_READ_BYTES <= ROLLOUT_LINE_BYTES_MAX);
 /// One request to `windlass-files`; a patch as JSON may take six bytes for one.

@@ -20,6 +20,7 @@ use crate::chance::Chance;
 use crate::children::{self, Kind, Nature, Work};
 use crate::disk::Disk;
 use crate::family;
+use crate::flight::Flight;
 use crate::provider;
 use crate::watch::Watch;
 
@@ -45,6 +46,7 @@ pub(crate) enum Mood {
 pub(crate) struct World {
     pub(crate) chance: Chance,
     pub(crate) agent: Agent,
+    flight: Flight,
     pub(crate) now: Now,
     pub(crate) mood: Mood,
     pub(crate) disk: Disk,
@@ -88,10 +90,11 @@ enum Batch {
 impl World {
     pub(crate) fn new(seed: u64, traced: bool) -> World {
         let mut chance = Chance::new(seed);
-        let agent = Agent::new(chance.number());
+        let (agent, flight) = Flight::begin(&mut chance);
         World {
             chance,
             agent,
+            flight,
             now: Now { mono_ms: 1_000, wall_ms: 1_700_000_000_000 },
             mood: Mood::Faulty,
             disk: Disk::default(),
@@ -128,6 +131,7 @@ impl World {
         self.come_to_rest();
         assert!(self.watch.threads().is_empty(), "every thread that was closed is gone");
         self.assert_all_work_ended();
+        self.flight.assert_replays();
         Ran { digest: self.digest.0.finish(), steps: self.steps }
     }
 
@@ -236,7 +240,7 @@ impl World {
         self.watch.now_ms = self.now.mono_ms;
         self.watch.begin(&self.agent, &self.disk, &input);
         let mut effects = Effects::default();
-        self.agent.handle(self.now, input, &mut effects);
+        self.flight.handle(&mut self.agent, self.now, input, &mut effects);
         self.agent.check();
         if let Some(op) = op {
             let late = self.agent.late_count() > late_count;
@@ -481,7 +485,8 @@ impl World {
     /// The process dies and starts again: what is not on the disk is gone.
     fn crash(&mut self) {
         self.trace(|| "-- crash --".into());
-        self.agent = Agent::new(self.chance.number());
+        self.flight.assert_replays();
+        (self.agent, self.flight) = Flight::begin(&mut self.chance);
         self.timeline.clear();
         self.works.clear();
         self.watch = Watch::default();

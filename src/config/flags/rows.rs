@@ -212,6 +212,14 @@ pub static FLAGS: &[Flag] = &[
         help: "Write what the model answers to FILE, for a provider of kind \"replay\"",
     },
     Flag {
+        name: "journal",
+        aliases: &[],
+        short: None,
+        takes: Takes::Path("FILE", |invocation, path| invocation.journal = Some(path.into())),
+        belongs: Belongs::Turns,
+        help: "Write all that happens to FILE, for `windlass debug replay`; it holds the conversation",
+    },
+    Flag {
         name: "stdin",
         aliases: &[],
         short: None,

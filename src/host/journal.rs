@@ -1,0 +1,175 @@
+//! The flight recorder: every input of the machine in a file, and the machine run again from it.
+//!
+//! A journal is one JSON line for each input, in the order in which they came, with a digest of
+//! each effect that it had. It is written at the seam, before the machine takes the input, and
+//! never says a known credential. What goes wrong with it is said once and changes nothing else.
+
+pub mod blanks;
+pub mod effects;
+pub mod inputs;
+pub mod reading;
+pub mod recorder;
+pub mod replay;
+pub mod shapes;
+
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, BufReader, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use crate::config::providers::Secret;
+use crate::core::Agent;
+use crate::core::effect::Effects;
+use crate::core::input::{Input, Now};
+use crate::host::exec::say;
+use crate::host::journal::blanks::Blanks;
+use crate::host::journal::recorder::{MAGIC, Recorder, VERSION};
+use crate::host::journal::replay::{Broken, Replay, Step};
+use crate::host::out;
+use crate::limits::JOURNAL_BYTES_MAX;
+
+/// The exit code of a replay that led elsewhere.
+pub const EXIT_DIFFERS: u8 = 3;
+
+/// A journal that is being written.
+#[derive(Debug)]
+pub struct Journal {
+    file: File,
+    recorder: Recorder,
+    /// Invariant: at most `JOURNAL_BYTES_MAX`.
+    written_bytes: u64,
+    /// Why nothing more will be written, once that is so.
+    end: Option<Box<str>>,
+}
+
+impl Journal {
+    /// Makes the file, for its owner alone. What is there already is replaced only if it is empty
+    /// or a journal.
+    pub fn create(path: &Path, seed: u64, blanks: Blanks) -> io::Result<Journal> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        // Neither a symbolic link nor a pipe is what was meant.
+        options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+        let file = options.open(path).map_err(|error| match error.raw_os_error() {
+            Some(libc::ELOOP) => io::Error::other("it is a symbolic link"),
+            _ => error,
+        })?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        // Where files cannot be locked nobody else is seen.
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            return Err(io::Error::other("another windlass is writing it"));
+        }
+        if metadata.len() > 0 && !is_journal(&file) {
+            return Err(io::Error::other("it exists and is not a journal"));
+        }
+        file.set_len(0)?;
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        let recorder = Recorder::new(seed, blanks);
+        Ok(Journal { file, recorder, written_bytes: 0, end: None })
+    }
+
+    /// Writes down what happens, before it does.
+    pub fn happens(&mut self, now: Now, input: &Input<'_>) {
+        if self.end.is_none() {
+            self.recorder.happens(now, input);
+            self.flush();
+        }
+    }
+
+    /// Keeps what it led to; it is written with the next input.
+    pub fn leads_to(&mut self, agent: &Agent, effects: &Effects) {
+        if self.end.is_none() {
+            self.recorder.leads_to(agent, effects);
+        }
+    }
+
+    /// Why nothing more will be written.
+    pub fn end(&self) -> Option<&str> {
+        self.end.as_deref()
+    }
+
+    fn flush(&mut self) {
+        let bytes = self.recorder.bytes();
+        let written_bytes = self.written_bytes + bytes.len() as u64;
+        if written_bytes > JOURNAL_BYTES_MAX {
+            let why = format!("it would be longer than {JOURNAL_BYTES_MAX} bytes");
+            self.end = Some(why.into());
+        } else if let Err(error) = self.file.write_all(bytes) {
+            self.end = Some(error.to_string().into());
+        } else {
+            self.written_bytes = written_bytes;
+        }
+        self.recorder.clear();
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // The effects of the last input.
+        if self.end.is_none() {
+            self.flush();
+        }
+    }
+}
+
+/// Begins the journal of a run.
+pub fn begin(path: &Path, seed: u64, secrets: &[Secret]) -> Result<Box<Journal>, String> {
+    let blanks = Blanks::new(secrets.iter().map(Secret::expose));
+    let journal = Journal::create(path, seed, blanks).map(Box::new);
+    journal.map_err(|error| format!("cannot write the journal {}: {error}", path.display()))
+}
+
+fn is_journal(file: &File) -> bool {
+    let mut head = [0; MAGIC.len()];
+    file.read_exact_at(&mut head, 0).is_ok() && head == *MAGIC.as_bytes()
+}
+
+/// Runs a journal's inputs again and gives the exit code.
+pub fn replay(path: &Path) -> u8 {
+    let named = path.display();
+    let opened = File::open(path).map_err(Broken::Unreadable);
+    let mut replay = match opened.and_then(|file| Replay::begin(BufReader::new(file))) {
+        Ok(replay) => replay,
+        Err(broken) => return fail(&format!("the journal {named}: {broken}"), &broken),
+    };
+    if !replay.is_own() {
+        let version = &replay.version;
+        say(&format!("warning: windlass {version} wrote it, {VERSION} replays it"));
+    }
+    let mut inputs_count = 0_u64;
+    let how = loop {
+        match replay.step() {
+            Ok(Step::Same) => inputs_count += 1,
+            Ok(Step::End) => break "had the same effects".to_owned(),
+            Ok(Step::Cut) => {
+                break format!("had the same effects; line {} is cut off", replay.line_number);
+            }
+            Ok(Step::Unanswered) => {
+                break format!(
+                    "had the same effects; the one on line {} was taken, its effects are not in \
+                     the journal",
+                    replay.line_number
+                );
+            }
+            Err(broken) => {
+                let line_number = replay.line_number;
+                return fail(
+                    &format!("the journal {named}: line {line_number}: {broken}"),
+                    &broken,
+                );
+            }
+        }
+    };
+    out::print(&format!("{inputs_count} inputs {how}\n"))
+}
+
+fn fail(message: &str, broken: &Broken) -> u8 {
+    say(&format!("error: {message}"));
+    match broken {
+        Broken::Differs { .. } => EXIT_DIFFERS,
+        Broken::Unreadable(_) | Broken::NoJournal | Broken::Damaged(_) | Broken::NotText => 1,
+    }
+}
