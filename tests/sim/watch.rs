@@ -489,7 +489,11 @@ impl Watch {
         self.told(thread).rules(settings);
         let approved = self.told(thread).session.contains(&key);
         let what = Tried::Command(line);
-        let denied = self.told(thread).take_denied(&what, confinement);
+        // What asks to run without a sandbox never ran in one; the same line may have.
+        let denied = match command.escalation {
+            Some(_) => None,
+            None => self.told(thread).take_denied(&what, confinement),
+        };
         let allowed = match denied {
             Some(denied) => policy::again(settings, denied.approved || approved),
             None => policy::command(settings, command),
