@@ -16,6 +16,7 @@ const TARGETS: [(&str, Target); 17] = [
     ("config", windlass::config::settings::fuzz),
     ("http", windlass::wire::http::fuzz_cuts),
     ("ignore", windlass::tools::ignore::fuzz),
+    ("journal", windlass::host::journal::replay::fuzz),
     ("lines", windlass::wire::lines::fuzz_cuts),
     ("past", windlass::fronts::app_server::past::fuzz),
     ("patch", windlass::tools::patch::fuzz),

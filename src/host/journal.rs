@@ -173,3 +173,47 @@ fn fail(message: &str, broken: &Broken) -> u8 {
         Broken::Unreadable(_) | Broken::NoJournal | Broken::Damaged(_) | Broken::NotText => 1,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::disk::tests::Place;
+
+    const NOW: Now = Now { mono_ms: 1, wall_ms: 2 };
+
+    #[test]
+    fn a_journal_ends_at_its_bound() {
+        let place = Place::new();
+        let path = place.path().join("journal");
+        let mut journal = Journal::create(&path, 1, Blanks::default()).unwrap();
+        journal.happens(NOW, &Input::Deadline);
+        let line = "{\"now\":[1,2],\"input\":\"Deadline\"";
+        journal.written_bytes = JOURNAL_BYTES_MAX - line.len() as u64;
+        journal.happens(NOW, &Input::Deadline);
+        assert_eq!(journal.end(), None);
+        journal.happens(NOW, &Input::Deadline);
+        assert_eq!(journal.end(), Some("it would be longer than 268435456 bytes"));
+        journal.happens(NOW, &Input::Deadline);
+        drop(journal);
+        assert_eq!(std::fs::read_to_string(&path).unwrap().matches(line).count(), 2);
+    }
+
+    #[test]
+    fn two_do_not_write_one_journal() {
+        let place = Place::new();
+        let path = place.path().join("journal");
+        let first = Journal::create(&path, 1, Blanks::default()).unwrap();
+        let second = Journal::create(&path, 2, Blanks::default()).unwrap_err();
+        assert_eq!(second.to_string(), "another windlass is writing it");
+        drop(first);
+        assert!(Journal::create(&path, 2, Blanks::default()).is_ok());
+    }
+
+    #[test]
+    fn a_pipe_is_no_journal() {
+        let place = Place::new();
+        let path = place.pipe("journal");
+        let refused = Journal::create(&path, 1, Blanks::default()).unwrap_err();
+        assert_eq!(refused.to_string(), "it is not a regular file");
+    }
+}

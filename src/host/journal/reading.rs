@@ -96,9 +96,10 @@ impl<'a> Reading<'a> {
     }
 
     /// The counterpart of `Out::name`.
-    pub fn name(&mut self, before: &mut char, name: &'static str) {
-        self.expect(if *before == '{' { "{" } else { "," });
-        *before = ',';
+    pub fn name(&mut self, name: &'static str) {
+        if !self.line[..self.at].ends_with('{') {
+            self.expect(",");
+        }
         let at = self.at;
         if self.bare() != name {
             self.at = at;

@@ -52,12 +52,11 @@ impl Out<'_> {
         self.bytes.extend_from_slice(json.as_bytes());
     }
 
-    /// A field's name and what stands before it: a brace for the first one, then commas.
-    pub fn name(&mut self, before: &mut char, name: &str) {
-        self.raw(if *before == '{' { "{\"" } else { ",\"" });
+    /// A field's name, after a comma unless it is the first one.
+    pub fn name(&mut self, name: &str) {
+        self.raw(if self.bytes.ends_with(b"{") { "\"" } else { ",\"" });
         self.raw(name);
         self.raw("\":");
-        *before = ',';
     }
 
     fn text(&mut self, text: &str) {
@@ -96,9 +95,9 @@ macro_rules! structure {
         impl Put for $name {
             fn put(&self, out: &mut Out<'_>) {
                 let Self { $($field),* } = self;
-                let mut before = '{';
+                out.raw("{");
                 $(
-                    out.name(&mut before, stringify!($field));
+                    out.name(stringify!($field));
                     $field.put(out);
                 )*
                 out.raw("}");
@@ -110,9 +109,9 @@ macro_rules! structure {
 
         impl<'a> Take<'a> for $name {
             fn take(from: &mut Reading<'a>) -> Self {
-                let mut before = '{';
+                from.expect("{");
                 $(
-                    from.name(&mut before, stringify!($field));
+                    from.name(stringify!($field));
                     let $field = structure!(@take from $($via)?);
                 )*
                 from.expect("}");
@@ -134,10 +133,9 @@ macro_rules! variants {
         $out.raw("}");
     }};
     (@put $out:ident $variant:ident { $($field:ident),* }) => {{
-        $out.raw(concat!("{\"", stringify!($variant), "\":"));
-        let mut before = '{';
+        $out.raw(concat!("{\"", stringify!($variant), "\":{"));
         $(
-            $out.name(&mut before, stringify!($field));
+            $out.name(stringify!($field));
             $field.put($out);
         )*
         $out.raw("}}");
@@ -149,16 +147,18 @@ macro_rules! variants {
         Self::$variant($inner)
     }};
     (@take $from:ident $variant:ident { $($field:ident),* }) => {{
-        let mut before = '{';
         $(
-            $from.name(&mut before, stringify!($field));
+            $from.name(stringify!($field));
             let $field = Take::take($from);
         )*
         $from.expect("}}");
         Self::$variant { $($field),* }
     }};
     (@begins $variant:ident) => { concat!("\"", stringify!($variant), "\"") };
-    (@begins $variant:ident $($value:tt)+) => { concat!("{\"", stringify!($variant), "\":") };
+    (@begins $variant:ident ($inner:ident)) => { concat!("{\"", stringify!($variant), "\":") };
+    (@begins $variant:ident { $($field:ident),* }) => {
+        concat!("{\"", stringify!($variant), "\":{")
+    };
     (written $name:ty {
         $($variant:ident $(($inner:ident))? $({ $($field:ident),* $(,)? })?),* $(,)?
     }) => {
