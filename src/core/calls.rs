@@ -413,7 +413,7 @@ impl Thread {
         let index = self.awaiting(op);
         let now_ms = desk.now.mono_ms;
         let call = &mut self.calls_mut()[index];
-        let State::Running { what: Running::Patch(attempt), .. } =
+        let State::Running { what: Running::Patch(attempt), clock, .. } =
             std::mem::replace(&mut call.state, State::Settled)
         else {
             unreachable!("only a patch is applied")
@@ -424,7 +424,11 @@ impl Thread {
         let (applied, changes) = (result.is_ok(), changes.clone());
         let (Ok(output) | Err(output)) = result;
         let exit_code = i32::from(!applied);
-        let sign = denial::sign(&CommandEnded::Exited { code: exit_code }, &output);
+        // What ran out of time was not refused anything.
+        let sign = match clock.struck() {
+            None => denial::sign(&CommandEnded::Exited { code: exit_code }, &output),
+            Some(_) => None,
+        };
         let answer = Answer::Command(CommandAnswer {
             exit_code,
             wall_ms: now_ms.saturating_sub(call.since_ms),

@@ -359,6 +359,23 @@ fn a_patch_that_its_sandbox_stopped_is_asked_about_under_on_failure_alone() {
 }
 
 #[test]
+fn a_patch_that_ran_out_of_time_is_not_asked_about() {
+    let settings = of(ApprovalPolicy::OnFailure, SandboxMode::WorkspaceWrite);
+    let mut story = Story::calling(settings, vec![patch("1")]);
+    let op = story.inspect_op();
+    story.feed(Input::Inspected { op, result: Ok(vec![change("/w/a")]) });
+    let op = story.op(|effect| match effect {
+        Effect::Apply { op, .. } => Some(*op),
+        _ => None,
+    });
+    story.wait();
+    assert_eq!(story.effects, [Effect::Stop { op, how: Stop::Terminate }]);
+    story.feed(Input::Applied { op, result: Err("failed to write file /w/a".into()) });
+    assert_eq!(question(&story), None);
+    assert_eq!(story.outputs(), ["failed to write file /w/a"]);
+}
+
+#[test]
 fn text_for_a_session_is_not_judged_again() {
     let start = r#"{"cmd":"sh","with_escalated_permissions":true,"yield_time_ms":1000}"#;
     let settings = of(ApprovalPolicy::OnRequest, SandboxMode::ReadOnly);
