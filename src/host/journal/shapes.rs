@@ -9,7 +9,6 @@ use std::fmt;
 
 use crate::host::journal::blanks::Blanks;
 use crate::host::journal::reading::{Reading, Take};
-use crate::limits::JOURNAL_KEPT_BYTES;
 use crate::wire::json;
 use crate::words::ids::{CallId, ConversationId, FrontId, ItemIndex, OpId, ThreadId, TurnId};
 
@@ -33,17 +32,25 @@ pub struct Out<'o> {
     pub digest: Option<Digest>,
 }
 
-/// FNV-1a over what would have been written.
+/// FNV-1a over what would have been written, in words of eight bytes where there are as many.
 #[derive(Clone, Copy, Debug)]
-pub struct Digest(pub u64);
+pub struct Digest(u64);
 
 impl Digest {
     pub const EMPTY: Digest = Digest(0xcbf2_9ce4_8422_2325);
 
     fn push(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        let (words, rest) = bytes.as_chunks();
+        for word in words {
+            self.mix(u64::from_le_bytes(*word));
         }
+        for byte in rest {
+            self.mix(u64::from(*byte));
+        }
+    }
+
+    fn mix(&mut self, word: u64) {
+        self.0 = (self.0 ^ word).wrapping_mul(0x0100_0000_01b3);
     }
 }
 
@@ -60,25 +67,25 @@ impl Out<'_> {
     }
 
     fn text(&mut self, text: &str) {
-        json::string(&self.blanks.blanked(text), self.bytes);
-        if self.bytes.len() > JOURNAL_KEPT_BYTES {
-            self.spill();
-        }
-    }
-
-    /// Adds what is written to the digest, if only that is wanted.
-    fn spill(&mut self) {
-        if let Some(digest) = &mut self.digest {
-            digest.push(self.bytes);
-            self.bytes.clear();
-            self.bytes.shrink_to(2 * JOURNAL_KEPT_BYTES);
+        let text = self.blanks.blanked(text);
+        match &mut self.digest {
+            // For a digest a text need not be escaped.
+            Some(digest) => {
+                digest.push(self.bytes);
+                self.bytes.clear();
+                digest.push(&(text.len() as u64).to_le_bytes());
+                digest.push(text.as_bytes());
+            }
+            None => json::string(&text, self.bytes),
         }
     }
 
     /// The digest of all that was written.
-    pub fn finish(mut self) -> u64 {
-        self.spill();
-        self.digest.map_or(0, |digest| digest.0)
+    pub fn finish(self) -> u64 {
+        let mut digest = self.digest.unwrap_or(Digest::EMPTY);
+        digest.push(self.bytes);
+        self.bytes.clear();
+        digest.0
     }
 
     fn display(&mut self, value: impl fmt::Display) {
