@@ -6,7 +6,9 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 use support::World;
@@ -141,6 +143,28 @@ fn another_history_is_noticed_and_damage_too() {
     let ended = replay(&mut world, Path::new("/nowhere"));
     ended.exits(1);
     assert!(ended.stderr.starts_with("error: the journal /nowhere: No such"), "{}", ended.stderr);
+}
+
+#[test]
+fn an_input_that_ends_the_process_is_named() {
+    let mut world = World::new();
+    let (name, journal) = flags(&world);
+    world.reply(Reply::message("hello"));
+    world.exec(&["--journal", &name, "go"]).exits(0);
+    let text = fs::read_to_string(&journal).unwrap();
+    // Nothing is being looked at: no host says so.
+    let line = text.lines().nth(3).unwrap();
+    assert!(line.contains("{\"Opened\":{\"op\":[0,0],"), "{line}");
+    let begin = line.find("{\"Opened\"").unwrap();
+    let impossible = "{\"Looked\":{\"op\":[0,0],\"result\":{\"Err\":\"\"}}},\"effects\":[]}";
+    let impossible = format!("{}{impossible}", &line[..begin]);
+    fs::write(&journal, text.replacen(line, &impossible, 1)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
+    let ended = command.args(["debug", "replay", &name]).output().unwrap();
+    assert_eq!(ended.status.signal(), Some(libc::SIGABRT));
+    let expected = "the input on line 4 of the journal makes windlass panic:\n";
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(said.starts_with(expected) && said.contains("src/core"), "{said}");
 }
 
 #[test]

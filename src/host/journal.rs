@@ -15,7 +15,9 @@ pub mod shapes;
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, BufReader, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::panic;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::config::providers::Secret;
 use crate::core::Agent;
@@ -139,8 +141,10 @@ pub fn replay(path: &Path) -> u8 {
         let version = &replay.version;
         say(&format!("warning: windlass {version} wrote it, {VERSION} replays it"));
     }
+    say_where_it_panics();
     let mut inputs_count = 0_u64;
     let how = loop {
+        REPLAYED_LINE.store(replay.line_number + 1, Ordering::Relaxed);
         match replay.step() {
             Ok(Step::Same) => inputs_count += 1,
             Ok(Step::End) => break "had the same effects".to_owned(),
@@ -164,6 +168,18 @@ pub fn replay(path: &Path) -> u8 {
         }
     };
     out::print(&format!("{inputs_count} inputs {how}\n"))
+}
+
+/// The line whose input the machine is given.
+static REPLAYED_LINE: AtomicU64 = AtomicU64::new(0);
+
+fn say_where_it_panics() {
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        let line_number = REPLAYED_LINE.load(Ordering::Relaxed);
+        say(&format!("the input on line {line_number} of the journal makes windlass panic:"));
+        usual(panic);
+    }));
 }
 
 fn fail(message: &str, broken: &Broken) -> u8 {
