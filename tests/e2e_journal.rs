@@ -5,6 +5,7 @@
 mod support;
 
 use std::fs;
+use std::io::{Write, pipe};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -13,7 +14,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use support::World;
 use support::reply::{Reply, delta, done, message};
-use support::run::{Call, Ended, KEY};
+use support::run::{Call, Ended, KEY, Run, Stdin};
 
 /// Runs `windlass debug replay`.
 fn replay(world: &mut World, journal: &Path) -> Ended {
@@ -81,6 +82,51 @@ fn every_kind_of_run_has_a_journal() {
     world.run(call).exits(0);
     assert!(inputs(&journal).len() > 10);
     replay(&mut world, &journal).exits(0);
+}
+
+#[test]
+fn a_server_replays_from_its_journal() {
+    let mut world = World::new();
+    world.reply(Reply::shell(&["touch", "new"])).reply(Reply::message("done"));
+    let (name, journal) = flags(&world);
+    let (stdin, mut client) = pipe().unwrap();
+    let mut call = Call::new(&world).stdin(Stdin::From(stdin.into()));
+    call.words.extend(["app-server".into(), "--journal".into(), (&name).into()]);
+    let mut run = world.start(call);
+    let mut say = |message: Value| client.write_all(format!("{message}\n").as_bytes()).unwrap();
+    say(json!({ "id": 1, "method": "initialize", "params": {
+        "clientInfo": { "name": "probe", "title": null, "version": "1.0" } } }));
+    say(json!({ "id": 2, "method": "thread/start", "params": {
+        "approvalPolicy": "untrusted", "cwd": world.cwd } }));
+    let message = |run: &Run, is: fn(&Value) -> bool| {
+        let stdout = run.stdout();
+        let (whole, _) = stdout.rsplit_once('\n')?;
+        whole.lines().map(|line| serde_json::from_str(line).unwrap()).find(is)
+    };
+    world.until(&mut run, "it has a thread", |_, run| {
+        message(run, |said| said["id"] == 2).is_some()
+    });
+    let thread = message(&run, |said| said["id"] == 2).unwrap()["result"]["thread"]["id"].clone();
+    let image = format!("data:image/png;base64,{}", "A".repeat(8192));
+    say(json!({ "id": 3, "method": "turn/start", "params": { "threadId": thread, "input": [
+        { "type": "text", "text": format!("mind {KEY}") }, { "type": "image", "url": image }] } }));
+    let is_question = |said: &Value| said["method"] == "item/commandExecution/requestApproval";
+    world.until(&mut run, "it asks", |_, run| message(run, is_question).is_some());
+    let question = message(&run, is_question).unwrap();
+    say(json!({ "id": question["id"], "result": { "decision": "accept" } }));
+    world.until(&mut run, "the turn ends", |_, run| {
+        message(run, |said| said["method"] == "turn/completed").is_some()
+    });
+    drop(client);
+    world.finish(run).exits(0);
+    let text = fs::read_to_string(&journal).unwrap();
+    let (held, source) = ("{\"Kept\":{\"id\":0,", "\"source\":\"vscode\"");
+    assert!(text.contains(held) && text.contains(source) && !text.contains(KEY), "{text}");
+    assert!(text.contains("\"ApprovalAsked ") && text.contains("{\"Answer\":{"), "{text}");
+    let ended = replay(&mut world, &journal);
+    ended.exits(0);
+    let inputs_count = inputs(&journal).len();
+    assert_eq!(ended.stdout, format!("{inputs_count} inputs had the same effects\n"));
 }
 
 #[test]

@@ -270,7 +270,7 @@ pub(crate) fn recorded(
 }
 
 /// What neither recordings nor journals may hold.
-fn secrets(provider: &Provider, credentials: Option<&Credentials>) -> Vec<Secret> {
+pub(crate) fn secrets(provider: &Provider, credentials: Option<&Credentials>) -> Vec<Secret> {
     let mut secrets: Vec<Secret> =
         provider.headers.iter().map(|(_, value)| value.clone()).collect();
     secrets.extend(credentials.and_then(|credentials| credentials.token.clone()));

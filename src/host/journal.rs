@@ -28,7 +28,7 @@ use crate::host::journal::blanks::Blanks;
 use crate::host::journal::recorder::{MAGIC, Recorder, VERSION};
 use crate::host::journal::replay::{Broken, Replay, Step};
 use crate::host::out;
-use crate::limits::JOURNAL_BYTES_MAX;
+use crate::limits::{JOURNAL_BYTES_MAX, JOURNAL_CREDENTIALS_MAX};
 
 /// The exit code of a replay that led elsewhere.
 pub const EXIT_DIFFERS: u8 = 3;
@@ -85,6 +85,16 @@ impl Journal {
     pub fn leads_to(&mut self, agent: &Agent, effects: &Effects) {
         if self.end.is_none() {
             self.recorder.leads_to(agent, effects);
+        }
+    }
+
+    /// Keeps these out of it as well from now on; too many of them end it.
+    pub fn keep_out(&mut self, secrets: &[Secret]) {
+        let count = self.recorder.keep_out(secrets.iter().map(Secret::expose));
+        if count > JOURNAL_CREDENTIALS_MAX && self.end.is_none() {
+            self.flush();
+            let why = format!("more than {JOURNAL_CREDENTIALS_MAX} credentials are in use");
+            self.end.get_or_insert(why.into());
         }
     }
 
@@ -194,6 +204,7 @@ fn fail(message: &str, broken: &Broken) -> u8 {
 mod tests {
     use super::*;
     use crate::host::disk::tests::Place;
+    use crate::words::ids::OpId;
 
     const NOW: Now = Now { mono_ms: 1, wall_ms: 2 };
 
@@ -212,6 +223,29 @@ mod tests {
         journal.happens(NOW, &Input::Deadline);
         drop(journal);
         assert_eq!(std::fs::read_to_string(&path).unwrap().matches(line).count(), 2);
+    }
+
+    #[test]
+    fn a_journal_keeps_later_credentials_out_and_ends_when_they_are_too_many() {
+        let place = Place::new();
+        let path = place.path().join("journal");
+        let mut journal = Journal::create(&path, 1, Blanks::default()).unwrap();
+        let op = OpId { slot: 0, generation: 0 };
+        let unwritten = |why: &str| Input::Unwritten { op, why: why.into() };
+        let secret = |number: usize| Secret::new(format!("secret-{number:03}"));
+        journal.keep_out(&[secret(0)]);
+        journal.happens(NOW, &unwritten("it is secret-000"));
+        for _ in 0..2 {
+            let known: Vec<Secret> = (0..JOURNAL_CREDENTIALS_MAX).map(secret).collect();
+            journal.keep_out(&known);
+            assert_eq!(journal.end(), None);
+        }
+        journal.keep_out(&[secret(JOURNAL_CREDENTIALS_MAX)]);
+        assert_eq!(journal.end(), Some("more than 64 credentials are in use"));
+        journal.happens(NOW, &unwritten("lost"));
+        drop(journal);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains("it is xxxxxxxxxx") && !text.contains("lost"), "{text}");
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::config::credentials::Credentials;
-use crate::config::providers::{Provider, Wire};
+use crate::config::providers::{Provider, Secret, Wire};
+use crate::host::exec;
 use crate::limits::ROUTES_MAX;
 use crate::wire::dialect::Dialect;
 use crate::words::ids::ThreadId;
@@ -62,6 +63,12 @@ impl Routes {
 
     pub fn forget(&mut self, thread: ThreadId) {
         self.led.remove(&thread);
+    }
+
+    /// What no journal may hold.
+    pub fn secrets(&self) -> Vec<Secret> {
+        let of = |route: &Route| exec::secrets(&route.provider, route.credentials.as_ref().ok());
+        self.all.iter().flat_map(of).collect()
     }
 
     /// Asks for every provider's credentials anew, after a login has changed.

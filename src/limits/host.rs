@@ -276,6 +276,9 @@ pub const JOURNAL_BYTES_MAX: u64 = 256 << 20;
 /// Responses in which a journal watches for credentials that are cut in two, at the same time.
 pub const JOURNAL_STREAMS_MAX: usize = 16;
 
+/// Credentials that are kept out of one journal: each text is searched for each of them.
+pub const JOURNAL_CREDENTIALS_MAX: usize = 64;
+
 /// Room that is kept for the lines of a journal; longer ones are rare.
 pub const JOURNAL_KEPT_BYTES: usize = 64 << 10;
 

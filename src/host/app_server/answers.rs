@@ -343,6 +343,7 @@ impl Host {
             let stored = stored.map_err(|failure| failure.to_string())?.flatten();
             credentials::resolve(provider, &env, KeyFromEnv::Honoured, stored.as_ref())
         });
+        self.keep_out_credentials();
     }
 
     pub(super) fn answered(&mut self, id: &RequestId, response: &impl Typed) {

@@ -145,6 +145,7 @@ impl Host {
         let credentials =
             || credentials::resolve(provider, &env, KeyFromEnv::Honoured, stored.as_ref());
         let place = self.routes.place(provider, credentials);
+        self.keep_out_credentials();
         place.ok_or_else(|| Failure::refused("too many different providers are in use"))
     }
 

@@ -27,7 +27,7 @@ use crate::host::rollouts::{Keeping, Rollouts};
 use crate::host::routes::Routes;
 use crate::host::seam::{Front, Seam};
 use crate::host::stdio::Watch;
-use crate::host::{FRONT, Host, Parts, clock, environment};
+use crate::host::{FRONT, Host, Parts, clock, environment, journal};
 use crate::limits::{CLIENT_LINE_BYTES_MAX, CLIENT_LINES_PER_TURN};
 use crate::wire::proxy::Proxies;
 use crate::words::command::Command;
@@ -86,6 +86,9 @@ fn run(invocation: &Invocation, loaded: Loaded, exe: PathBuf) -> Result<u8, Stri
     let keeping = kept.map_or(Keeping::Nothing, Keeping::Home);
     let front = Front::Server(Box::default());
     let seed = u64::from_le_bytes(clock::random().map_err(|error| error.to_string())?);
+    let secrets = exec::secrets(&provider, credentials.as_ref().ok());
+    let journal = invocation.journal.as_deref();
+    let journal = journal.map(|path| journal::begin(path, seed, &secrets)).transpose()?;
     windlass_sandbox::guard_agent().map_err(|error| format!("cannot guard the agent: {error}"))?;
     let nofile = environment::raise_open_files();
     let links = home.path.as_deref().and_then(|home| environment::command_links(home, &exe));
@@ -112,6 +115,7 @@ fn run(invocation: &Invocation, loaded: Loaded, exe: PathBuf) -> Result<u8, Stri
         notify: None,
     })
     .map_err(failed)?;
+    host.seam.journal = journal;
     // SAFETY: descriptor 0 is open: the program's first act is to see to that.
     let stdin = unsafe { BorrowedFd::borrow_raw(0) };
     let inlet = Inlet::open(stdin).map_err(failed)?;
@@ -236,6 +240,13 @@ impl Host {
         self.seam.feed(Input::Command { front: FRONT, command });
         if let Front::Server(front) = &mut self.seam.front {
             front.end(&mut self.seam.output);
+        }
+    }
+
+    /// Keeps what providers want to see out of the journal, also what is known since it began.
+    pub(super) fn keep_out_credentials(&mut self) {
+        if let Some(journal) = &mut self.seam.journal {
+            journal.keep_out(&self.routes.secrets());
         }
     }
 

@@ -25,10 +25,19 @@ impl std::fmt::Debug for Blanks {
 impl Blanks {
     /// What is too short to be told from other text is not looked for.
     pub fn new<'c>(credentials: impl Iterator<Item = &'c str>) -> Blanks {
-        let mut credentials: Vec<Box<str>> =
-            credentials.filter(|text| text.len() >= CREDENTIAL_BYTES_MIN).map(Into::into).collect();
-        credentials.sort_by_key(|text| Reverse(text.len()));
-        Blanks { credentials }
+        let mut blanks = Blanks::default();
+        blanks.add(credentials);
+        blanks
+    }
+
+    /// Looks for these as well; none is forgotten, or what is done again would differ.
+    pub fn add<'c>(&mut self, credentials: impl Iterator<Item = &'c str>) {
+        for text in credentials.filter(|text| text.len() >= CREDENTIAL_BYTES_MIN) {
+            if !self.credentials.iter().any(|known| **known == *text) {
+                self.credentials.push(text.into());
+            }
+        }
+        self.credentials.sort_by_key(|text| Reverse(text.len()));
     }
 
     /// The text without credentials.
@@ -40,6 +49,10 @@ impl Blanks {
             }
         }
         blanked
+    }
+
+    pub fn count(&self) -> usize {
+        self.credentials.len()
     }
 
     pub fn is_empty(&self) -> bool {

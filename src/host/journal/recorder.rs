@@ -41,6 +41,14 @@ impl Recorder {
         Recorder { bytes: first.into_bytes(), scratch: Vec::new(), blanks, pieces }
     }
 
+    /// Keeps these out as well from now on, and gives how many there are.
+    ///
+    /// A text that named one of them before is taken with it again, and shows as different.
+    pub fn keep_out<'c>(&mut self, credentials: impl Iterator<Item = &'c str>) -> usize {
+        self.blanks.add(credentials);
+        self.blanks.count()
+    }
+
     /// Writes down what happens, before it does.
     pub fn happens(&mut self, now: Now, input: &Input<'_>) {
         let piece = self.piece(input);
