@@ -9,7 +9,7 @@ use std::path::Path;
 type Target = fn(&[u8]);
 
 /// Each corpus and what it is fed to; the same functions that the fuzz targets call.
-const TARGETS: [(&str, Target); 17] = [
+const TARGETS: [(&str, Target); 18] = [
     ("chat", windlass::wire::chat::decode::fuzz_cuts),
     ("clip", windlass::tools::clip::fuzz),
     ("command_line", windlass::tools::command_line::fuzz),
