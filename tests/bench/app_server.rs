@@ -200,6 +200,7 @@ impl Bench {
         let began = Instant::now();
         while !holds(&self.server) {
             assert!(began.elapsed() < DEADLINE, "never; last: {}", self.server.last_line());
+            self.server.write();
             sleep(&mut self.poll, &mut self.events, &self.provider);
             for event in &self.events {
                 match event.token() {
@@ -209,7 +210,7 @@ impl Bench {
                 }
             }
             self.provider.tell();
-            self.server.serve();
+            self.server.read();
         }
     }
 }
@@ -284,7 +285,7 @@ impl Server {
         self.ask("turn/start", &json!({"threadId": thread, "input": input}));
     }
 
-    fn serve(&mut self) {
+    fn write(&mut self) {
         while !self.unsaid.is_empty() {
             match self.stdin.write(&self.unsaid) {
                 Ok(count) => drop(self.unsaid.drain(..count)),
@@ -292,6 +293,9 @@ impl Server {
                 Err(error) => panic!("{error}"),
             }
         }
+    }
+
+    fn read(&mut self) {
         let is_open = slow_streams::read(&mut self.stdout, &mut self.heard);
         assert!(is_open, "the server left: {}", self.last_line());
         let heard = std::mem::take(&mut self.heard);
