@@ -172,7 +172,7 @@ impl Thread {
         // The past of a fork is among what was summed up.
         let fork = self.fork.map(|fork| Fork { items_count: 0, recorded_count: 0, ..fork });
         let fork = std::mem::replace(&mut self.fork, fork);
-        self.replaced = Some(Replaced { history, counted, fork });
+        self.replaced = Some(Box::new(Replaced { history, counted, fork }));
         self.turn_mut().relief = Relief::Fresh;
         desk.out.append(self.id, Record::Compacted { items_count });
         desk.out.tell(self.id, Event::Compacted { summary: ItemIndex(items_count - 1) });
@@ -184,7 +184,8 @@ impl Thread {
 
     /// The successor could not be recorded.
     pub(crate) fn take_back_summary(&mut self) {
-        if let Some(Replaced { history, counted, fork }) = self.replaced.take() {
+        if let Some(replaced) = self.replaced.take() {
+            let Replaced { history, counted, fork } = *replaced;
             self.history = history;
             self.counted = counted;
             self.fork = fork;

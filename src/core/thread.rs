@@ -39,7 +39,7 @@ pub struct Thread {
     pub(crate) history: History,
     pub(crate) counted: Counted,
     /// What the history was before the last batch, if that has replaced it.
-    pub(crate) replaced: Option<Replaced>,
+    pub(crate) replaced: Option<Box<Replaced>>,
     pub(crate) prompts: VecDeque<Vec<Part>>,
     /// When a turn takes what waits, if no prompt begins one.
     pub(crate) prompts_due_ms: Option<u64>,
