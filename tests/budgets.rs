@@ -142,7 +142,8 @@ fn a_confined_command_needs_few_system_calls() {
     };
     // The first command also finds out what the others get.
     let per_call = (counted(11) - counted(1)) / 10;
-    assert!(per_call <= 660, "{per_call} of agent, launcher, and command together");
+    // A third of them looks before and after at what is to stay as it is.
+    assert!(per_call <= 1050, "{per_call} of agent, launcher, and command together");
 }
 
 #[test]

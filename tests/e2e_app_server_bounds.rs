@@ -49,11 +49,12 @@ fn lines_that_are_no_messages_are_named_and_left_out() {
     client.run.write_in(format!("{deep}\n").as_bytes());
     client.call("model/list", json!({"limit": 1}));
     assert_eq!(client.lines.len(), 2, "{}", client.run.told());
-    let told = client.run.stderr();
+    let (ended, _) = client.leave();
+    let told = &ended.stderr;
     assert!(told.lines().count() >= 7, "{told}");
     assert!(told.lines().all(|line| line.starts_with("warning: a line of the client")), "{told}");
     assert!(told.len() < 4096, "{told}");
-    client.leave().0.exits(0);
+    ended.exits(0);
 }
 
 #[test]

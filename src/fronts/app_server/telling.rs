@@ -346,7 +346,7 @@ impl AppServer {
     /// The model has said something whole.
     fn item_said(&mut self, thread: ThreadId, index: ItemIndex, lent: Lent<'_>, out: &mut Output) {
         let Some(said) = lent.items.get(index.0 as usize) else { return };
-        let Some(turn) = self.running(thread) else { return };
+        let Some(turn) = self.running(thread).filter(|turn| !turn.is_reviewed) else { return };
         let open = match said {
             Item::Message(_) => turn.message.take(),
             Item::Reasoning(_) => turn.reasoning.take().map(|open| open.id),
@@ -474,6 +474,7 @@ impl AppServer {
         self.item_whole(thread, &item, lent, out);
         if let Some(turn) = self.running(thread) {
             turn.said = Some(item);
+            turn.is_reviewed = true;
         }
     }
 

@@ -41,6 +41,8 @@ pub struct Running {
     pub questions: u32,
     /// What the model said last.
     pub said: Option<ThreadItem>,
+    /// A review is over, and its verdict told: the message that holds it is not told again.
+    pub is_reviewed: bool,
     /// Requests that wait for the turn to end.
     pub interrupts: Vec<RequestId>,
     /// What the client calls the next message that is taken.
@@ -187,6 +189,7 @@ impl AppServer {
             calls: Vec::new(),
             questions: 0,
             said: None,
+            is_reviewed: false,
             interrupts: Vec::new(),
             client_ids: Vec::new(),
         }));
