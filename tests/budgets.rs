@@ -131,19 +131,23 @@ fn a_confined_command_needs_few_system_calls() {
         );
         return;
     }
-    let counted = |calls: usize| {
+    let counted = |mode: &str, calls: usize| {
         let mut world = World::new();
         for _ in 0..calls {
             world.reply(Reply::shell(&["true"]));
         }
         world.reply(Reply::message("All is well here."));
-        let call = world.call(&["--skip-git-repo-check", "-s", "workspace-write", "hello"]);
+        let call = world.call(&["--skip-git-repo-check", "-s", mode, "hello"]);
         count_all(&mut world, &call).syscalls
     };
     // The first command also finds out what the others get.
-    let per_call = (counted(11) - counted(1)) / 10;
-    // A third of them looks before and after at what is to stay as it is.
-    assert!(per_call <= 1050, "{per_call} of agent, launcher, and command together");
+    let per_call = |mode: &str| (counted(mode, 11) - counted(mode, 1)) / 10;
+    // What the command itself needs to be found and loaded is the machine's business.
+    let (confined, bare) = (per_call("workspace-write"), per_call("danger-full-access"));
+    assert!(
+        confined - bare <= 450,
+        "{confined} of all processes together, {bare} when not confined"
+    );
 }
 
 #[test]

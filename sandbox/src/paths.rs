@@ -8,29 +8,43 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use libc::c_int;
+
 use crate::sys;
 
 /// Opens what a path names, for nothing but naming it. `ELOOP` if a link is in the way, `ENOENT` if
 /// there is no such thing.
 pub(crate) fn open(path: &Path) -> io::Result<OwnedFd> {
-    let names = components(path)?;
+    open_names(&components(path)?, 0)
+}
+
+/// Opens a directory by the names that lead to it from the root; `ENOTDIR` if it is none.
+pub(crate) fn open_directory(names: &[CString]) -> io::Result<OwnedFd> {
+    open_names(names, libc::O_DIRECTORY)
+}
+
+fn open_names(names: &[CString], flags: c_int) -> io::Result<OwnedFd> {
     let whole: Vec<u8> = names.iter().flat_map(|name| [b"/", name.as_bytes()].concat()).collect();
     let whole = if whole.is_empty() { b"/".to_vec() } else { whole };
     let whole = CString::new(whole).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
-    let resolve = libc::RESOLVE_NO_SYMLINKS;
-    match sys::open_restricted(at_root(), &whole, libc::O_PATH, resolve) {
+    let (flags, resolve) = (libc::O_PATH | flags, libc::RESOLVE_NO_SYMLINKS);
+    match sys::open_restricted(at_root(), &whole, flags, resolve) {
         // No such call here, or a container refuses it.
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
-            walk(&names)
+            walk(names, flags)
         }
         opened => opened,
     }
 }
 
-fn walk(names: &[CString]) -> io::Result<OwnedFd> {
+/// The flags are those of the last.
+fn walk(names: &[CString], flags: c_int) -> io::Result<OwnedFd> {
     let mut here = sys::open_path(at_root(), c"/")?;
     for name in names {
         here = open_entry(here.as_fd(), name)?;
+    }
+    if flags & libc::O_DIRECTORY != 0 && sys::file_type(here.as_fd())? != libc::S_IFDIR {
+        return Err(io::Error::from_raw_os_error(libc::ENOTDIR));
     }
     Ok(here)
 }

@@ -13,7 +13,7 @@
 mod calls;
 mod node;
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -114,27 +114,31 @@ impl Item {
         let index = u32::try_from(index).map_err(|_| io::Error::from_raw_os_error(libc::E2BIG))?;
         let mut item = Item { index, names, fixed_count, node: Node::Missing };
         if let Some((way, name)) = item.way()? {
-            item.node = Node::of(way.as_fd(), &name, budget)?;
+            item.node = Node::of(way.as_fd(), name, budget)?;
         }
         Ok(item)
     }
 
     /// The directory that holds the name, as it is now; `None` if there is none.
-    fn way(&self) -> io::Result<Option<(OwnedFd, CString)>> {
+    fn way(&self) -> io::Result<Option<(OwnedFd, &CStr)>> {
         let Some((name, way)) = self.names.split_last() else { return Ok(None) };
-        let mut here = sys::open_path(at_root(), c"/")?;
-        for step in way {
-            here = match open_directory(here.as_fd(), step) {
-                Ok(next) => next,
-                Err(error) if is_absent(&error) => return Ok(None),
-                Err(error) => return Err(error),
-            };
+        match paths::open_directory(way) {
+            Ok(here) => Ok(Some((here, name))),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(error),
         }
-        Ok(Some((here, name.clone())))
     }
 
     /// Whether anything had to be changed.
     fn restore(&self) -> io::Result<bool> {
+        match self.way()? {
+            Some((way, name)) => self.node.restore(way.as_fd(), name),
+            None => self.restore_way(),
+        }
+    }
+
+    /// Makes the directories anew that led to the name, and what it led to.
+    fn restore_way(&self) -> io::Result<bool> {
         let Some((name, way)) = self.names.split_last() else { return Ok(false) };
         let mut here = sys::open_path(at_root(), c"/")?;
         let mut is_changed = false;
@@ -179,10 +183,11 @@ fn outermost_root<'a>(policy: &'a Policy, path: &Path) -> Option<&'a PathBuf> {
 }
 
 /// Opens a directory for naming things in it; a link is none.
-fn open_directory(place: BorrowedFd<'_>, name: &std::ffi::CStr) -> io::Result<OwnedFd> {
+fn open_directory(place: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
     sys::open_at(place, name, libc::O_PATH | libc::O_NOFOLLOW | libc::O_DIRECTORY)
 }
 
+/// Whether there is no such directory; a link is none.
 fn is_absent(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR))
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP))
 }
