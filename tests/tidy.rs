@@ -43,9 +43,9 @@ const OUTSIDE: [&str; 9] = [
 
 /// What nobody names: one process has one thread, and nothing is left for later.
 const NOWHERE: [&str; 6] = [
-    "std::thread",
-    "thread::spawn",
-    "block_on",
+    concat!("std::th", "read"),
+    concat!("thread::sp", "awn"),
+    concat!("block", "_on"),
     concat!("TO", "DO"),
     "todo!(",
     concat!("#[ig", "nore"),

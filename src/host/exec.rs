@@ -8,10 +8,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::config::args::{Color, Invocation, StdinUse};
-use crate::config::credentials::{self, Credentials, KeyFromEnv, StoredLogin};
+use crate::config::credentials::{self, KeyFromEnv, StoredLogin};
 use crate::config::providers::{Provider, Secret, Wire};
 use crate::config::review::{self, Request};
-use crate::config::settings::{ExecOptions, Resolved};
+use crate::config::settings::{ExecOptions, Resolved, ShellEnvironment};
 use crate::fronts::exec::Exec;
 use crate::fronts::exec::jsonl::{Jsonl, ReasoningShown};
 use crate::fronts::exec::plain::{LimitsShown, Looks, Plain, Stdout, Thinking};
@@ -29,7 +29,7 @@ use crate::host::proc::launch::Starter;
 use crate::host::prompting::{Asks, Prompting, Stage};
 use crate::host::recorder::Recording;
 use crate::host::rollouts::{Keeping, Rollouts};
-use crate::host::routes::Routes;
+use crate::host::routes::{self, Routes};
 use crate::host::seam::{Front, Seam};
 use crate::host::stdin::{Asked, Demand, PromptFrom};
 use crate::host::{
@@ -68,7 +68,7 @@ pub fn say(line: &str) {
 
 /// Says at the start that no command will run, where the mode asks for what this system lacks. What
 /// it has less than all of is told with the first command, which finds it out.
-fn warn_of_no_sandbox(mode: SandboxMode) {
+pub(crate) fn warn_of_no_sandbox(mode: SandboxMode) {
     if mode == SandboxMode::DangerFullAccess {
         return;
     }
@@ -101,7 +101,7 @@ pub fn run(
     let stored = stored(&home, &provider)?;
     let credentials = credentials::resolve(&provider, &env, KeyFromEnv::Honoured, stored.as_ref());
     let recorded = recorded(&provider, embedded)?;
-    let secrets = secrets(&provider, credentials.as_ref().ok());
+    let secrets = routes::secrets(&provider, credentials.as_ref().ok());
     let recording = recording(&options, &secrets)?;
     let kept = home.path.clone().filter(|_| !options.ephemeral);
     let keeping = kept.map_or(Keeping::Nothing, Keeping::Home);
@@ -111,16 +111,9 @@ pub fn run(
     let last_message = options.output_last_message.clone();
     let seed = u64::from_le_bytes(clock::random().map_err(|error| error.to_string())?);
     let journal = journal.map(|path| journal::begin(path, seed, &secrets)).transpose()?;
-    windlass_sandbox::guard_agent().map_err(|error| format!("cannot guard the agent: {error}"))?;
-    warn_of_no_sandbox(settings.sandbox.mode);
     let nofile = environment::raise_open_files();
-    let links = home.path.as_deref().and_then(|home| environment::command_links(home, &exe));
-    let variables =
-        environment::of_commands(&shell_environment, links.as_deref(), provider.env_key.as_deref());
-    let mut starter = Starter::new(exe, nofile, home.path.as_deref(), variables);
-    if shell_environment.use_profile {
-        starter.run_through_profile();
-    }
+    let starter = starter(exe, nofile, home.path.as_deref(), &shell_environment, &provider)?;
+    warn_of_no_sandbox(settings.sandbox.mode);
     let user_agent = environment::user_agent(&settings.originator);
     let notify = notify::Program::new(&notify, nofile);
     let notifier = notify.is_some().then(|| Notifier::new(&settings.cwd));
@@ -151,6 +144,25 @@ pub fn run(
     }
     let mismatched = host.recorded.is_some_and(|recorded| recorded.is_mismatched);
     Ok(if mismatched { EXIT_MISMATCH } else { code })
+}
+
+/// Guards this process, and readies what starts the commands of the model.
+pub(crate) fn starter(
+    exe: PathBuf,
+    nofile: Option<u64>,
+    home: Option<&Path>,
+    shell_environment: &ShellEnvironment,
+    provider: &Provider,
+) -> Result<Starter, String> {
+    windlass_sandbox::guard_agent().map_err(|error| format!("cannot guard the agent: {error}"))?;
+    let links = home.and_then(|home| environment::command_links(home, &exe));
+    let credential = provider.env_key.as_deref();
+    let variables = environment::of_commands(shell_environment, links.as_deref(), credential);
+    let mut starter = Starter::new(exe, nofile, home, variables);
+    if shell_environment.use_profile {
+        starter.run_through_profile();
+    }
+    Ok(starter)
 }
 
 /// The stored login, if the provider wants one.
@@ -267,14 +279,6 @@ pub(crate) fn recorded(
         }
     };
     Ok(Some(Recorded { replay, is_mismatched: false }))
-}
-
-/// What neither recordings nor journals may hold.
-pub(crate) fn secrets(provider: &Provider, credentials: Option<&Credentials>) -> Vec<Secret> {
-    let mut secrets: Vec<Secret> =
-        provider.headers.iter().map(|(_, value)| value.clone()).collect();
-    secrets.extend(credentials.and_then(|credentials| credentials.token.clone()));
-    secrets
 }
 
 fn recording(options: &ExecOptions, secrets: &[Secret]) -> Result<Option<Recording>, String> {

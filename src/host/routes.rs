@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use crate::config::credentials::Credentials;
 use crate::config::providers::{Provider, Secret, Wire};
-use crate::host::exec;
 use crate::limits::ROUTES_MAX;
 use crate::wire::dialect::Dialect;
 use crate::words::ids::ThreadId;
@@ -67,7 +66,7 @@ impl Routes {
 
     /// What no journal may hold.
     pub fn secrets(&self) -> Vec<Secret> {
-        let of = |route: &Route| exec::secrets(&route.provider, route.credentials.as_ref().ok());
+        let of = |route: &Route| secrets(&route.provider, route.credentials.as_ref().ok());
         self.all.iter().flat_map(of).collect()
     }
 
@@ -88,4 +87,12 @@ impl Route {
         };
         Route { provider, credentials, dialect }
     }
+}
+
+/// What neither recordings nor journals may hold.
+pub(crate) fn secrets(provider: &Provider, credentials: Option<&Credentials>) -> Vec<Secret> {
+    let mut secrets: Vec<Secret> =
+        provider.headers.iter().map(|(_, value)| value.clone()).collect();
+    secrets.extend(credentials.and_then(|credentials| credentials.token.clone()));
+    secrets
 }

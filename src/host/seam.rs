@@ -147,7 +147,10 @@ impl Seam {
         let album = &mut self.rollouts.album;
         match input {
             Input::Command {
-                command: Command::Prompt { parts, .. } | Command::Review { parts, .. },
+                command:
+                    Command::Prompt { parts, .. }
+                    | Command::Steer { parts, .. }
+                    | Command::Review { parts, .. },
                 ..
             } => album.keep_all(parts),
             Input::Looked { result: Ok(Seen::Image(image)), .. } => album.keep(image),

@@ -50,6 +50,8 @@ pub struct AppServer {
     asks: VecDeque<Ask>,
     /// Whose command the machine is handling.
     current: Option<Ticket>,
+    /// What that has opened.
+    opened: Option<ThreadId>,
     questions: Questions,
     /// How much of the account's limits is used, as last heard.
     pub limits: Option<RateLimitSnapshot>,
@@ -116,13 +118,16 @@ impl AppServer {
     /// The machine is about to handle a command for this request.
     pub fn begin(&mut self, ticket: Option<Ticket>) {
         self.current = ticket;
+        self.opened = None;
     }
 
     /// The machine has handled it: what was not answered meanwhile is answered now or waits with
-    /// its thread.
-    pub fn end(&mut self, out: &mut Output) {
-        let Some(ticket) = self.current.take() else { return };
-        self.settle(ticket, out);
+    /// its thread. Gives the thread that was opened.
+    pub fn end(&mut self, out: &mut Output) -> Option<ThreadId> {
+        if let Some(ticket) = self.current.take() {
+            self.settle(ticket, out);
+        }
+        self.opened.take()
     }
 
     /// Takes the next event.
@@ -143,6 +148,7 @@ impl AppServer {
             (Some(thread), Event::ThreadLoading) => {
                 if let Some(ticket) = self.current.take() {
                     self.threads.insert(thread, Loaded::loading(ticket));
+                    self.opened = Some(thread);
                 }
             }
             (Some(thread), Event::ThreadStarted { resumed, .. }) => {

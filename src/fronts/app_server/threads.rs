@@ -159,6 +159,7 @@ impl AppServer {
             Dialect::Second => self.answer_opened(&id, &loaded, how, past, lent, out),
         }
         self.threads.insert(thread, loaded);
+        self.opened = Some(thread);
     }
 
     pub(super) fn answer_opened(

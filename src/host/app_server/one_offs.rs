@@ -17,6 +17,7 @@ use crate::fronts::app_server::types::codec::{Json, Map, Text};
 use crate::fronts::app_server::types::v2_items::CommandExecOutputStream;
 use crate::fronts::app_server::types::{v1, v2};
 use crate::host::app_server::errands::{Event, Reach, Ticket};
+use crate::host::app_server::settings::{policy_v1, policy_v2};
 use crate::host::disk::config;
 use crate::host::proc::Children;
 use crate::host::proc::programs::{
@@ -26,7 +27,7 @@ use crate::limits::{
     KILL_GRACE_MS, ONE_OFF_INPUT_BYTES_MAX, ONE_OFF_KEPT_BYTES_MAX, ONE_OFF_OUTPUT_BYTES,
     ONE_OFF_TIMEOUT_MS, ONE_OFFS_MAX, PROCESS_ID_BYTES_MAX, TIMEOUT_MS_MAX,
 };
-use crate::words::policy::{SandboxMode, SandboxPolicy};
+use crate::words::policy::SandboxPolicy;
 
 /// The exit code of a command that ran out of time, as timeout(1) has it.
 const EXIT_TIMED_OUT: i32 = 124;
@@ -400,7 +401,7 @@ impl Wanted {
             command: judged(params.command)?,
             cwd: params.cwd,
             changes: Vec::new(),
-            sandbox: params.sandbox_policy.map(policy_first),
+            sandbox: params.sandbox_policy.as_ref().map(policy_v1),
             process_id: None,
             stdio: ProgramStdio::Output,
             is_streamed: false,
@@ -448,7 +449,7 @@ impl Wanted {
             command: judged(params.command)?,
             cwd: params.cwd,
             changes: changes(params.env.unwrap_or_default())?,
-            sandbox: params.sandbox_policy.map(policy_second),
+            sandbox: params.sandbox_policy.as_ref().map(policy_v2),
             process_id: params.process_id,
             stdio,
             is_streamed,
@@ -493,49 +494,6 @@ fn size(asked: &v2::CommandExecTerminalSize) -> Result<Size, Failure> {
         return Err(Failure::refused("a terminal has at least one row and one column"));
     }
     Ok(Size { rows: asked.rows, columns: asked.cols })
-}
-
-fn policy_first(policy: v1::SandboxPolicy) -> SandboxPolicy {
-    match policy {
-        v1::SandboxPolicy::DangerFullAccess => SandboxPolicy::of(SandboxMode::DangerFullAccess),
-        v1::SandboxPolicy::ReadOnly => SandboxPolicy::of(SandboxMode::ReadOnly),
-        v1::SandboxPolicy::WorkspaceWrite {
-            writable_roots,
-            network_access,
-            exclude_tmpdir_env_var,
-            exclude_slash_tmp,
-        } => SandboxPolicy {
-            writable_roots: writable_roots.0.unwrap_or_default(),
-            network: network_access.0,
-            exclude_tmpdir_env_var: exclude_tmpdir_env_var.0,
-            exclude_slash_tmp: exclude_slash_tmp.0,
-            ..SandboxPolicy::of(SandboxMode::WorkspaceWrite)
-        },
-    }
-}
-
-fn policy_second(policy: v2::SandboxPolicy) -> SandboxPolicy {
-    match policy {
-        // Somebody else confines us, and says whether there is a network.
-        v2::SandboxPolicy::DangerFullAccess | v2::SandboxPolicy::ExternalSandbox { .. } => {
-            SandboxPolicy::of(SandboxMode::DangerFullAccess)
-        }
-        v2::SandboxPolicy::ReadOnly { network_access } => {
-            SandboxPolicy { network: network_access.0, ..SandboxPolicy::of(SandboxMode::ReadOnly) }
-        }
-        v2::SandboxPolicy::WorkspaceWrite {
-            writable_roots,
-            network_access,
-            exclude_tmpdir_env_var,
-            exclude_slash_tmp,
-        } => SandboxPolicy {
-            writable_roots: writable_roots.0,
-            network: network_access.0,
-            exclude_tmpdir_env_var: exclude_tmpdir_env_var.0,
-            exclude_slash_tmp: exclude_slash_tmp.0,
-            ..SandboxPolicy::of(SandboxMode::WorkspaceWrite)
-        },
-    }
 }
 
 fn text(bytes: &[u8]) -> Text {

@@ -101,11 +101,7 @@ impl Host {
             (How::Fork, Some(which)) => Command::Fork { settings, which },
             (How::Start | How::Resume | How::Fork, _) => Command::Start { settings },
         };
-        let before = self.seam.server().map(|front| front.all()).unwrap_or_default();
-        self.command(ticket, command);
-        let after = self.seam.server().map(|front| front.all()).unwrap_or_default();
-        if let Some(thread) = after.into_iter().find(|thread| before.binary_search(thread).is_err())
-        {
+        if let Some(thread) = self.command(ticket, command) {
             self.routes.lead(thread, place);
             if overrides.ephemeral {
                 self.seam.rollouts.forgo(thread);

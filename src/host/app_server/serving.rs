@@ -21,10 +21,9 @@ use crate::host::disk::config::{self, Loaded};
 use crate::host::exec::{self, say};
 use crate::host::net::Net;
 use crate::host::poller::{Key, Kind};
-use crate::host::proc::launch::Starter;
 use crate::host::prompting::Prompting;
 use crate::host::rollouts::{Keeping, Rollouts};
-use crate::host::routes::Routes;
+use crate::host::routes::{self, Routes};
 use crate::host::seam::{Front, Seam};
 use crate::host::stdio::Watch;
 use crate::host::{FRONT, Host, Parts, clock, environment, journal};
@@ -40,14 +39,19 @@ pub struct Server {
     /// How the server itself was called: what threads run with unless they say otherwise.
     pub(super) base: Invocation,
     inlet: Inlet,
-    /// The client has said all it will.
-    is_over: bool,
-    /// Threads that were told to close, since it is over.
-    closing: BTreeSet<ThreadId>,
-    /// What still runs is no longer waited for.
-    is_given_up: bool,
+    stage: Stage,
     pub(super) client: Option<Client>,
     pub(crate) waiting: Waiting,
+}
+
+/// How far the server is from its end.
+#[derive(Debug)]
+enum Stage {
+    Open,
+    /// The client has said all it will, and these threads were told to close.
+    Closing(BTreeSet<ThreadId>),
+    /// What still runs is no longer waited for.
+    GivenUp,
 }
 
 const STDIN: Key = Key::new(Kind::Stdin, 0, 0);
@@ -86,18 +90,12 @@ fn run(invocation: &Invocation, loaded: Loaded, exe: PathBuf) -> Result<u8, Stri
     let keeping = kept.map_or(Keeping::Nothing, Keeping::Home);
     let front = Front::Server(Box::default());
     let seed = u64::from_le_bytes(clock::random().map_err(|error| error.to_string())?);
-    let secrets = exec::secrets(&provider, credentials.as_ref().ok());
+    let secrets = routes::secrets(&provider, credentials.as_ref().ok());
     let journal = invocation.journal.as_deref();
     let journal = journal.map(|path| journal::begin(path, seed, &secrets)).transpose()?;
-    windlass_sandbox::guard_agent().map_err(|error| format!("cannot guard the agent: {error}"))?;
     let nofile = environment::raise_open_files();
-    let links = home.path.as_deref().and_then(|home| environment::command_links(home, &exe));
-    let variables =
-        environment::of_commands(&shell_environment, links.as_deref(), provider.env_key.as_deref());
-    let mut starter = Starter::new(exe, nofile, home.path.as_deref(), variables);
-    if shell_environment.use_profile {
-        starter.run_through_profile();
-    }
+    let starter = exec::starter(exe, nofile, home.path.as_deref(), &shell_environment, &provider)?;
+    exec::warn_of_no_sandbox(resolved.settings.sandbox.mode);
     let ThreadSettings { cwd, sandbox, originator, .. } = resolved.settings;
     let user_agent = environment::user_agent(&originator);
     let failed = |error: io::Error| format!("cannot set up the loop: {error}");
@@ -122,9 +120,7 @@ fn run(invocation: &Invocation, loaded: Loaded, exe: PathBuf) -> Result<u8, Stri
     host.server = Some(Box::new(Server {
         base: invocation.clone(),
         inlet,
-        is_over: false,
-        closing: BTreeSet::new(),
-        is_given_up: false,
+        stage: Stage::Open,
         client: None,
         waiting: Waiting::new(&cwd, &sandbox),
     }));
@@ -142,20 +138,24 @@ impl Host {
 
     /// Whether the client has said all it will, all of it was heard, and no thread is left.
     pub(crate) fn is_served(&self) -> bool {
-        let Some(server) = self.server.as_ref().filter(|server| server.is_over) else {
-            return false;
-        };
-        server.is_given_up || self.seam.is_deserted()
+        match self.server.as_ref().map(|server| &server.stage) {
+            None | Some(Stage::Open) => false,
+            Some(Stage::Closing(_)) => self.seam.is_deserted(),
+            Some(Stage::GivenUp) => true,
+        }
     }
 
     /// A server is to stop: the first time as when the client leaves, the second time at once.
     /// Returns whether this is a server.
     pub(crate) fn stop_serving(&mut self, is_first: bool) -> bool {
         let Some(server) = &mut self.server else { return false };
-        if !std::mem::replace(&mut server.is_over, true) {
+        if matches!(server.stage, Stage::Open) {
             server.inlet.deregister(self.poller.registry());
+            server.stage = Stage::Closing(BTreeSet::new());
         }
-        server.is_given_up |= !is_first;
+        if !is_first {
+            server.stage = Stage::GivenUp;
+        }
         true
     }
 
@@ -176,7 +176,7 @@ impl Host {
 
     fn read_client(&mut self) {
         let Some(server) = &mut self.server else { return };
-        if server.is_over {
+        if !matches!(server.stage, Stage::Open) {
             return;
         }
         let progress = server.inlet.read().unwrap_or_else(|error| {
@@ -194,7 +194,7 @@ impl Host {
                 }
                 if let Some(server) = &mut self.server {
                     server.inlet.deregister(self.poller.registry());
-                    server.is_over = true;
+                    server.stage = Stage::Closing(BTreeSet::new());
                 }
             }
         }
@@ -221,7 +221,9 @@ impl Host {
     pub(crate) fn serve_asks(&mut self) {
         while let Some(ask) = self.seam.server().and_then(AppServer::pull) {
             match ask {
-                Ask::Command { ticket, command } => self.command(ticket, command),
+                Ask::Command { ticket, command } => {
+                    self.command(ticket, command);
+                }
                 Ask::Open { id, request, how, which } => self.open_thread(id, &request, how, which),
                 Ask::Prompt { ticket, thread, input, request } => {
                     self.prompt_of_client(ticket, thread, input, request.as_deref());
@@ -232,14 +234,16 @@ impl Host {
         }
     }
 
-    /// Gives the machine a command; what it tells meanwhile belongs to the ticket.
-    pub(crate) fn command(&mut self, ticket: Option<Ticket>, command: Command) {
+    /// Gives the machine a command; what it tells meanwhile belongs to the ticket. Gives the thread
+    /// that this has opened.
+    pub(crate) fn command(&mut self, ticket: Option<Ticket>, command: Command) -> Option<ThreadId> {
         if let Some(front) = self.seam.server() {
             front.begin(ticket);
         }
         self.seam.feed(Input::Command { front: FRONT, command });
-        if let Front::Server(front) = &mut self.seam.front {
-            front.end(&mut self.seam.output);
+        match &mut self.seam.front {
+            Front::Server(front) => front.end(&mut self.seam.output),
+            Front::Exec(_) => None,
         }
     }
 
@@ -258,12 +262,13 @@ impl Host {
 
     /// Everything that runs ends with the client: what is known of it is recorded first.
     pub(crate) fn close_threads(&mut self) {
-        if !self.server.as_ref().is_some_and(|server| server.is_over) {
+        if !self.server.as_ref().is_some_and(|server| matches!(server.stage, Stage::Closing(_))) {
             return;
         }
         for thread in self.seam.server().map(|front| front.open_threads()).unwrap_or_default() {
-            let Some(server) = &mut self.server else { return };
-            if server.closing.insert(thread) {
+            let stage = self.server.as_mut().map(|server| &mut server.stage);
+            let Some(Stage::Closing(told)) = stage else { return };
+            if told.insert(thread) {
                 self.command(None, Command::Close { thread });
                 self.work();
             }

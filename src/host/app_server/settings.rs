@@ -174,7 +174,7 @@ impl TurnOverrides {
         Ok(TurnOverrides {
             cwd: params.cwd.clone(),
             approval: params.approval_policy.as_ref().map(asked_v2),
-            sandbox: params.sandbox_policy.as_ref().map(policy_v2).transpose()?,
+            sandbox: params.sandbox_policy.as_ref().map(policy_v2),
             model: params.model.clone(),
             effort: params.effort.clone(),
             summary: params.summary.map(summary),
@@ -291,7 +291,8 @@ fn mode_v2(mode: v2::SandboxMode) -> SandboxMode {
     }
 }
 
-fn policy_v1(policy: &v1::SandboxPolicy) -> SandboxPolicy {
+/// The policy that a client of v1 names, for a turn or a command of its own.
+pub fn policy_v1(policy: &v1::SandboxPolicy) -> SandboxPolicy {
     match policy {
         v1::SandboxPolicy::DangerFullAccess => full_access(),
         v1::SandboxPolicy::ReadOnly => SandboxPolicy::of(SandboxMode::ReadOnly),
@@ -311,17 +312,14 @@ fn policy_v1(policy: &v1::SandboxPolicy) -> SandboxPolicy {
 }
 
 /// The policy that a client of v2 names, for a turn or a command of its own.
-pub fn policy_v2(policy: &v2::SandboxPolicy) -> Result<SandboxPolicy, Failure> {
-    Ok(match policy {
-        v2::SandboxPolicy::DangerFullAccess => full_access(),
+pub fn policy_v2(policy: &v2::SandboxPolicy) -> SandboxPolicy {
+    match policy {
+        // Somebody else confines us, and sees to the network.
+        v2::SandboxPolicy::DangerFullAccess | v2::SandboxPolicy::ExternalSandbox { .. } => {
+            full_access()
+        }
         v2::SandboxPolicy::ReadOnly { network_access } => {
             SandboxPolicy { network: network_access.0, ..SandboxPolicy::of(SandboxMode::ReadOnly) }
-        }
-        v2::SandboxPolicy::ExternalSandbox { .. } => {
-            return Err(Failure::refused(
-                "sandboxPolicy: externalSandbox is not supported: name dangerFullAccess if \
-                 everything is confined from outside",
-            ));
         }
         v2::SandboxPolicy::WorkspaceWrite {
             writable_roots,
@@ -335,7 +333,7 @@ pub fn policy_v2(policy: &v2::SandboxPolicy) -> Result<SandboxPolicy, Failure> {
             exclude_slash_tmp: exclude_slash_tmp.0,
             ..SandboxPolicy::of(SandboxMode::WorkspaceWrite)
         },
-    })
+    }
 }
 
 fn full_access() -> SandboxPolicy {

@@ -169,6 +169,17 @@ fn a_turn_changes_what_it_names_and_nothing_else() {
 }
 
 #[test]
+fn whoever_is_confined_from_outside_is_not_confined_here() {
+    for network in ["enabled", "restricted"] {
+        let json =
+            format!(r#""sandboxPolicy":{{"type":"externalSandbox","networkAccess":"{network}"}}"#);
+        let (_, after) = turned(&json).expect("settings");
+        assert_eq!(after.sandbox.mode, SandboxMode::DangerFullAccess);
+        assert!(after.sandbox.network);
+    }
+}
+
+#[test]
 fn what_follows_from_the_model_follows_the_new_one() {
     let (before, after) = turned("\"model\":\"gpt-4.1\"").expect("settings");
     assert_eq!(before.tools.patch, PatchForm::Freeform);
@@ -188,10 +199,6 @@ fn a_turn_is_refused_what_is_not_there() {
         ("\"cwd\":\"WORK/../config.toml\"", "not a directory"),
         ("\"model\":\" \"", "the name of the model is empty"),
         ("\"effort\":\"\"", "effort: not a word"),
-        (
-            r#""sandboxPolicy":{"type":"externalSandbox","networkAccess":"enabled"}"#,
-            "externalSandbox is not supported",
-        ),
         (
             r#""sandboxPolicy":{"type":"workspaceWrite","writableRoots":["w"]}"#,
             "writableRoots: \"w\" is not an absolute path",
