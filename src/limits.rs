@@ -266,6 +266,10 @@ pub const ORIGINATOR_BYTES_MAX: usize = 128;
 /// Threads loaded at once; each holds a history, so this and `HISTORY_BYTES_MAX` bound memory.
 pub const THREADS_MAX: usize = 1024;
 
+/// Threads whose settings are compared with those of a new one, the last ones: threads of one place
+/// run with the same, and settings may hold `INSTRUCTIONS_BYTES_MAX` to compare.
+pub const SETTINGS_COMPARED_MAX: usize = 16;
+
 /// Outside work in progress, over all threads: a turn needs one, its calls `CALLS_PARALLEL_MAX`.
 pub const OPS_MAX: usize = 4096;
 

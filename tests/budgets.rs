@@ -13,13 +13,18 @@ mod support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::path::Path;
 use std::time::Duration;
 
 use windlass::core::Agent;
 use windlass::core::effect::{Effect, Effects};
 use windlass::core::input::{Input, Now};
+use windlass::fronts::app_server::ask::{Dialect, How, Opened, Past, Ticket, Waits};
+use windlass::fronts::app_server::types::v1::RequestId;
 use windlass::host::net::{self, Caller, Net, NetEvent, Trust};
 use windlass::host::poller::Poller;
+use windlass::host::rollouts::{Keeping, Rollouts};
+use windlass::host::seam::{Front, Seam};
 use windlass::wire::http::Method;
 use windlass::wire::responses::decode::Decoder;
 use windlass::wire::sse::Events;
@@ -222,6 +227,41 @@ fn a_silent_stream_holds_little() {
         let each = (streams.held_bytes - before) / 16;
         assert!(each <= bytes_max, "{each} bytes");
     }
+}
+
+#[test]
+fn an_idle_thread_holds_little() {
+    let home = Path::new("/home/somebody/.windlass");
+    let rollouts = Rollouts::new(Keeping::Home(home.to_owned()));
+    let mut seam = Seam::new(1, rollouts, Front::Server(Box::default()));
+    // A table that has just grown is full again here.
+    const COUNT: i64 = 512;
+    let before = HELD_BYTES.get();
+    for number in 0..COUNT {
+        start_thread(&mut seam, number);
+        seam.output.stdout.clear();
+    }
+    let each = (HELD_BYTES.get() - before) / COUNT;
+    assert_eq!(seam.server().map_or(0, |front| front.all().len()), COUNT as usize);
+    assert!(each <= 1408, "{each} bytes");
+}
+
+/// Starts a thread as a client would that says nothing of it.
+fn start_thread(seam: &mut Seam, request: i64) {
+    let opened = Opened {
+        how: How::Start,
+        dialect: Dialect::Second,
+        is_ephemeral: false,
+        past: Past::default(),
+    };
+    let ticket = Ticket { id: RequestId::Number(request), waits: Waits::Opened(Box::new(opened)) };
+    let settings = Box::new(settings());
+    if let Some(front) = seam.server() {
+        front.begin(Some(ticket));
+    }
+    seam.feed(Input::Command { front: FrontId(0), command: Command::Start { settings } });
+    let Seam { front: Front::Server(front), output, .. } = seam else { unreachable!() };
+    front.end(output);
 }
 
 /// Streams of one provider, and the memory that our side of them holds.

@@ -39,6 +39,7 @@ pub mod thread;
 pub mod turn;
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use crate::core::approval::Approvals;
 use crate::core::child::{Parent, Wanted};
@@ -51,7 +52,7 @@ use crate::core::prng::Prng;
 use crate::core::session::Sessions;
 use crate::core::slots::Slots;
 use crate::core::thread::{Phase, Thread};
-use crate::limits::THREADS_MAX;
+use crate::limits::{SETTINGS_COMPARED_MAX, THREADS_MAX};
 use crate::words::command::{Command, Course, Refusal, Which};
 use crate::words::event::Event;
 use crate::words::ids::{ConversationId, FrontId, OpId, ThreadId};
@@ -361,6 +362,7 @@ impl Agent {
     ) -> Option<ThreadId> {
         let conversation = ConversationId::v7(now.wall_ms, self.prng.ten_bytes());
         let ordinal = self.threads_count;
+        let settings = self.shared(settings);
         let put = self.threads.put(|slot, generation| Thread {
             id: ThreadId { slot, generation },
             ordinal,
@@ -392,6 +394,13 @@ impl Agent {
         let (slot, generation) = put?;
         self.threads_count += 1;
         Some(ThreadId { slot, generation })
+    }
+
+    /// These settings, if possible those of a thread that runs with the same.
+    fn shared(&self, settings: Box<ThreadSettings>) -> Rc<ThreadSettings> {
+        let mut last = self.threads.iter().rev().take(SETTINGS_COMPARED_MAX);
+        let same = last.find(|thread| *thread.settings == *settings);
+        same.map_or_else(|| settings.into(), |thread| Rc::clone(&thread.settings))
     }
 
     /// Does what a front asks of a thread; children take no orders.

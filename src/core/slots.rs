@@ -59,7 +59,7 @@ impl<T> Slots<T> {
         Some(value)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &T> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
         self.places.iter().filter_map(|place| place.value.as_ref())
     }
 

@@ -44,6 +44,7 @@ mod matrix;
 mod records;
 mod review;
 mod sessions;
+mod sharing;
 mod turns;
 
 /// An agent with one thread, and what its last input led to.

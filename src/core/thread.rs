@@ -1,6 +1,7 @@
 //! One conversation: settings, waiting prompts, at most one turn.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use crate::core::Desk;
 use crate::core::approval::Approvals;
@@ -30,7 +31,8 @@ pub struct Thread {
     pub(crate) ordinal: u32,
     pub(crate) front: FrontId,
     pub(crate) conversation: ConversationId,
-    pub(crate) settings: Box<ThreadSettings>,
+    /// Shared with threads that run with the same.
+    pub(crate) settings: Rc<ThreadSettings>,
     /// What the next turn is to run with, if that is to differ.
     pub(crate) settings_next: Option<Box<ThreadSettings>>,
     /// `None` until they were asked for and came.
@@ -134,6 +136,9 @@ impl Thread {
     /// Takes over the settings that wait, before a turn begins.
     pub(crate) fn configure(&mut self) {
         let Some(settings) = self.settings_next.take() else { return };
+        if *settings == *self.settings {
+            return;
+        }
         if settings.cwd != self.settings.cwd {
             self.facts = None;
         }
@@ -142,7 +147,7 @@ impl Thread {
             // A person said yes under other rules.
             self.approvals = Approvals::default();
         }
-        self.settings = settings;
+        self.settings = settings.into();
     }
 
     /// Takes a prompt for the turn that runs, if that is the one that is meant.

@@ -38,8 +38,8 @@ pub struct Conversing {
     /// Commands that run: what the provider calls them, and since when they do.
     pub(super) calls: Vec<(CallId, Text, u64)>,
     pub(super) patch: Option<Patching>,
-    pub(super) tokens: Option<TokenUsageInfo>,
-    pub(super) limits: Option<RateLimitSnapshot>,
+    pub(super) tokens: Option<Box<TokenUsageInfo>>,
+    pub(super) limits: Option<Box<RateLimitSnapshot>>,
     /// Requests that wait for the turn to end.
     interrupts: Vec<RequestId>,
 }

@@ -46,7 +46,8 @@ use crate::words::settings::{GitFacts, ThreadSettings};
 pub struct AppServer {
     /// Who is there, once it has said so.
     client: Option<Client>,
-    threads: BTreeMap<ThreadId, Loaded>,
+    /// Apart, since most places of such a map stay empty.
+    threads: BTreeMap<ThreadId, Box<Loaded>>,
     asks: VecDeque<Ask>,
     /// Whose command the machine is handling.
     current: Option<Ticket>,
@@ -147,7 +148,7 @@ impl AppServer {
             }
             (Some(thread), Event::ThreadLoading) => {
                 if let Some(ticket) = self.current.take() {
-                    self.threads.insert(thread, Loaded::loading(ticket));
+                    self.threads.insert(thread, Box::new(Loaded::loading(ticket)));
                     self.opened = Some(thread);
                 }
             }

@@ -98,7 +98,7 @@ impl<'a> Teller<'a> {
                 self.say(&EventMsg::BackgroundEvent(BackgroundEventEvent { message }));
             }
             Event::Limits { limits } => {
-                self.state.limits = Some(items_v1::limits(limits));
+                self.state.limits = Some(Box::new(items_v1::limits(limits)));
                 self.tokens_told();
             }
             Event::Tokens { last, total, .. } => self.tokens_used(last, total),
@@ -473,16 +473,17 @@ impl<'a> Teller<'a> {
     }
 
     fn tokens_used(&mut self, last: &Usage, total: &Usage) {
-        self.state.tokens = Some(TokenUsageInfo {
+        self.state.tokens = Some(Box::new(TokenUsageInfo {
             total_token_usage: items_v1::usage(total),
             last_token_usage: items_v1::usage(last),
             model_context_window: self.window(),
-        });
+        }));
         self.tokens_told();
     }
 
     fn tokens_told(&mut self) {
-        let (info, rate_limits) = (self.state.tokens.clone(), self.state.limits.clone());
+        let info = self.state.tokens.as_deref().cloned();
+        let rate_limits = self.state.limits.as_deref().cloned();
         self.say(&EventMsg::TokenCount(TokenCountEvent { info, rate_limits }));
     }
 

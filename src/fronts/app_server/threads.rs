@@ -158,7 +158,7 @@ impl AppServer {
             Dialect::First => self.answer_conversation(&id, &loaded, how, lent, out),
             Dialect::Second => self.answer_opened(&id, &loaded, how, past, lent, out),
         }
-        self.threads.insert(thread, loaded);
+        self.threads.insert(thread, Box::new(loaded));
         self.opened = Some(thread);
     }
 
