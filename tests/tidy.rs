@@ -279,6 +279,7 @@ fn the_top_level_holds_what_it_may() {
         "Cargo.toml",
         "LICENSE",
         "README.md",
+        "build.rs",
         "fuzz",
         "rust-toolchain.toml",
         "sandbox",
