@@ -24,7 +24,7 @@ use crate::core::thread::{Phase, Thread};
 use crate::core::turn::Wait;
 use crate::core::{Agent, Desk, review};
 use crate::words::event::{Ended, Event, Failed};
-use crate::words::ids::{OpId, ThreadId};
+use crate::words::ids::{CallId, OpId, ThreadId};
 use crate::words::item::{Item, Part};
 use crate::words::model::{RateLimits, Usage};
 use crate::words::settings::ThreadSettings;
@@ -158,6 +158,17 @@ impl Agent {
     /// The thread that this one works for.
     pub fn parent(&self, thread: ThreadId) -> Option<ThreadId> {
         Some(self.thread(thread)?.parent.as_ref()?.thread)
+    }
+
+    /// For which call a command runs, and in which thread that fronts know.
+    pub fn caller(&self, op: OpId) -> Option<(ThreadId, CallId)> {
+        let Owner { thread, what } = self.ops.owner(op)?;
+        let call = match what {
+            Work::Call(call) => call,
+            Work::Session(number) => self.thread(thread)?.sessions.starter(number)?,
+            Work::Opening | Work::Response | Work::Child | Work::Errand => return None,
+        };
+        Some((self.parent(thread).unwrap_or(thread), call))
     }
 
     /// Who asks what fronts are asked in the thread's name: the thread or its child.

@@ -75,6 +75,11 @@ impl Sessions {
         self.all.iter().filter_map(Session::op)
     }
 
+    /// The call that started the session of this number.
+    pub(crate) fn starter(&self, number: u32) -> Option<CallId> {
+        self.position(number).map(|place| self.all[place].starter)
+    }
+
     /// Whether one more fits; the oldest that has ended makes room for it.
     fn make_room(&mut self) -> bool {
         if self.all.len() == SESSIONS_MAX {

@@ -276,7 +276,11 @@ impl Host {
             | Kind::ProgramInput => self.on_program(key),
             Kind::CommandStatus | Kind::CommandOutput | Kind::CommandInput => {
                 let now_ms = clock::mono_ms();
-                let ended = self.children.on_ready(&mut self.poller, key, now_ms);
+                self.children.on_ready(&mut self.poller, key, now_ms);
+                if self.server.is_some() {
+                    self.tell_printed(key);
+                }
+                let ended = self.children.take_ended(key, now_ms);
                 if let Some(line) = self.children.take_news() {
                     self.seam.output.stderr.extend_from_slice(format!("{line}\n").as_bytes());
                 }
@@ -385,6 +389,7 @@ impl Host {
             }
             self.hold_errands(hold);
             if !hold && self.server.is_some() {
+                self.children.hear_again(&mut self.poller);
                 self.poller.mark_ready(Key::new(Kind::Stdin, 0, 0));
             }
         }

@@ -43,12 +43,15 @@ impl Host {
             Effect::Request { op, thread } => self.request(op, thread),
             Effect::Spawn { op, thread, command, confinement } => {
                 let apart = self.children.apart();
-                let child = match self.seam.agent.settings(thread) {
+                let mut child = match self.seam.agent.settings(thread) {
                     Some(settings) => {
                         self.starter.command(op, &command, settings, confinement, apart)
                     }
                     None => return,
                 };
+                if self.server.is_some() {
+                    child = child.map(Child::followed);
+                }
                 self.started(op, Purpose::of(command.life), child);
             }
             Effect::Write { op, chars, .. } => {

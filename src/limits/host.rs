@@ -366,3 +366,15 @@ pub const FEEDBACK_SESSION_BYTES_MAX: u64 = 4 << 20;
 
 /// Bundles that lie in the home; who has so many should look at them.
 pub const FEEDBACK_BUNDLES_MAX: usize = 32;
+
+/// Bytes of a command's output that clients are told while it runs, as many as of a command of
+/// their own.
+pub const TOLD_BYTES_MAX: usize = ONE_OFF_OUTPUT_BYTES;
+/// Pieces of it; a program that prints byte by byte would make a message of each.
+pub const TOLD_PIECES_MAX: u32 = 8192;
+/// Bytes of it that wait for a client which reads nothing: what a pipe holds.
+pub const TOLD_WAITING_BYTES_MAX: usize = 64 << 10;
+
+const _: () = assert!(CHILDREN_MAX * TOLD_WAITING_BYTES_MAX <= OUTPUT_QUEUE_BYTES_MAX);
+// A piece as JSON may take six bytes for one, and goes to the queue when it is below its high mark.
+const _: () = assert!(OUTPUT_QUEUE_BYTES_HIGH + 6 * READ_BUDGET_BYTES < OUTPUT_QUEUE_BYTES_MAX);

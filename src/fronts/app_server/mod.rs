@@ -15,6 +15,7 @@ pub mod items_v1;
 pub mod objects;
 pub mod past;
 pub mod past_calls;
+pub mod printed;
 pub mod recorded;
 pub mod router;
 pub mod schema;

@@ -1,5 +1,8 @@
 //! What the machine tells of a thread, in the words of the first protocol: to each listener.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::fronts::Output;
 use crate::fronts::app_server::conversations::{Conversing, Patching, Running};
 use crate::fronts::app_server::threads::{Listener, Loaded};
@@ -8,12 +11,12 @@ use crate::fronts::app_server::types::events::{
     AgentMessageContentDeltaEvent, AgentMessageDeltaEvent, AgentReasoningDeltaEvent,
     AgentReasoningRawContentDeltaEvent, AgentReasoningSectionBreakEvent,
     ApplyPatchApprovalRequestEvent, BackgroundEventEvent, ErrorEvent, EventMsg,
-    ExecApprovalRequestEvent, ExecCommandBeginEvent, ExitedReviewModeEvent, ItemCompletedEvent,
-    ItemStartedEvent, PatchApplyBeginEvent, PatchApplyEndEvent, PlanItemArg, RawResponseItemEvent,
-    ReasoningContentDeltaEvent, ReasoningRawContentDeltaEvent, ReviewRequest, StepStatus,
-    StreamErrorEvent, TaskCompleteEvent, TaskStartedEvent, TokenCountEvent, TokenUsageInfo,
-    TurnAbortedEvent, TurnItem, UpdatePlanArgs, ViewImageToolCallEvent, WarningEvent,
-    WebSearchBeginEvent, WebSearchEndEvent,
+    ExecApprovalRequestEvent, ExecCommandBeginEvent, ExecCommandOutputDeltaEvent, ExecOutputStream,
+    ExitedReviewModeEvent, ItemCompletedEvent, ItemStartedEvent, PatchApplyBeginEvent,
+    PatchApplyEndEvent, PlanItemArg, RawResponseItemEvent, ReasoningContentDeltaEvent,
+    ReasoningRawContentDeltaEvent, ReviewRequest, StepStatus, StreamErrorEvent, TaskCompleteEvent,
+    TaskStartedEvent, TokenCountEvent, TokenUsageInfo, TurnAbortedEvent, TurnItem, UpdatePlanArgs,
+    ViewImageToolCallEvent, WarningEvent, WebSearchBeginEvent, WebSearchEndEvent,
 };
 use crate::fronts::app_server::types::v1::TurnAbortReason;
 use crate::fronts::app_server::{Client, Lent, envelope, items_v1};
@@ -379,6 +382,16 @@ impl<'a> Teller<'a> {
             parsed_cmd: items_v1::parsed_command(argv),
             is_user_shell_command: false,
         }));
+    }
+
+    /// A command's streams are one, which is told as the first of the two.
+    pub(super) fn printed(&mut self, call: CallId, piece: &[u8]) {
+        let known = self.state.calls.iter().find(|(known, ..)| *known == call);
+        let Some((_, call_id, _)) = known.filter(|_| !self.listeners.is_empty()) else { return };
+        let (call_id, stream) = (call_id.clone(), ExecOutputStream::Stdout);
+        let chunk = STANDARD.encode(piece).into();
+        let told = ExecCommandOutputDeltaEvent { call_id, stream, chunk };
+        self.say(&EventMsg::ExecCommandOutputDelta(told));
     }
 
     fn command_ended(&mut self, call: CallId, ended: CommandEnd, answer: Option<&Answer>) {

@@ -17,6 +17,7 @@ pub mod listed;
 pub mod lists;
 pub mod one_offs;
 pub mod opening;
+pub mod printing;
 pub mod recorded;
 pub mod searching;
 pub mod serving;

@@ -13,6 +13,7 @@ use windlass_sandbox::{Level, Spawned};
 use crate::core::effect::Stop;
 use crate::core::input::{CommandEnded, CommandResult};
 use crate::host::proc::launched::Launched;
+use crate::host::proc::overheard::Overheard;
 use crate::host::proc::session::{Backlog, Typed, Typing};
 use crate::limits::FILES_REPLY_BYTES_MAX;
 use crate::tools::clip::Clip;
@@ -58,6 +59,8 @@ pub struct Child {
     /// Of a session, until its input is ended.
     typing: Option<Typing>,
     collected: Collected,
+    /// Of a command that a client follows.
+    overheard: Option<Box<Overheard>>,
     /// What the model is told if it failed for the sandbox's sake.
     advice: Option<String>,
 }
@@ -115,6 +118,7 @@ impl Child {
             output: Some(File::from(output)),
             typing,
             collected,
+            overheard: None,
             advice: None,
         }
     }
@@ -124,6 +128,24 @@ impl Child {
     pub fn with_advice(mut self, advice: String) -> Child {
         self.advice = Some(advice);
         self
+    }
+
+    /// The same, followed by a client while it runs.
+    #[must_use]
+    pub fn followed(mut self) -> Child {
+        self.overheard = Some(Box::default());
+        self
+    }
+
+    /// Output that the client was not told yet; its last bytes once there is no more.
+    pub fn overheard(&mut self) -> Option<Vec<u8>> {
+        let is_over = self.output.is_none();
+        self.overheard.as_mut()?.take(is_over)
+    }
+
+    /// Output that the client was not told yet, without taking it.
+    pub fn unheard(&mut self) -> Option<&mut Overheard> {
+        self.overheard.as_deref_mut().filter(|overheard| overheard.is_waiting())
     }
 
     pub fn launched(&self) -> &Launched {
@@ -196,6 +218,9 @@ impl Child {
                 Ok(0) => break,
                 Ok(count) => {
                     self.collected.push(&scratch[..count]);
+                    if let Some(overheard) = &mut self.overheard {
+                        overheard.push(&scratch[..count]);
+                    }
                     left = left.saturating_sub(count);
                     if left == 0 {
                         return Drained::More;

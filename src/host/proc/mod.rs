@@ -8,6 +8,7 @@ pub mod child;
 pub mod launch;
 pub mod launched;
 pub mod links;
+pub mod overheard;
 pub mod programs;
 pub mod protection;
 pub mod pty;
@@ -93,14 +94,9 @@ impl Children {
         watch(child.typing_fd(), Kind::CommandInput, Interest::WRITABLE)
     }
 
-    /// Reads what a child has to say; gives its end once nothing more can come.
-    pub fn on_ready(
-        &mut self,
-        poller: &mut Poller,
-        key: Key,
-        now_ms: u64,
-    ) -> Option<(OpId, Purpose, End)> {
-        let child = self.slots.of_mut(key.slot(), key.generation())?;
+    /// Reads what a child has to say.
+    pub fn on_ready(&mut self, poller: &mut Poller, key: Key, now_ms: u64) {
+        let Some(child) = self.slots.of_mut(key.slot(), key.generation()) else { return };
         match key.kind() {
             Kind::CommandStatus => child.read_status(now_ms, OUTPUT_LINGER_MS),
             Kind::CommandInput => child.flush(),
@@ -116,7 +112,36 @@ impl Children {
                 self.news = less_than_full(level, missing).map_or(News::Told, News::ToTell);
             }
         }
+    }
+
+    /// The end of a child, once nothing more can come of it.
+    pub fn take_ended(&mut self, key: Key, now_ms: u64) -> Option<(OpId, Purpose, End)> {
         self.take_if_ended(key.slot(), key.generation(), now_ms)
+    }
+
+    /// What a command that is followed has printed since it was last asked.
+    pub fn overheard(&mut self, key: Key) -> Option<(OpId, Vec<u8>)> {
+        let child = self.slots.of_mut(key.slot(), key.generation())?;
+        Some((child.op, child.overheard()?))
+    }
+
+    /// Nobody takes what a command that is followed prints, for now.
+    pub fn unheard(&mut self, key: Key) {
+        let child = self.slots.of_mut(key.slot(), key.generation());
+        if let Some(overheard) = child.and_then(Child::unheard) {
+            overheard.wait();
+        }
+    }
+
+    /// Serves every command again that has printed what was not told.
+    pub fn hear_again(&mut self, poller: &mut Poller) {
+        let ids: Vec<(u16, u32)> = self.slots.ids().collect();
+        for (slot, generation) in ids {
+            let child = self.slots.of_mut(slot, generation);
+            if child.is_some_and(|child| child.unheard().is_some()) {
+                poller.mark_ready(Key::new(Kind::CommandOutput, slot, generation));
+            }
+        }
     }
 
     /// Which namespaces confined commands were found to get here; `None` before the first.

@@ -51,7 +51,7 @@ impl Backlog {
 }
 
 /// How many bytes at the end begin a character without ending it.
-fn unfinished(bytes: &[u8]) -> usize {
+pub(super) fn unfinished(bytes: &[u8]) -> usize {
     for back in 1..=bytes.len().min(3) {
         let length = match bytes[bytes.len() - back] {
             0x80..0xc0 => continue,

@@ -1,0 +1,27 @@
+//! What commands of the model print, told while they run.
+
+use crate::fronts::Output;
+use crate::fronts::app_server::{AppServer, Lent};
+use crate::host::Host;
+use crate::host::poller::Key;
+use crate::limits::OUTPUT_QUEUE_BYTES_HIGH;
+
+impl Host {
+    /// Tells what a command has printed; for a client that reads nothing, it waits.
+    pub(crate) fn tell_printed(&mut self, key: Key) {
+        if self.is_held {
+            return self.children.unheard(key);
+        }
+        // Many commands at once may have printed more than there is room for in one revolution.
+        if self.seam.output.stdout.len() > OUTPUT_QUEUE_BYTES_HIGH {
+            self.children.unheard(key);
+            return self.poller.mark_ready(key);
+        }
+        let Some((op, piece)) = self.children.overheard(key) else { return };
+        let Some((thread, call)) = self.seam.agent.caller(op) else { return };
+        let told = |server: &mut AppServer, lent: Lent<'_>, out: &mut Output| {
+            server.printed(thread, call, &piece, lent, out);
+        };
+        self.seam.with_server(thread, told);
+    }
+}
