@@ -3,7 +3,8 @@
 // What is missing here fails the test, and says where.
 #![allow(clippy::unwrap_used)]
 
-use std::borrow::Cow;
+#[path = "../src/words/samples.rs"]
+mod samples;
 
 use serde_json::Value;
 
@@ -14,27 +15,20 @@ use windlass::tools::risk;
 use windlass::wire::chat::encode::UsageReport;
 use windlass::wire::holes::Holes;
 use windlass::wire::{chat, responses};
+use windlass::words;
 use windlass::words::call::{CallAsked, CallKind};
 use windlass::words::command::Command;
 use windlass::words::ids::{FrontId, OpId, ThreadId};
 use windlass::words::item::{Item, Part};
 use windlass::words::model::ModelEvent;
-use windlass::words::policy::{ApprovalPolicy, SandboxMode, SandboxPolicy};
+use windlass::words::policy::ApprovalPolicy;
 use windlass::words::request::RequestView;
-use windlass::words::settings::{
-    Budgets, OpeningFacts, PatchForm, ReasoningSettings, ShellForm, ThreadSettings, ToolSettings,
-};
+use windlass::words::settings::{OpeningFacts, ReasoningSettings, ThreadSettings};
 
 fn settings() -> ThreadSettings {
     ThreadSettings {
-        model: "gpt-5".into(),
-        provider: "openai".into(),
-        cwd: "/w".into(),
         approval: ApprovalPolicy::OnRequest,
         assess_commands: true,
-        sandbox: SandboxPolicy::of(SandboxMode::WorkspaceWrite),
-        shell: "/bin/sh".into(),
-        instructions: Cow::Borrowed("Be kind."),
         developer_instructions: Some("Be brief.".into()),
         project_notes: Some("Build with make.".into()),
         reasoning: ReasoningSettings {
@@ -42,26 +36,9 @@ fn settings() -> ThreadSettings {
             effort: Some("high".into()),
             summary: Some("auto".into()),
         },
-        verbosity: None,
-        output_schema: None,
-        context_window: None,
-        compact_at_tokens: None,
-        compact_prompt: Cow::Borrowed("sum it up"),
-        parallel_tool_calls: true,
-        tools: ToolSettings {
-            shell: ShellForm::Argv,
-            patch: PatchForm::Freeform,
-            files: true,
-            images: true,
-            web: None,
-        },
         request_retries_max: 0,
         stream_retries_max: 0,
-        stream_idle_ms: 300_000,
-        budgets: Budgets::default(),
-        stored_by_provider: false,
-        source: "exec",
-        originator: "test".into(),
+        ..samples::settings()
     }
 }
 
@@ -125,7 +102,7 @@ fn over_responses_it_is_a_conversation_of_one_message_with_a_strict_schema() {
     let mut cursor = responses::encode::Cursor::default();
     let body = body(|out| cursor.next(&view, &mut Holes::new(&[]), out));
     assert_eq!(body["instructions"], risk::INSTRUCTIONS);
-    assert_eq!((&body["model"], &body["tools"]), (&"gpt-5".into(), &Value::Array(Vec::new())));
+    assert_eq!((&body["model"], &body["tools"]), (&"model".into(), &Value::Array(Vec::new())));
     let [asked] = body["input"].as_array().unwrap().as_slice() else { panic!("{body}") };
     assert_eq!(asked["role"], "user");
     assert_says_what_to_assess(asked["content"][0]["text"].as_str().unwrap());

@@ -52,12 +52,17 @@ impl Thread {
         hint: Box<str>,
         desk: &mut Desk<'_>,
     ) -> Result<(), Refusal> {
-        self.may_take(&parts)?;
-        if self.turn.is_some() {
-            return Err(Refusal::TurnRuns);
-        }
+        self.may_review(&parts)?;
         self.start_turn(Some(Review::Apart { settings, parts, hint }), desk);
         Ok(())
+    }
+
+    fn may_review(&self, parts: &[Part]) -> Result<(), Refusal> {
+        self.may_take(parts)?;
+        match self.turn {
+            Some(_) => Err(Refusal::TurnRuns),
+            None => Ok(()),
+        }
     }
 
     /// Lets a child do the review.
@@ -97,10 +102,7 @@ impl Thread {
         hint: Box<str>,
         desk: &mut Desk<'_>,
     ) -> Result<(), Refusal> {
-        self.may_take(&parts)?;
-        if self.turn.is_some() {
-            return Err(Refusal::TurnRuns);
-        }
+        self.may_review(&parts)?;
         let prompts_ahead = self.prompts.len();
         if prompts_ahead > PROMPTS_WAITING_MAX {
             return Err(Refusal::TooManyPrompts);
