@@ -75,23 +75,30 @@ impl Children {
         self.slots.iter().count() < CHILDREN_MAX
     }
 
-    /// Watches a child that was started.
+    /// Watches a child that was started. One that cannot be watched is ended.
     pub fn add(&mut self, poller: &Poller, child: Child) -> io::Result<()> {
+        let pid = child.launched().pid();
         let put = self.slots.put(|_, _| child);
         let Some((slot, generation)) = put else {
+            // It was dropped, and its control pipe closed with it.
+            self.unreaped.push(pid);
             return Err(io::Error::other("too many children run already"));
         };
         let Some(child) = self.slots.of(slot, generation) else { return Ok(()) };
-        let watch = |fd: Option<BorrowedFd<'_>>, kind, interest| match fd {
-            Some(fd) => {
-                let key = Key::new(kind, slot, generation);
-                poller.register_fd(fd, key, interest).map(|_| ())
-            }
-            None => Ok(()),
-        };
-        watch(child.launched().status_fd(), Kind::CommandStatus, Interest::READABLE)?;
-        watch(child.output_fd(), Kind::CommandOutput, Interest::READABLE)?;
-        watch(child.typing_fd(), Kind::CommandInput, Interest::WRITABLE)
+        let watched = [
+            (child.launched().status_fd(), Kind::CommandStatus, Interest::READABLE),
+            (child.output_fd(), Kind::CommandOutput, Interest::READABLE),
+            (child.typing_fd(), Kind::CommandInput, Interest::WRITABLE),
+        ];
+        let watched = watched.into_iter().try_for_each(|(fd, kind, interest)| {
+            watch(poller, fd, Key::new(kind, slot, generation), interest)
+        });
+        if watched.is_err()
+            && let Some(child) = self.slots.take(slot, generation)
+        {
+            self.see_off(child.launched());
+        }
+        watched
     }
 
     /// Reads what a child has to say.
@@ -254,6 +261,20 @@ impl Children {
         while !self.unreaped.is_empty() && wait() {
             self.reap();
         }
+    }
+}
+
+/// Watches a descriptor of a child, if it has it.
+fn watch(
+    poller: &Poller,
+    fd: Option<BorrowedFd<'_>>,
+    key: Key,
+    interest: Interest,
+) -> io::Result<()> {
+    let Some(fd) = fd else { return Ok(()) };
+    match poller.register_fd(fd, key, interest) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(io::Error::new(error.kind(), format!("it cannot be watched: {error}"))),
     }
 }
 

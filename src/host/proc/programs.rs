@@ -18,7 +18,7 @@ use crate::host::poller::{Key, Kind, Poller};
 use crate::host::proc::launch::{Ends, Starter, set_nonblocking};
 use crate::host::proc::launched::Launched;
 use crate::host::proc::session::{Typed, Typing};
-use crate::host::proc::{Children, pty};
+use crate::host::proc::{Children, pty, watch};
 use crate::limits::{OUTPUT_LINGER_MS, STOP_GRACE_MS};
 use crate::words::call::SessionStdio;
 use crate::words::policy::{Confinement, SandboxPolicy};
@@ -235,7 +235,10 @@ impl Starter {
 impl Children {
     /// Watches a program that was started.
     pub fn add_program(&mut self, poller: &Poller, program: Program) -> io::Result<ProgramId> {
+        let pid = program.launched.pid();
         let Some((slot, generation)) = self.programs.put(|_, _| program) else {
+            // It was dropped, and its control pipe closed with it.
+            self.unreaped.push(pid);
             return Err(io::Error::other("too many programs run already"));
         };
         let Some(program) = self.programs.of(slot, generation) else {
@@ -247,14 +250,9 @@ impl Children {
             (program.output_fd(Stream::Stderr), Kind::ProgramStderr, Interest::READABLE),
             (program.typing.as_ref().map(Typing::fd), Kind::ProgramInput, Interest::WRITABLE),
         ];
-        let watch = |(fd, kind, interest)| match fd {
-            Some(fd) => {
-                let key = Key::new(kind, slot, generation);
-                poller.register_fd(fd, key, interest).map(|_| ())
-            }
-            None => Ok(()),
-        };
-        let watched = watched.into_iter().try_for_each(watch);
+        let watched = watched.into_iter().try_for_each(|(fd, kind, interest)| {
+            watch(poller, fd, Key::new(kind, slot, generation), interest)
+        });
         let id = ProgramId { slot, generation };
         if watched.is_err() {
             self.drop_program(id);
