@@ -4,10 +4,6 @@
 
 mod support;
 
-use std::fs::File;
-use std::io::Write;
-use std::os::fd::OwnedFd;
-
 use serde_json::{Value, json};
 use support::World;
 use support::reply::Reply;
@@ -17,7 +13,6 @@ use support::run::{Ended, Run, Stdin};
 struct Client {
     world: World,
     run: Option<Run>,
-    stdin: Option<File>,
     next_id: u64,
     /// Bytes of its output that were looked through for an answer.
     seen: usize,
@@ -25,12 +20,10 @@ struct Client {
 
 impl Client {
     fn new(world: World) -> Client {
-        let (reader, writer) = std::io::pipe().unwrap();
-        let mut call = world.call(&[]).stdin(Stdin::From(OwnedFd::from(reader)));
+        let mut call = world.call(&[]).stdin(Stdin::Open);
         call.words[0] = "app-server".into();
         let run = Some(world.start(call));
-        let stdin = Some(File::from(OwnedFd::from(writer)));
-        let mut client = Client { world, run, stdin, next_id: 0, seen: 0 };
+        let mut client = Client { world, run, next_id: 0, seen: 0 };
         let info = json!({"clientInfo": {"name": "test", "version": "1"}});
         client.ask("initialize", info);
         client
@@ -41,7 +34,7 @@ impl Client {
         self.next_id += 1;
         let id = self.next_id;
         let line = json!({"id": id, "method": method, "params": params}).to_string() + "\n";
-        self.stdin.as_mut().unwrap().write_all(line.as_bytes()).unwrap();
+        self.run.as_mut().unwrap().write_in(line.as_bytes());
         self.heard(method, |line| line["id"] == id && line["method"].is_null())
     }
 
@@ -103,8 +96,9 @@ impl Client {
     }
 
     fn end(mut self) -> (World, Ended) {
-        drop(self.stdin.take());
-        let ended = self.world.finish(self.run.take().unwrap());
+        let mut run = self.run.take().unwrap();
+        run.close_stdin();
+        let ended = self.world.finish(run);
         ended.exits(0);
         (self.world, ended)
     }
@@ -411,7 +405,7 @@ fn many_requests_at_once_are_all_answered_or_refused() {
             json!({"id": format!("r{number}"), "method": "thread/read", "params": params});
         lines.push_str(&format!("{request}\n"));
     }
-    client.stdin.as_mut().unwrap().write_all(lines.as_bytes()).unwrap();
+    client.run.as_mut().unwrap().write_in(lines.as_bytes());
     let Client { world, run, .. } = &mut client;
     let answered = |out: &str| out.matches("\"id\":\"r").count();
     world.until(run.as_mut().unwrap(), "all answers", |_, run| answered(&run.stdout()) >= 200);

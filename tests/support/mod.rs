@@ -9,6 +9,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod client;
+pub mod node;
 pub mod outside;
 pub mod provider;
 pub mod reply;

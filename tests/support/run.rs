@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -71,6 +71,8 @@ pub struct Run {
     stdin: Option<(ChildStdin, Vec<u8>)>,
     /// Whether more may be written once all is.
     stays_open: bool,
+    /// All that was written in, kept if `WINDLASS_LINES` names a folder.
+    asked: Option<Vec<u8>>,
     /// Holds the write end of a stdin that never comes.
     held: Option<ChildStdin>,
     stdout: Option<File>,
@@ -271,6 +273,8 @@ impl Run {
         drop(command);
         let pid = child.id().cast_signed();
         let stdin = child.stdin.take();
+        let is_server = call.words.first().is_some_and(|word| word == "app-server");
+        let is_kept = is_server && std::env::var_os("WINDLASS_LINES").is_some();
         let (mut writer, mut held) = (None, None);
         match (stdin, text) {
             (Some(pipe), Some(bytes)) => {
@@ -291,6 +295,7 @@ impl Run {
             ended: outside::pidfd(pid),
             stdin: writer,
             stays_open,
+            asked: is_kept.then(Vec::new),
             held,
             stdout,
             stderr,
@@ -327,6 +332,9 @@ impl Run {
     /// Writes to its stdin, which is open, as far as it takes it.
     pub fn write_in(&mut self, bytes: &[u8]) {
         self.stdin.as_mut().unwrap().1.extend_from_slice(bytes);
+        if let Some(asked) = &mut self.asked {
+            asked.extend_from_slice(bytes);
+        }
         self.write();
     }
 
@@ -482,6 +490,13 @@ impl Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
+        if let (Some(asked), Some(folder)) = (&self.asked, std::env::var_os("WINDLASS_LINES")) {
+            // For whoever looks at all messages of a suite.
+            for (name, bytes) in [("asked", asked), ("told", &self.out)] {
+                let name = format!("{}.{name}", self.marker.replace('=', "-"));
+                fs::write(PathBuf::from(&folder).join(name), bytes).unwrap();
+            }
+        }
         // Only a failing test comes here with a run that goes on.
         let _ = self.child.kill();
         let _ = self.child.wait();
