@@ -24,7 +24,7 @@ use libc::{c_int, c_short, c_ulong, pid_t};
 
 use crate::confine::{self, At, Prepared, Refusal};
 use crate::end;
-use crate::kept::{Kept, Outcome};
+use crate::kept::{Kept, Look, Outcome};
 use crate::limits::{
     LEFT_OVER_GRACE_MS_MAX, RECORD_BYTES_MAX, ROUND_PAUSE_MS_MAX, ROUNDS_RUSHED_COUNT, STUCK_MS_MAX,
 };
@@ -45,6 +45,11 @@ const NAMES: [&[u8]; 2] = [LAUNCHER_NAME.to_bytes(), b"codex-linux-sandbox"];
 pub(crate) const PLAN_FD: RawFd = 3;
 pub(crate) const STATUS_FD: RawFd = 4;
 pub(crate) const CONTROL_FD: RawFd = 5;
+/// Only where the word after the launcher's name says so.
+pub(crate) const LOOK_FD: RawFd = 6;
+
+/// Says that the launcher is given what commands that overlap have found.
+pub(crate) const LOOK_WORD: &CStr = c"look";
 
 /// `CAP_KILL` of linux/capability.h.
 const CAPABILITY_KILL: u32 = 5;
@@ -62,7 +67,8 @@ pub fn is_launcher(argv0: &OsStr) -> bool {
 pub fn launcher_main() -> ! {
     // What leaked through the agent's own spawning must not stay open here. Where the call is
     // missing, whatever leaked is still closed for the command.
-    let _ = sys::close_range(CONTROL_FD.cast_unsigned() + 1, 0);
+    let last = if has_look() { LOOK_FD } else { CONTROL_FD };
+    let _ = sys::close_range(last.cast_unsigned() + 1, 0);
     let Ok(status) = sys::inherited(STATUS_FD) else {
         eprintln!("windlass-linux-sandbox: started by windlass only, to run one command confined");
         sys::exit_now(MISUSED_CODE)
@@ -366,13 +372,14 @@ fn begin(status: &OwnedFd) -> Result<Begun, Refusal> {
     let plan_file = sys::inherited(PLAN_FD).at(Stage::Plan)?;
     let control = sys::inherited(CONTROL_FD).at(Stage::Plan)?;
     let (plan, agent_pid) = read_plan(plan_file).at(Stage::Plan)?;
+    let look = has_look().then(|| Look::inherited(LOOK_FD)).transpose().at(Stage::Plan)?;
     let signals = prepare_self().at(Stage::Supervise)?;
     if sys::parent_pid().cast_unsigned() != agent_pid {
         // The signal for the agent's death was asked for after it.
         return Err(io::Error::from_raw_os_error(libc::ESRCH)).at(Stage::Orphaned);
     }
     let apart = settle(&plan);
-    let (kept, unkept) = Kept::of(&plan.policy, apart);
+    let (kept, unkept) = Kept::of(&plan.policy, apart, look);
     let mut prepared = Prepared::of(&plan, apart, unkept)?;
     // Where a table cannot be shared and taken back, the calls are refused instead.
     let handover = if prepared.wants_supervisor() { Handover::new().ok() } else { None };
@@ -409,6 +416,11 @@ fn begin(status: &OwnedFd) -> Result<Begun, Refusal> {
         background: plan.background,
         grace: Duration::from_millis(plan.grace_ms.into()),
     })
+}
+
+/// Whether the launcher is given what commands that overlap have found.
+fn has_look() -> bool {
+    std::env::args_os().nth(1).is_some_and(|word| word.as_bytes() == LOOK_WORD.to_bytes())
 }
 
 fn read_plan(file: OwnedFd) -> io::Result<(Plan, u32)> {

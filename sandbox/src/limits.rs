@@ -76,6 +76,10 @@ pub const KEPT_ENTRIES_COUNT_MAX: usize = 1024;
 /// Directories within each other in what is kept; each is a descriptor and a call.
 pub const KEPT_DEPTH_MAX: usize = 16;
 
+/// What is written of the look that overlapping commands share: twice what is kept at a time, for
+/// names and for what was changed meanwhile by somebody who may.
+pub const LOOK_BYTES_MAX: usize = 2 * KEPT_BYTES_MAX;
+
 /// Changed versions of one protected path that are set aside beside it under easy names.
 pub const SET_ASIDE_COUNT_MAX: u32 = 16;
 

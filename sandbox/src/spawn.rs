@@ -9,14 +9,15 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::launcher::{CONTROL_FD, LAUNCHER_NAME, PLAN_FD, STATUS_FD};
+use crate::kept::Look;
+use crate::launcher::{CONTROL_FD, LAUNCHER_NAME, LOOK_FD, LOOK_WORD, PLAN_FD, STATUS_FD};
 use crate::plan::{Plan, PlanError};
 use crate::sys;
 
 /// Above every number that a child is given, so that no copy overwrites the source of another.
-const SOURCE_FD_MIN: RawFd = 6;
+const SOURCE_FD_MIN: RawFd = 7;
 const _: () = assert!(PLAN_FD < SOURCE_FD_MIN && STATUS_FD < SOURCE_FD_MIN);
-const _: () = assert!(CONTROL_FD < SOURCE_FD_MIN);
+const _: () = assert!(CONTROL_FD < SOURCE_FD_MIN && LOOK_FD < SOURCE_FD_MIN);
 
 /// What the command gets as descriptors 0 to 2; for a PTY, its slave three times.
 #[derive(Debug)]
@@ -44,6 +45,17 @@ pub struct Spawned {
 /// `exe` is our own executable: `/proc/self/exe`, or its path from start-up where there is no
 /// `/proc`. A failure here means that nothing was started; later ones arrive as `Refused`.
 pub fn spawn(exe: &Path, plan: &Plan, stdio: Stdio) -> io::Result<Spawned> {
+    spawn_among(exe, plan, stdio, None)
+}
+
+/// The same for a command that may overlap with others, which share a look at protected paths. Make
+/// a new one when none of them runs any more.
+pub fn spawn_among(
+    exe: &Path,
+    plan: &Plan,
+    stdio: Stdio,
+    look: Option<&Look>,
+) -> io::Result<Spawned> {
     let record = plan.encode(sys::pid().cast_unsigned()).map_err(invalid)?;
     let plan_file = sys::memory_file(c"windlass-plan")?;
     write_all(plan_file.as_fd(), &record)?;
@@ -55,7 +67,8 @@ pub fn spawn(exe: &Path, plan: &Plan, stdio: Stdio) -> io::Result<Spawned> {
         Some(stdin) => stdin,
         None => nothing_to_read()?,
     };
-    let places = [
+    let mut argv = vec![CString::from(LAUNCHER_NAME)];
+    let mut places = vec![
         (stdin.as_fd(), 0),
         (stdio.stdout.as_fd(), 1),
         (stdio.stderr.as_fd(), 2),
@@ -63,8 +76,11 @@ pub fn spawn(exe: &Path, plan: &Plan, stdio: Stdio) -> io::Result<Spawned> {
         (status_end.as_fd(), STATUS_FD),
         (control_end.as_fd(), CONTROL_FD),
     ];
-    let exe = Executable::At(exe);
-    let pid = start(exe, Session::Own, &[CString::from(LAUNCHER_NAME)], &[], &places)?;
+    if let Some(look) = look {
+        argv.push(CString::from(LOOK_WORD));
+        places.push((look.as_fd(), LOOK_FD));
+    }
+    let pid = start(Executable::At(exe), Session::Own, &argv, &[], &places)?;
     Ok(Spawned { pid, status, control })
 }
 

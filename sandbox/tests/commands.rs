@@ -23,6 +23,8 @@ mod filtered;
 mod lifetime;
 #[path = "commands/mediated.rs"]
 mod mediated;
+#[path = "commands/overlapping.rs"]
+mod overlapping;
 #[path = "commands/repository.rs"]
 mod repository;
 #[path = "commands/running.rs"]
@@ -60,7 +62,7 @@ fn main() {
     let cases = running::CASES.iter().chain(confined::CASES);
     let cases = cases.chain(mediated::CASES).chain(connected::CASES).chain(lifetime::CASES);
     let cases = cases.chain(filtered::CASES).chain(aged::CASES).chain(apart::CASES);
-    let cases = cases.chain(repository::CASES);
+    let cases = cases.chain(repository::CASES).chain(overlapping::CASES);
     for (name, case) in cases.chain(attacks::CASES) {
         if filter.is_none_or(|filter| name.contains(filter)) {
             outcome.run(name, *case);

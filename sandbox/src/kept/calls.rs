@@ -67,6 +67,16 @@ pub(super) fn read_link(place: BorrowedFd<'_>, name: &CStr) -> io::Result<Vec<u8
     Ok(target)
 }
 
+/// Takes a lock on a whole file for this process (`F_WRLCK`), or gives it up (`F_UNLCK`). Waits for
+/// whoever has it, who may only be another launcher.
+pub(super) fn lock(file: BorrowedFd<'_>, kind: c_int) -> io::Result<()> {
+    // SAFETY: the structure is plain integers, for which zeros are a valid value: the whole file.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = kind as _;
+    // SAFETY: `lock` is initialized and outlives the call.
+    done(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLKW, &raw mut lock) })
+}
+
 pub(super) fn set_mode(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
     // SAFETY: fchmod takes integers.
     done(unsafe { libc::fchmod(fd.as_raw_fd(), mode) })

@@ -9,8 +9,14 @@
 //! Names are looked at, not what they led to: whatever was moved, linked or exchanged, the same is
 //! found there in the end. The way there is taken literally, below descriptors, and only what lies
 //! below a writable root is ever changed, since other commands may be at work there.
+//!
+//! Commands that overlap share one look, see `look`: what one of them changes is undone by whoever
+//! ends, also for those that go on. So is what anybody else changes meanwhile, the user included:
+//! from outside nobody can tell them apart.
 
 mod calls;
+mod code;
+mod look;
 mod node;
 
 use std::ffi::{CStr, CString};
@@ -23,7 +29,10 @@ use crate::paths::{self, at_root, components};
 use crate::policy::{Access, Missing, Policy};
 use crate::sys;
 
+use look::{Found, Held};
 use node::{Budget, Node};
+
+pub use look::Look;
 
 /// Permissions of a directory that is made anew on the way to something kept.
 const DIRECTORY_MODE: u32 = 0o755;
@@ -32,6 +41,8 @@ const DIRECTORY_MODE: u32 = 0o755;
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
     items: Vec<Item>,
+    /// What it shares with commands that overlap.
+    look: Option<Look>,
 }
 
 /// One protected path.
@@ -55,42 +66,26 @@ pub(crate) enum Outcome {
 
 impl Kept {
     /// Looks at what is to be kept, and says what that lacks to protection.
-    pub(crate) fn of(policy: &Policy, apart: Apart) -> (Kept, Missing) {
-        let mut kept = Kept::default();
-        let mut missing = Missing::NONE;
-        if policy.access != Access::WorkspaceWrite {
-            return (kept, missing);
+    pub(crate) fn of(policy: &Policy, apart: Apart, look: Option<Look>) -> (Kept, Missing) {
+        if policy.access != Access::WorkspaceWrite || policy.protected.is_empty() {
+            return (Kept::default(), Missing::NONE);
         }
-        let mut budget = Budget::new();
-        for (index, path) in policy.protected.iter().enumerate() {
-            let Some(root) = outermost_root(policy, path) else { continue };
-            if policy.sealed.iter().any(|sealed| path.starts_with(sealed)) {
-                // Nothing below it is granted for writing.
-                continue;
+        let (items, missing) = match look.as_ref().map(|look| look.hold()?.with_found()) {
+            Some(Ok((mut held, found))) => find(policy, apart, &found, Some(&mut held)),
+            // What overlaps with this may have been there already.
+            Some(Err(_)) => {
+                let (items, missing) = find(policy, apart, &Found::new(), None);
+                (items, missing.with(Missing::CONTROL_FILES))
             }
-            if apart != Apart::Nothing && paths::open(path).is_ok() {
-                // A mount holds it.
-                continue;
-            }
-            // Whatever is set aside could be read by its new name.
-            let has_secrets = policy.unreadable.iter().any(|secret| secret.starts_with(path));
-            let item = match has_secrets {
-                true => Err(io::Error::from_raw_os_error(libc::EACCES)),
-                false => Item::of(index, path, root, &mut budget),
-            };
-            match item {
-                Ok(item) => {
-                    missing = missing.with(Missing::UNCHANGED_FILES);
-                    kept.items.push(item);
-                }
-                Err(_) => missing = missing.with(Missing::CONTROL_FILES),
-            }
-        }
-        (kept, missing)
+            None => find(policy, apart, &Found::new(), None),
+        };
+        (Kept { items, look }, missing)
     }
 
     /// Puts back what differs, and tells of each by its place in the policy's list.
     pub(crate) fn restore(&self, mut tell: impl FnMut(u32, Outcome)) {
+        // Two at once would get into each other's way; without a lock they are merely in a hurry.
+        let _held = self.look.as_ref().map(Look::hold);
         for item in &self.items {
             let outcome = match item.restore() {
                 Err(error) if error.raw_os_error() == Some(libc::EACCES) => {
@@ -107,16 +102,76 @@ impl Kept {
     }
 }
 
+/// Finds what is at the protected paths of a policy: as others have found it, or by a look, which
+/// is added for those that come.
+fn find(
+    policy: &Policy,
+    apart: Apart,
+    found: &Found,
+    mut held: Option<&mut Held<'_>>,
+) -> (Vec<Item>, Missing) {
+    let (mut items, mut missing) = (Vec::new(), Missing::NONE);
+    let mut budget = Budget::new();
+    // Where this is too much already, hardly anything more is kept, which is said below.
+    let _ = found.values().flat_map(|it| &it.node).try_for_each(|node| node.charge(&mut budget));
+    for (index, path) in policy.protected.iter().enumerate() {
+        let Some(root) = outermost_root(policy, path) else { continue };
+        if policy.sealed.iter().any(|sealed| path.starts_with(sealed)) {
+            // Nothing below it is granted for writing.
+            continue;
+        }
+        let known = found.get(path);
+        if known.is_none() && apart != Apart::Nothing && paths::open(path).is_ok() {
+            // A mount holds it.
+            continue;
+        }
+        let mut is_shared = true;
+        // Whatever is set aside could be read by its new name.
+        let has_secrets = policy.unreadable.iter().any(|secret| secret.starts_with(path));
+        let item = match has_secrets {
+            true => Err(io::Error::from_raw_os_error(libc::EACCES)),
+            false => Item::of(index, path, root).and_then(|mut item| {
+                if let Some(record) = known {
+                    item.node = record.node.clone().ok_or_else(look::damaged)?;
+                    return Ok(item);
+                }
+                let node = item.look(&mut budget);
+                if let Some(held) = &mut held {
+                    let added = held.add(path, item.fixed_count, node.as_ref().ok());
+                    is_shared = added.is_ok();
+                }
+                item.node = node?;
+                Ok(item)
+            }),
+        };
+        match item {
+            Ok(item) => {
+                missing = missing.with(Missing::UNCHANGED_FILES);
+                items.push(item);
+            }
+            Err(_) => missing = missing.with(Missing::CONTROL_FILES),
+        }
+        if !is_shared {
+            missing = missing.with(Missing::CONTROL_FILES);
+        }
+    }
+    (items, missing)
+}
+
 impl Item {
-    fn of(index: usize, path: &Path, root: &Path, budget: &mut Budget) -> io::Result<Item> {
+    fn of(index: usize, path: &Path, root: &Path) -> io::Result<Item> {
         let names = components(path)?;
         let fixed_count = components(root)?.len();
         let index = u32::try_from(index).map_err(|_| io::Error::from_raw_os_error(libc::E2BIG))?;
-        let mut item = Item { index, names, fixed_count, node: Node::Missing };
-        if let Some((way, name)) = item.way()? {
-            item.node = Node::of(way.as_fd(), name, budget)?;
+        Ok(Item { index, names, fixed_count, node: Node::Missing })
+    }
+
+    /// What the name leads to now.
+    fn look(&self, budget: &mut Budget) -> io::Result<Node> {
+        match self.way()? {
+            Some((way, name)) => Node::of(way.as_fd(), name, budget),
+            None => Ok(Node::Missing),
         }
-        Ok(item)
     }
 
     /// The directory that holds the name, as it is now; `None` if there is none.

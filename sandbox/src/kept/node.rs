@@ -10,6 +10,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::calls;
+use super::look::{Cursor, damaged};
 use crate::limits::{KEPT_BYTES_MAX, KEPT_DEPTH_MAX, KEPT_ENTRIES_COUNT_MAX, SET_ASIDE_COUNT_MAX};
 use crate::sys;
 
@@ -23,7 +24,7 @@ const TICK_NS: i64 = 20_000_000;
 const SECOND_NS: i64 = 1_000_000_000;
 
 /// What a name leads to.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Node {
     Missing,
     File { sign: Sign, content: Vec<u8> },
@@ -37,7 +38,7 @@ pub(super) struct Sign {
     device: u64,
     inode: u64,
     size: i64,
-    links: libc::nlink_t,
+    links: u64,
     mode: u32,
     user: u32,
     group: u32,
@@ -64,6 +65,24 @@ impl Budget {
             now: calls::now(),
         }
     }
+
+    /// Takes so many files or directories, of so many bytes together, off what is left.
+    pub(super) fn spend(&mut self, entries: usize, bytes: usize) -> io::Result<()> {
+        self.entries = self.entries.checked_sub(entries).ok_or_else(too_much)?;
+        self.bytes = self.bytes.checked_sub(bytes).ok_or_else(too_much)?;
+        Ok(())
+    }
+
+    /// Goes into a directory.
+    pub(super) fn enter(&mut self) -> io::Result<()> {
+        self.depth = self.depth.checked_sub(1).ok_or_else(too_much)?;
+        Ok(())
+    }
+
+    /// Goes back out of it.
+    pub(super) fn leave(&mut self) {
+        self.depth += 1;
+    }
 }
 
 impl Sign {
@@ -75,13 +94,44 @@ impl Sign {
             device: stat.st_dev,
             inode: stat.st_ino,
             size: stat.st_size,
-            links: stat.st_nlink,
+            links: links(stat),
             mode: stat.st_mode,
             user: stat.st_uid,
             group: stat.st_gid,
             changed,
             is_fresh: age_ns < TICK_NS,
         }
+    }
+
+    pub(super) fn encode(&self, bytes: &mut Vec<u8>) {
+        let words = [
+            self.device,
+            self.inode,
+            self.size.cast_unsigned(),
+            self.links,
+            self.mode.into(),
+            self.user.into(),
+            self.group.into(),
+            self.changed.0.cast_unsigned(),
+            self.changed.1.cast_unsigned(),
+            self.is_fresh.into(),
+        ];
+        bytes.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+    }
+
+    pub(super) fn decode(cursor: &mut Cursor<'_>) -> io::Result<Sign> {
+        let small = |word: u64| u32::try_from(word).map_err(|_| damaged());
+        Ok(Sign {
+            device: cursor.number()?,
+            inode: cursor.number()?,
+            size: cursor.number()?.cast_signed(),
+            links: cursor.number()?,
+            mode: small(cursor.number()?)?,
+            user: small(cursor.number()?)?,
+            group: small(cursor.number()?)?,
+            changed: (cursor.number()?.cast_signed(), cursor.number()?.cast_signed()),
+            is_fresh: cursor.number()? != 0,
+        })
     }
 
     /// Whether a look shows that nothing has changed at all.
@@ -99,7 +149,7 @@ impl Sign {
     }
 
     fn has_links(&self, stat: &libc::stat) -> bool {
-        stat.st_nlink <= self.links
+        links(stat) <= self.links
     }
 }
 
@@ -111,21 +161,21 @@ impl Node {
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(Node::Missing),
             Err(error) => return Err(error),
         };
-        left.entries = left.entries.checked_sub(1).ok_or_else(too_much)?;
+        left.spend(1, 0)?;
         match stat.st_mode & libc::S_IFMT {
             libc::S_IFREG => {
                 let (sign, content) = read(place, name, left.bytes, left.now)?;
-                left.bytes -= content.len();
+                left.spend(0, content.len())?;
                 Ok(Node::File { sign, content })
             }
             libc::S_IFLNK => {
                 let target = calls::read_link(place, name)?;
-                left.bytes = left.bytes.checked_sub(target.len()).ok_or_else(too_much)?;
+                left.spend(0, target.len())?;
                 let target = CString::new(target).map_err(|_| too_much())?;
                 Ok(Node::Link { target })
             }
             libc::S_IFDIR => {
-                left.depth = left.depth.checked_sub(1).ok_or_else(too_much)?;
+                left.enter()?;
                 let listing = open_listing(place, name)?;
                 let here = listing.try_clone()?;
                 let mut names = sys::names(listing, left.entries)?;
@@ -135,7 +185,7 @@ impl Node {
                     let node = Node::of(here.as_fd(), &name, left)?;
                     entries.push((name, node));
                 }
-                left.depth += 1;
+                left.leave();
                 Ok(Node::Directory { sign: Sign::of(&stat, left.now), entries })
             }
             _ => Err(io::Error::from_raw_os_error(libc::ENOTSUP)),
@@ -315,6 +365,12 @@ fn read(
         return Err(too_much());
     }
     Ok((Sign::of(&stat, now), content))
+}
+
+/// How many names a file has.
+#[allow(clippy::unnecessary_cast, reason = "the type differs between machines")]
+fn links(stat: &libc::stat) -> u64 {
+    stat.st_nlink as u64
 }
 
 fn open_listing(place: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {

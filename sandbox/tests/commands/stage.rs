@@ -98,6 +98,8 @@ pub(crate) fn with_roots(mut plan: Plan, roots: &[&Path]) -> Plan {
 pub(crate) struct Run {
     pub(crate) spawned: Spawned,
     output: Option<File>,
+    /// Its standard input, until it may go on.
+    hold: Option<OwnedFd>,
     decoder: StatusDecoder,
     pub(crate) statuses: Vec<Status>,
     pub(crate) text: Vec<u8>,
@@ -118,12 +120,25 @@ impl Run {
         Run {
             spawned,
             output: output.map(File::from),
+            hold: None,
             decoder: StatusDecoder::default(),
             statuses: Vec::new(),
             text: Vec::new(),
             is_over: false,
             is_reaped: false,
         }
+    }
+
+    /// The same, which reads from the other end of a pipe.
+    pub(crate) fn holding(mut self, hold: OwnedFd) -> Run {
+        self.hold = Some(hold);
+        self
+    }
+
+    /// Ends what it reads.
+    pub(crate) fn let_go(mut self) -> Run {
+        self.hold = None;
+        self
     }
 
     /// Starts and follows to the end.
