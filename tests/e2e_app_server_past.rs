@@ -6,7 +6,7 @@ mod support;
 
 use serde_json::{Value, json};
 use support::World;
-use support::reply::Reply;
+use support::reply::{Reply, call, message};
 use support::run::{Ended, Run, Stdin};
 
 /// A server, and who talks to it.
@@ -186,6 +186,36 @@ fn a_thread_is_listed_read_and_gone_on_with_after_the_server_has_ended() {
     let bare = client.ask("thread/resume", bare);
     assert_eq!(bare["thread"]["turns"], json!([]));
     assert_eq!(bare["turnsBackwardsCursor"], "4");
+    client.end();
+}
+
+#[test]
+fn turns_are_read_as_they_ended_whatever_ended_them() {
+    let (mut client, thread, mut turn_ids) = recorded();
+    let refusal = Reply::status(400, "{\"error\":{\"message\":\"not today\"}}");
+    turn_ids.push(client.turn(&thread, "refused", refusal)["id"].clone());
+    let told = client.told("turn/completed").pop().unwrap()["turn"].clone();
+    // It has just said something, as if all were well.
+    let said = [message("Well:"), call("c", "shell", "{\"command\":[\"sleep\",\"30\"]}")];
+    client.world.reply(Reply::items(&said));
+    let input = json!([{"type": "text", "text": "killed"}]);
+    let turn = client.ask("turn/start", json!({"threadId": thread, "input": input}));
+    turn_ids.push(turn["turn"]["id"].clone());
+    client.heard("the message", |line| line["params"]["item"]["text"] == "Well:");
+    client.run.as_mut().unwrap().signal(libc::SIGKILL);
+    let Client { mut world, run, .. } = client;
+    world.finish(run.unwrap());
+    let mut client = Client::new(world);
+    let read = client.ask("thread/read", json!({"threadId": thread, "includeTurns": true}));
+    let read = &read["thread"]["turns"];
+    assert_eq!(ids(read), turn_ids);
+    assert_eq!(turns(read)[..2], EXPECTED);
+    let statuses = [&read[2]["status"], &read[3]["status"]];
+    assert_eq!(statuses, ["failed", "interrupted"]);
+    assert_eq!(read[2]["error"]["message"], told["error"]["message"]);
+    let times =
+        |turn: &Value| ["startedAt", "completedAt", "durationMs"].map(|at| turn[at].clone());
+    assert_eq!(times(&read[2]), times(&told));
     client.end();
 }
 

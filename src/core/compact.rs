@@ -174,6 +174,7 @@ impl Thread {
         let fork = std::mem::replace(&mut self.fork, fork);
         self.replaced = Some(Box::new(Replaced { history, counted, fork }));
         self.turn_mut().relief = Relief::Fresh;
+        self.turn_mut().said = None;
         desk.out.append(self.id, Record::Compacted { items_count });
         desk.out.tell(self.id, Event::Compacted { summary: ItemIndex(items_count - 1) });
         match then {

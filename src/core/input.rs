@@ -49,10 +49,14 @@ pub enum Input<'a> {
 }
 
 /// What of a batch is not in the rollout.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Lost {
     /// The rollout has no first line yet.
     pub meta: bool,
+    /// It does not say that the turn has begun.
+    pub beginning: bool,
+    /// It does not say that a turn has ended.
+    pub end: bool,
     /// What a summary was to replace is still what it holds.
     pub compacted: bool,
     /// This item and all after it.

@@ -24,6 +24,7 @@ pub mod errand;
 pub mod history;
 pub mod input;
 mod kept;
+mod marks;
 pub mod opening;
 pub mod ops;
 pub mod prng;
@@ -47,6 +48,7 @@ use crate::core::compact::Purpose;
 use crate::core::effect::Effects;
 use crate::core::history::History;
 use crate::core::input::{Input, Now};
+use crate::core::marks::Marks;
 use crate::core::ops::{Ops, Owner, Work};
 use crate::core::prng::Prng;
 use crate::core::session::Sessions;
@@ -55,7 +57,7 @@ use crate::core::thread::{Phase, Thread};
 use crate::limits::{SETTINGS_COMPARED_MAX, THREADS_MAX};
 use crate::words::command::{Command, Course, Refusal, Which};
 use crate::words::event::Event;
-use crate::words::ids::{ConversationId, FrontId, OpId, ThreadId};
+use crate::words::ids::{ConversationId, FrontId, OpId, ThreadId, TurnName};
 use crate::words::item::Item;
 use crate::words::model::{Counted, Usage};
 use crate::words::record::RecordView;
@@ -237,6 +239,11 @@ impl Agent {
         awaited.map_or("", |awaited| &awaited.partial_reasoning)
     }
 
+    /// The name of the turn that runs, or ran last.
+    pub fn turn_name(&self, thread: ThreadId) -> Option<TurnName> {
+        Some(self.thread(thread)?.turn_name())
+    }
+
     /// Who listens to the thread.
     pub fn front(&self, thread: ThreadId) -> Option<FrontId> {
         Some(self.thread(thread)?.front)
@@ -379,6 +386,7 @@ impl Agent {
             turn: None,
             turns_count: 0,
             turns_told: 0,
+            turn_began_ms: 0,
             calls_count: 0,
             requests_count: 0,
             usage: Usage::default(),
@@ -387,6 +395,7 @@ impl Agent {
             approvals: Approvals::default(),
             sessions: Sessions::default(),
             meta_recorded: false,
+            marks: Marks::default(),
             fork: None,
             parent,
             prompts_due_ms: None,

@@ -40,6 +40,7 @@ mod calls;
 mod compaction;
 mod found;
 mod images;
+mod marks;
 mod matrix;
 mod records;
 mod review;
@@ -143,12 +144,13 @@ impl Story {
 
     /// The last batch could not be recorded, from this of its records on.
     fn lose_from(&mut self, index: usize) {
-        let mut lost = Lost { meta: false, compacted: false, items_from: None };
-        let records: Vec<&Record> = self.records();
-        assert!(index < records.len(), "there is such a record");
-        for record in &records[index..] {
+        let mut lost = Lost::default();
+        let first = self.records()[index];
+        for record in self.all_records().skip_while(|record| !std::ptr::eq(*record, first)) {
             match record {
                 Record::Meta => lost.meta = true,
+                Record::TurnStarted { .. } => lost.beginning = true,
+                Record::TurnEnded { .. } | Record::TurnAborted { .. } => lost.end = true,
                 Record::Compacted { .. } => lost.compacted = true,
                 Record::Item(item) => lost.items_from = lost.items_from.or(Some(*item)),
                 _ => {}
@@ -158,12 +160,32 @@ impl Story {
         self.feed(Input::AppendFailed { thread, lost, message });
     }
 
+    /// Records but for those that say where turns begin and end.
     fn records(&self) -> Vec<&Record> {
-        let records = self.effects.iter().filter_map(|effect| match effect {
+        let is_mark = |record: &&Record| {
+            matches!(record, Record::TurnStarted { .. } | Record::TurnEnded { .. })
+        };
+        self.all_records().filter(|record| !is_mark(record)).collect()
+    }
+
+    fn all_records(&self) -> impl Iterator<Item = &Record> {
+        self.effects.iter().filter_map(|effect| match effect {
             Effect::Append { record, .. } => Some(record),
             _ => None,
-        });
-        records.collect()
+        })
+    }
+
+    /// What is recorded of turns' beginnings and ends, in a word each.
+    fn marks(&self) -> Vec<&'static str> {
+        let mark = |record: &Record| match record {
+            Record::TurnStarted { .. } => Some("begins"),
+            Record::TurnEnded { said: Some(_), .. } => Some("ends, said"),
+            Record::TurnEnded { .. } => Some("ends"),
+            Record::TurnAborted { .. } => Some("aborted"),
+            Record::TurnFailed { .. } => Some("failed"),
+            _ => None,
+        };
+        self.all_records().filter_map(mark).collect()
     }
 
     fn events(&self) -> Vec<&Event> {

@@ -10,6 +10,7 @@ use crate::core::compact::Replaced;
 use crate::core::effect::{Effect, Stop};
 use crate::core::history::History;
 use crate::core::input::Lost;
+use crate::core::marks::Marks;
 use crate::core::opening;
 use crate::core::ops::Work;
 use crate::core::session::Sessions;
@@ -50,6 +51,8 @@ pub struct Thread {
     pub(crate) turns_count: u32,
     /// Turns whose start was told: the last one's may be in a batch that cannot be recorded.
     pub(crate) turns_told: u32,
+    /// When the last of them began, in milliseconds since 1970.
+    pub(crate) turn_began_ms: u64,
     pub(crate) calls_count: u32,
     pub(crate) requests_count: u32,
     pub(crate) usage: Usage,
@@ -61,6 +64,8 @@ pub struct Thread {
     pub(crate) sessions: Sessions,
     /// Whether the rollout has its first line.
     pub(crate) meta_recorded: bool,
+    /// What the rollout says of turns.
+    pub(crate) marks: Marks,
     /// Where its past is from, if that is another conversation's.
     pub(crate) fork: Option<Fork>,
     /// Whom it works for, if it is a child.
@@ -237,6 +242,7 @@ impl Thread {
             self.meta_recorded = true;
         }
         self.record_past(desk);
+        self.mark_beginning(desk);
     }
 
     /// Adds an item to the history and to the rollout.
@@ -250,6 +256,9 @@ impl Thread {
     pub(crate) fn remember_said(&mut self, item: Item, desk: &mut Desk<'_>) {
         let index = self.remember(item, desk);
         if let Some(record) = shown_as(self.history.items(), index) {
+            if let Record::AgentMessage(_) = record {
+                self.turn_mut().said = Some(index);
+            }
             desk.out.append(self.id, record);
         }
         desk.out.tell(self.id, Event::ItemCompleted { item: index });
@@ -258,6 +267,7 @@ impl Thread {
     /// Cuts the history back to what the rollout holds, and fails the turn that went beyond it.
     pub(crate) fn on_append_failed(&mut self, lost: Lost, message: Box<str>, desk: &mut Desk<'_>) {
         self.meta_recorded &= !lost.meta;
+        self.take_back_marks(lost);
         match lost.items_from {
             _ if lost.compacted => self.take_back_summary(),
             Some(from) => {

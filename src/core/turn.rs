@@ -31,7 +31,7 @@ use crate::limits::HISTORY_BYTES_MAX;
 use crate::tools;
 use crate::words::command::Unsteerable;
 use crate::words::event::{Budget, Ended, Event, Failed};
-use crate::words::ids::{OpId, TurnId};
+use crate::words::ids::{ItemIndex, OpId, TurnId};
 use crate::words::model::Usage;
 use crate::words::record::Record;
 use crate::words::request::ToolSpec;
@@ -49,6 +49,8 @@ pub struct Turn {
     /// What the requests are for.
     pub(crate) purpose: Purpose,
     pub(crate) relief: Relief,
+    /// The last message of the model.
+    pub(crate) said: Option<ItemIndex>,
     /// If it is a review.
     pub(crate) review: Option<Review>,
     pub(crate) wait: Wait,
@@ -117,6 +119,7 @@ impl Thread {
     pub(crate) fn begin_turn(&mut self, desk: &mut Desk<'_>) {
         self.configure();
         self.turns_count += 1;
+        self.turn_began_ms = desk.now.wall_ms;
         self.prompts_due_ms = None;
         let id = TurnId(self.turns_count);
         desk.out.tell(self.id, Event::TurnStarted { turn: id });
@@ -128,6 +131,7 @@ impl Thread {
             requests_count: 0,
             purpose: Purpose::Answer,
             relief: Relief::Stale,
+            said: None,
             review: None,
             wait: Wait::Retry { at_ms: desk.now.mono_ms, tries },
         }));
@@ -259,14 +263,7 @@ impl Thread {
         }
         self.leave_review(&how, desk);
         self.note_ended(&how);
-        match &how {
-            Ended::Interrupted => desk.out.append(self.id, Record::TurnAborted),
-            Ended::Failed { kind: Failed::Spent(_), message } => {
-                desk.out.append(self.id, Record::TurnFailed { message: message.clone() });
-            }
-            Ended::Failed { kind: Failed::Model(_) | Failed::Bound | Failed::Record, .. }
-            | Ended::Completed => {}
-        }
+        self.mark_end(&how, desk);
         let Turn { id: turn, usage, .. } = match self.turn.take() {
             Some(turn) => *turn,
             None => unreachable!("a turn ends once"),

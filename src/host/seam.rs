@@ -209,7 +209,7 @@ impl Seam {
         gathered: &mut Option<Gathered>,
     ) {
         let Some(view) = self.agent.record_view(thread) else { return };
-        let nothing = Lost { meta: false, compacted: false, items_from: None };
+        let nothing = Lost::default();
         note(&mut gathered.get_or_insert(Gathered { thread, lost: nothing }).lost, record);
         self.rollouts.gather(thread, record, view, now.wall_ms);
     }
@@ -303,6 +303,7 @@ fn lent<'a>(
         conversation: record.map(|record| record.conversation),
         settings: record.map(|record| record.settings),
         git: record.and_then(|record| record.git),
+        turn: thread.and_then(|thread| agent.turn_name(thread)),
         items: thread.map_or(&[], |thread| agent.items(thread)),
         partial: thread.map_or("", |thread| agent.partial_text(thread)),
         partial_reasoning: thread.map_or("", |thread| agent.partial_reasoning(thread)),
@@ -316,6 +317,8 @@ fn lent<'a>(
 fn note(lost: &mut Lost, record: &Record) {
     match record {
         Record::Meta => lost.meta = true,
+        Record::TurnStarted { .. } => lost.beginning = true,
+        Record::TurnEnded { .. } | Record::TurnAborted { .. } => lost.end = true,
         Record::Compacted { .. } => lost.compacted = true,
         Record::Item(item) => {
             let first = lost.items_from.get_or_insert(*item);
@@ -328,7 +331,6 @@ fn note(lost: &mut Lost, record: &Record) {
         | Record::TokenCount { .. }
         | Record::ReviewEntered { .. }
         | Record::ReviewExited { .. }
-        | Record::TurnAborted
         | Record::TurnFailed { .. } => {}
     }
 }

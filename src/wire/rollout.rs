@@ -14,6 +14,7 @@ use crate::wire::layout::Layout;
 use crate::wire::responses::items::{self, Form, Ids};
 use crate::wire::review;
 use crate::wire::sieve;
+use crate::words::ids::TurnName;
 use crate::words::item::{Image, Item, Message, Part};
 use crate::words::model::{RateLimits, RateWindow, Usage};
 use crate::words::policy::{ApprovalPolicy, SandboxMode, SandboxPolicy};
@@ -39,23 +40,9 @@ pub fn encode(
     holes: &mut Holes<'_>,
     out: &mut Vec<u8>,
 ) {
-    let kind = match record {
-        Record::Meta => "session_meta",
-        Record::Item(_) => "response_item",
-        Record::TurnContext => "turn_context",
-        Record::Compacted { .. } => "compacted",
-        Record::UserMessage(_)
-        | Record::AgentMessage(_)
-        | Record::AgentReasoning(_)
-        | Record::TokenCount { .. }
-        | Record::ReviewEntered { .. }
-        | Record::ReviewExited { .. }
-        | Record::TurnAborted
-        | Record::TurnFailed { .. } => "event_msg",
-    };
     let mut line = Fields::open(out);
     line.text("timestamp", timestamp);
-    line.text("type", kind);
+    line.text("type", kind_of(record));
     let payload = line.key("payload");
     match record {
         Record::Meta => encode_meta(view, timestamp, payload),
@@ -82,17 +69,20 @@ pub fn encode(
             encode_tokens(total, last, limits.as_ref(), view, payload);
         }
         Record::ReviewEntered { item, hint } => {
-            let mut event = Fields::open(payload);
-            event.text("type", "entered_review_mode");
-            event.text("prompt", &texts(&view.items[item.0 as usize]));
-            event.text("user_facing_hint", hint);
-            event.close();
+            encode_review_entered(&view.items[item.0 as usize], hint, payload);
         }
         Record::ReviewExited { verdict } => {
             encode_review_exited(verdict.map(|item| &view.items[item.0 as usize]), view, payload);
         }
-        Record::TurnAborted => {
-            encode_text_event("turn_aborted", "reason", "interrupted", payload);
+        Record::TurnStarted { turn } => encode_started(*turn, view, payload),
+        Record::TurnEnded { turn, said, wall_ms } => {
+            let said = said.map(|item| texts(&view.items[item.0 as usize]));
+            let last = ("last_agent_message", said.as_deref());
+            encode_over("task_complete", (*turn, *wall_ms), last, payload);
+        }
+        Record::TurnAborted { turn, wall_ms } => {
+            let why = ("reason", Some("interrupted"));
+            encode_over("turn_aborted", (*turn, *wall_ms), why, payload);
         }
         Record::TurnFailed { message } => {
             encode_text_event("error", "message", message, payload);
@@ -100,6 +90,25 @@ pub fn encode(
     }
     line.close();
     out.push(b'\n');
+}
+
+fn kind_of(record: &Record) -> &'static str {
+    match record {
+        Record::Meta => "session_meta",
+        Record::Item(_) => "response_item",
+        Record::TurnContext => "turn_context",
+        Record::Compacted { .. } => "compacted",
+        Record::UserMessage(_)
+        | Record::AgentMessage(_)
+        | Record::AgentReasoning(_)
+        | Record::TokenCount { .. }
+        | Record::ReviewEntered { .. }
+        | Record::ReviewExited { .. }
+        | Record::TurnStarted { .. }
+        | Record::TurnEnded { .. }
+        | Record::TurnAborted { .. }
+        | Record::TurnFailed { .. } => "event_msg",
+    }
 }
 
 /// Reads a line, with or without its ending.
@@ -243,6 +252,45 @@ fn encode_user_message(item: &Item, out: &mut Vec<u8>) {
     event.close();
 }
 
+fn encode_started(turn: TurnName, view: RecordView<'_>, out: &mut Vec<u8>) {
+    let mut event = Fields::open(out);
+    event.text("type", "task_started");
+    event.text("turn_id", &turn.to_string());
+    event.number("started_at", turn.began_ms() / 1000);
+    event.number_or_null("model_context_window", reported_window(view));
+    event.text("collaboration_mode_kind", "default");
+    event.close();
+}
+
+fn encode_over(
+    kind: &str,
+    (turn, wall_ms): (TurnName, u64),
+    (name, text): (&str, Option<&str>),
+    out: &mut Vec<u8>,
+) {
+    let mut event = Fields::open(out);
+    event.text("type", kind);
+    event.text("turn_id", &turn.to_string());
+    event.number("started_at", turn.began_ms() / 1000);
+    event.number("completed_at", wall_ms / 1000);
+    event.number("duration_ms", wall_ms.saturating_sub(turn.began_ms()));
+    event.text_or_null(name, text);
+    event.close();
+}
+
+/// What is reported leaves a twentieth of the window to the provider's own additions.
+fn reported_window(view: RecordView<'_>) -> Option<u64> {
+    view.settings.context_window.map(|tokens| tokens.saturating_mul(95) / 100)
+}
+
+fn encode_review_entered(asked: &Item, hint: &str, out: &mut Vec<u8>) {
+    let mut event = Fields::open(out);
+    event.text("type", "entered_review_mode");
+    event.text("prompt", &texts(asked));
+    event.text("user_facing_hint", hint);
+    event.close();
+}
+
 fn encode_review_exited(said: Option<&Item>, view: RecordView<'_>, out: &mut Vec<u8>) {
     let mut event = Fields::open(out);
     event.text("type", "exited_review_mode");
@@ -295,8 +343,6 @@ fn encode_tokens(
     view: RecordView<'_>,
     out: &mut Vec<u8>,
 ) {
-    // What is reported leaves a twentieth of the window to the provider's own additions.
-    let window = view.settings.context_window.map(|tokens| tokens.saturating_mul(95) / 100);
     let mut event = Fields::open(out);
     event.text("type", "token_count");
     if *total == Usage::default() {
@@ -305,7 +351,7 @@ fn encode_tokens(
         let mut numbers = Fields::open(event.key("info"));
         encode_usage(total, numbers.key("total_token_usage"));
         encode_usage(last, numbers.key("last_token_usage"));
-        numbers.number_or_null("model_context_window", window);
+        numbers.number_or_null("model_context_window", reported_window(view));
         numbers.close();
     }
     match limits {

@@ -66,6 +66,34 @@ impl ConversationId {
     }
 }
 
+/// A turn for whoever outlives the process: a UUID that says when it began.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TurnName(pub ConversationId);
+
+impl TurnName {
+    /// The turn of this ordinal that began then; two of one conversation never share a name.
+    pub fn of(conversation: ConversationId, began_ms: u64, turn: TurnId) -> TurnName {
+        let mut random = [0; 10];
+        random.copy_from_slice(&conversation.0[6..]);
+        for (byte, own) in random[6..].iter_mut().zip(turn.0.to_be_bytes()) {
+            *byte ^= own;
+        }
+        TurnName(ConversationId::v7(began_ms, random))
+    }
+
+    /// Milliseconds since 1970.
+    pub fn began_ms(self) -> u64 {
+        let ConversationId(bytes) = self.0;
+        bytes[..6].iter().fold(0, |ms, byte| ms << 8 | u64::from(*byte))
+    }
+}
+
+impl fmt::Display for TurnName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
 impl fmt::Display for ConversationId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, byte) in self.0.iter().enumerate() {
@@ -132,6 +160,15 @@ mod tests {
         {
             assert_eq!(text.parse::<ConversationId>(), Err(NotAUuid), "{text}");
         }
+    }
+
+    #[test]
+    fn the_name_of_a_turn_says_when_it_began_and_is_given_once() {
+        let conversation = ConversationId::v7(5, [0xab; 10]);
+        let name = TurnName::of(conversation, 0x0199_1234_5678, TurnId(1));
+        assert_eq!(name.to_string(), "01991234-5678-7bab-abab-abababababaa");
+        assert_eq!(name.began_ms(), 0x0199_1234_5678);
+        assert_ne!(name, TurnName::of(conversation, 0x0199_1234_5678, TurnId(2)));
     }
 
     #[test]

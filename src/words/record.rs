@@ -3,7 +3,7 @@
 //! A record names what is to be remembered; the codec in `wire/rollout.rs` is lent the thread's
 //! history and settings beside it. Reading a rollout back gives [`Remembered`].
 
-use crate::words::ids::{ConversationId, ItemIndex};
+use crate::words::ids::{ConversationId, ItemIndex, TurnName};
 use crate::words::item::Item;
 use crate::words::model::{RateLimits, Usage};
 use crate::words::settings::{GitFacts, ThreadSettings};
@@ -24,30 +24,22 @@ pub enum Record {
     /// A reasoning summary, as people see it.
     AgentReasoning(ItemIndex),
     /// Tokens of a response, or the same again with other limits.
-    TokenCount {
-        total: Usage,
-        last: Usage,
-        limits: Option<RateLimits>,
-    },
+    TokenCount { total: Usage, last: Usage, limits: Option<RateLimits> },
     /// All items before are replaced by the first ones of the history, the last of which is the
     /// summary.
-    Compacted {
-        items_count: u32,
-    },
+    Compacted { items_count: u32 },
     /// A review begins, which the item asks for.
-    ReviewEntered {
-        item: ItemIndex,
-        hint: Box<str>,
-    },
+    ReviewEntered { item: ItemIndex, hint: Box<str> },
     /// A review is over; the item holds its verdict, if there is one.
-    ReviewExited {
-        verdict: Option<ItemIndex>,
-    },
-    TurnAborted,
-    /// A budget ended the turn.
-    TurnFailed {
-        message: Box<str>,
-    },
+    ReviewExited { verdict: Option<ItemIndex> },
+    /// A turn begins: the first that is recorded of it.
+    TurnStarted { turn: TurnName },
+    /// The turn is over; a failure has been recorded before. The item is its last message.
+    TurnEnded { turn: TurnName, said: Option<ItemIndex>, wall_ms: u64 },
+    /// The turn is over, since it was interrupted.
+    TurnAborted { turn: TurnName, wall_ms: u64 },
+    /// What failed the turn.
+    TurnFailed { message: Box<str> },
 }
 
 /// What a record's encoder is lent.

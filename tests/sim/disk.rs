@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use windlass::core::restore::Fold;
 use windlass::words::command::Restored;
-use windlass::words::ids::ConversationId;
+use windlass::words::ids::{ConversationId, TurnName};
 use windlass::words::item::{Item, Message, Part, Role};
 use windlass::words::record::{Record, RecordView, Remembered};
 
@@ -13,6 +13,9 @@ use crate::promises::prompt_of;
 #[derive(Default)]
 pub(crate) struct Disk {
     rollouts: BTreeMap<ConversationId, Vec<Remembered>>,
+    /// Turns that have begun and not ended, and the last that have ended.
+    open: BTreeMap<ConversationId, TurnName>,
+    ended: BTreeMap<ConversationId, TurnName>,
     pub(crate) full: bool,
 }
 
@@ -55,14 +58,28 @@ impl Disk {
                 assert!(said, "a verdict is what the model said: {item:?}");
                 Remembered::Nothing
             }
-            Record::TurnContext | Record::TurnAborted | Record::TurnFailed { .. } => {
+            Record::TurnStarted { turn } => {
+                self.open.insert(view.conversation, *turn);
                 Remembered::Nothing
             }
+            Record::TurnEnded { turn, .. } | Record::TurnAborted { turn, .. } => {
+                let open = self.open.remove(&view.conversation);
+                let ended = self.ended.insert(view.conversation, *turn);
+                // An end that is made up for may be there already.
+                assert!(open == Some(*turn) || ended == Some(*turn), "a turn ends that began");
+                Remembered::Nothing
+            }
+            Record::TurnContext | Record::TurnFailed { .. } => Remembered::Nothing,
         };
         let is_meta = matches!(line, Remembered::Meta { .. });
         assert_eq!(lines.is_empty(), is_meta, "the first line, and only it, says whose it is");
         lines.push(line);
         true
+    }
+
+    /// Whether a turn of it has begun and not ended.
+    pub(crate) fn is_open(&self, conversation: ConversationId) -> bool {
+        self.open.contains_key(&conversation)
     }
 
     pub(crate) fn conversations(&self) -> Vec<ConversationId> {

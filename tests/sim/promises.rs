@@ -4,6 +4,7 @@ use windlass::core::Agent;
 use windlass::core::history::settle;
 use windlass::limits::{HISTORY_BYTES_MAX, PARTIAL_BYTES_MAX, SAID_BYTES_KEPT_MIN};
 use windlass::words::call::CallAsked;
+use windlass::words::event::{Ended, Event, Failed};
 use windlass::words::ids::{ConversationId, ThreadId};
 use windlass::words::item::{Item, Part, Role};
 use windlass::words::policy::Confinement;
@@ -70,6 +71,14 @@ pub(crate) fn assert_done_is_told(told: &Told, batch: &Batch, family: &Family) {
         let done = spawned && applied || told.questions.contains_key(call) || assessed;
         assert!(done, "told to begin, and nothing was done: {call:?}");
     }
+}
+
+/// A turn whose end is told has ended on disk, if anything can be written there.
+pub(crate) fn assert_marked(agent: &Agent, disk: &Disk, thread: ThreadId, event: &Event) {
+    let Event::TurnEnded { how, .. } = event else { return };
+    let is_lost = matches!(how, Ended::Failed { kind: Failed::Record, .. });
+    let is_open = agent.conversation(thread).is_some_and(|one| disk.is_open(one));
+    assert!(is_lost || !is_open, "an end is told that is not recorded");
 }
 
 pub(crate) fn assert_allowed(allowed: Allowed, granted: bool, confinement: Confinement) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use windlass::core::Agent;
-use windlass::core::effect::Effect;
+use windlass::core::effect::{Audience, Effect};
 use windlass::core::input::Input;
 use windlass::limits::{DRAFT_CUTS_MAX, PROMPTS_WAITING_MAX};
 use windlass::tools;
@@ -21,8 +21,8 @@ use crate::disk::Disk;
 use crate::family::Family;
 use crate::policy;
 use crate::promises::{
-    assert_allowed, assert_done_is_told, assert_folds, assert_images_follow_outputs, open_calls,
-    prompt_of,
+    assert_allowed, assert_done_is_told, assert_folds, assert_images_follow_outputs, assert_marked,
+    open_calls, prompt_of,
 };
 use crate::provider;
 
@@ -453,7 +453,12 @@ impl Watch {
                     told.released = true;
                 }
             }
-            Effect::Notify { to, event } => self.event(agent, *to, event),
+            Effect::Notify { to, event } => {
+                if let Audience::Thread(thread) = to {
+                    assert_marked(agent, disk, *thread, event);
+                }
+                self.event(agent, *to, event);
+            }
         }
     }
 

@@ -284,7 +284,7 @@ impl World {
                 if self.append(*thread, record) {
                     continue;
                 }
-                let mut lost = Lost { meta: false, compacted: false, items_from: None };
+                let mut lost = Lost::default();
                 lose(&mut lost, record);
                 while let Some(effect) = effects.pull() {
                     if let Effect::Append { record, .. } = effect {
@@ -516,6 +516,8 @@ impl World {
 fn lose(lost: &mut Lost, record: &Record) {
     match record {
         Record::Meta => lost.meta = true,
+        Record::TurnStarted { .. } => lost.beginning = true,
+        Record::TurnEnded { .. } | Record::TurnAborted { .. } => lost.end = true,
         Record::Compacted { .. } => lost.compacted = true,
         Record::Item(index) => {
             let first = lost.items_from.map_or(*index, |from: ItemIndex| from.min(*index));

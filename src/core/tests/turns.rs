@@ -260,7 +260,7 @@ fn a_full_window_is_told_by_totals() {
         Story::asked(ThreadSettings { context_window: Some(1_000), ..settings() });
     story.fail(op, FailureKind::ContextFull);
     let full = Usage { total: 1_000, ..Usage::default() };
-    assert_eq!(story.records(), [&Record::TokenCount { total: full, last: full, limits: None }]);
+    assert_eq!(story.records()[0], &Record::TokenCount { total: full, last: full, limits: None });
     let turn = Usage::default();
     assert!(story.tells(|event| *event == Event::Tokens { last: full, turn, total: full }));
 }
@@ -299,7 +299,7 @@ fn an_interrupt_while_facts_are_gathered_keeps_the_prompt() {
     story.feed(Input::Opened { op, facts: OpeningFacts::default() });
     assert_eq!(story.ended(), Some(&Ended::Interrupted));
     assert!(story.tells(|event| matches!(event, Event::PromptTaken { .. })));
-    assert_eq!(story.records().last(), Some(&&Record::TurnAborted));
+    assert!(matches!(story.records().last(), Some(Record::TurnAborted { .. })));
 }
 
 #[test]
@@ -340,7 +340,7 @@ fn an_interrupt_while_calls_run_answers_them() {
         |event: &Event| matches!(event, Event::CommandEnded { ended: CommandEnd::Interrupted, .. });
     assert!(story.tells(interrupted));
     assert_eq!(story.ended(), Some(&Ended::Interrupted));
-    assert_eq!(story.records().last(), Some(&&Record::TurnAborted));
+    assert!(matches!(story.records().last(), Some(Record::TurnAborted { .. })));
 }
 
 #[test]

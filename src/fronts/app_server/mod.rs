@@ -37,7 +37,7 @@ use crate::fronts::app_server::types::v1::RequestId;
 use crate::fronts::app_server::types::v2::RateLimitSnapshot;
 use crate::fronts::visible;
 use crate::words::event::Event;
-use crate::words::ids::{ConversationId, ItemIndex, ThreadId};
+use crate::words::ids::{ConversationId, ItemIndex, ThreadId, TurnName};
 use crate::words::item::Item;
 use crate::words::record::Record;
 use crate::words::settings::{GitFacts, ThreadSettings};
@@ -79,6 +79,8 @@ pub struct Lent<'a> {
     pub conversation: Option<ConversationId>,
     pub settings: Option<&'a ThreadSettings>,
     pub git: Option<&'a GitFacts>,
+    /// The turn that runs, or ran last.
+    pub turn: Option<TurnName>,
     pub items: &'a [Item],
     pub partial: &'a str,
     pub partial_reasoning: &'a str,

@@ -1,9 +1,10 @@
 //! Turns of a recorded conversation: a rollout's lines, folded into what clients read.
 //!
 //! Whoever reads the file pushes its lines in order and takes the result at the end. Lines of this
-//! program and of others of its family are understood; damaged ones are passed over. Where nothing
-//! says that a turn ended, what the model said last tells: with a message it rests, and the next
-//! message of a user begins another. What is held is bounded; the window says which turns.
+//! program and of others of its family are understood; damaged ones are passed over. A turn whose
+//! beginning is recorded goes on to its recorded end, and was cut off if there is none. Of others,
+//! what the model said last tells: with a message it rests, and the next message of a user begins
+//! another. What is held is bounded; the window says which turns.
 
 use std::collections::VecDeque;
 
@@ -92,6 +93,10 @@ struct Open {
     id: Text,
     is_wanted: bool,
     started_ms: u64,
+    /// When the last line of it was written.
+    last_ms: u64,
+    /// How long it took, if that is recorded.
+    duration_ms: Option<u64>,
     /// Each with the bytes it counts for.
     items: VecDeque<(ThreadItem, usize)>,
     /// Items that were left out before those.
@@ -165,13 +170,18 @@ impl Fold {
             "compacted" => self.compacted(),
             _ => {}
         }
+        if let Some(open) = &mut self.open
+            && !(open.is_marked && open.end.is_some())
+        {
+            open.last_ms = self.last_ms;
+        }
     }
 
     /// What was told. A turn without an end is one that was cut off, unless it runs here.
     pub fn finish(mut self, runs: bool) -> Told {
         self.take_candidate();
         if runs && let Some(open) = &mut self.open {
-            open.end = Some((TurnStatus::InProgress, None));
+            open.end.get_or_insert((TurnStatus::InProgress, None));
         }
         self.close();
         self.told.first_number = self.kept.front().map_or(0, |kept| kept.number);
@@ -258,16 +268,28 @@ impl Fold {
     fn event(&mut self, payload: &str, bytes: usize) {
         let Some(kind) = json::field(payload, "type").and_then(json::text) else { return };
         let text = |name: &str| json::field(payload, name).and_then(json::boxed);
+        let number = |name: &str| json::field(payload, name).and_then(json::count);
         match &*kind {
             "task_started" | "turn_started" => {
                 self.take_candidate();
                 self.begin(text("turn_id").filter(|id| id.len() <= TURN_ID_BYTES_MAX));
                 if let Some(open) = &mut self.open {
                     open.is_marked = true;
+                    let began_ms = number("started_at").map(|at_s| at_s.saturating_mul(1000));
+                    open.started_ms = began_ms.unwrap_or(open.started_ms);
                 }
             }
-            "task_complete" | "turn_complete" => self.end(TurnStatus::Completed, None),
-            "turn_aborted" => self.end(TurnStatus::Interrupted, None),
+            "task_complete" | "turn_complete" | "turn_aborted" => {
+                let status = match &*kind {
+                    "turn_aborted" => TurnStatus::Interrupted,
+                    _ => TurnStatus::Completed,
+                };
+                self.end(status, None);
+                if let Some(open) = &mut self.open {
+                    open.last_ms = self.last_ms;
+                    open.duration_ms = number("duration_ms");
+                }
+            }
             "error" => self.end(TurnStatus::Failed, text("message")),
             "user_message" => {
                 let mut said = Vec::new();
@@ -378,6 +400,8 @@ impl Fold {
             id: id.unwrap_or_else(|| turn_id(&self.told.id, number)),
             is_wanted: self.window.holds(number, self.kept.len()),
             started_ms: self.last_ms,
+            last_ms: self.last_ms,
+            duration_ms: None,
             items: VecDeque::new(),
             dropped_count: 0,
             bytes: 0,
@@ -407,7 +431,7 @@ impl Fold {
     fn close(&mut self) {
         let Some(open) = self.open.take().filter(|open| open.is_wanted) else { return };
         let (number, bytes) = (open.number, open.bytes);
-        self.kept.push_back(Kept { number, turn: open.closed(self.last_ms), bytes });
+        self.kept.push_back(Kept { number, turn: open.closed(), bytes });
         self.bytes += bytes;
         while self.kept.len() > self.window.count
             || (self.bytes > PAST_BYTES_MAX && self.kept.len() > 1)
@@ -477,10 +501,10 @@ impl Open {
         }
     }
 
-    fn closed(mut self, last_ms: u64) -> Turn {
+    fn closed(mut self) -> Turn {
         let (status, error) = self.end.take().unwrap_or({
-            // Nobody wrote down how it ended: a message of the model ends it well.
-            let is_whole = self.rests || self.is_compaction();
+            // Nobody meant to write down how it ended: a message of the model ends it well.
+            let is_whole = !self.is_marked && (self.rests || self.is_compaction());
             (if is_whole { TurnStatus::Completed } else { TurnStatus::Interrupted }, None)
         });
         let has_ended = status != TurnStatus::InProgress;
@@ -489,6 +513,8 @@ impl Open {
             items.iter_mut().for_each(calls::left);
         }
         let seconds = |ms: u64| (ms / 1000) as i64;
+        let between_ms = self.last_ms.saturating_sub(self.started_ms);
+        let took_ms = self.duration_ms.unwrap_or(between_ms);
         Turn {
             root_turn_id: Some(self.id.clone()),
             id: self.id,
@@ -497,8 +523,8 @@ impl Open {
             status,
             error,
             started_at: Some(seconds(self.started_ms)),
-            completed_at: has_ended.then_some(seconds(last_ms)),
-            duration_ms: has_ended.then_some(last_ms.saturating_sub(self.started_ms) as i64),
+            completed_at: has_ended.then_some(seconds(self.last_ms)),
+            duration_ms: has_ended.then_some(took_ms as i64),
         }
     }
 

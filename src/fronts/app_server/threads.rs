@@ -27,8 +27,7 @@ pub struct Loaded {
     /// Unix seconds.
     pub created_at: i64,
     pub updated_at: i64,
-    /// Turns and items before those that were seen here: ids are counted on.
-    pub turns_before: u32,
+    /// Items before those that were seen here: ids are counted on.
     pub items_count: u32,
     /// Whether this client is told of it in the words of the second protocol.
     pub is_subscribed: bool,
@@ -60,7 +59,6 @@ impl Loaded {
             forked_from: None,
             created_at: 0,
             updated_at: 0,
-            turns_before: 0,
             items_count: 0,
             is_subscribed: false,
             listeners: Vec::new(),
@@ -80,12 +78,6 @@ impl Loaded {
         format!("item-{}", self.items_count).into()
     }
 
-    /// The id of a turn by its number in this process: the thread's, with the turn's number in its
-    /// last digits.
-    pub fn turn_id(&self, number: u32) -> Text {
-        turn_id(&self.id, self.turns_before + number)
-    }
-
     /// What begins the conversation is what people know it by.
     pub fn preview(&mut self, text: &str) {
         if self.preview.is_empty() {
@@ -95,7 +87,8 @@ impl Loaded {
     }
 }
 
-/// The id of a thread's turn, from 1: always the same for the same turn.
+/// The id of a thread's turn, from 1, where none is recorded: the thread's, with the number in its
+/// last digits.
 pub fn turn_id(thread: &str, number: u32) -> Text {
     match thread.parse::<ConversationId>() {
         Ok(ConversationId(mut bytes)) => {
@@ -109,13 +102,11 @@ pub fn turn_id(thread: &str, number: u32) -> Text {
 }
 
 /// Gives the turns of a fork the ids that they have in it.
-fn adopt(past: &mut Past, source: &str, thread: &str) {
+fn adopt(past: &mut Past, thread: &str) {
     let first = past.turns_count.saturating_sub(past.turns.len() as u32) + 1;
     for (turn, number) in past.turns.iter_mut().zip(first..) {
-        if turn.id == turn_id(source, number) {
-            turn.id = turn_id(thread, number);
-            turn.root_turn_id = Some(turn.id.clone());
-        }
+        turn.id = turn_id(thread, number);
+        turn.root_turn_id = Some(turn.id.clone());
     }
 }
 
@@ -143,7 +134,6 @@ impl AppServer {
             forked_from: past.forked_from.take(),
             created_at: past.created_at.unwrap_or(now_s),
             updated_at: now_s,
-            turns_before: past.turns_count,
             items_count: past.items_count,
             is_subscribed: dialect == Dialect::Second,
             listeners: Vec::new(),
@@ -151,8 +141,8 @@ impl AppServer {
             dialect,
             conversing: Box::new(Conversing::after(lent.items.len())),
         };
-        if let (How::Fork, Some(source)) = (how, &loaded.forked_from) {
-            adopt(&mut past, source, &loaded.id);
+        if how == How::Fork {
+            adopt(&mut past, &loaded.id);
         }
         match dialect {
             Dialect::First => self.answer_conversation(&id, &loaded, how, lent, out),

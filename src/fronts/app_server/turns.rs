@@ -176,7 +176,7 @@ impl AppServer {
         out: &mut Output,
     ) {
         let Some(loaded) = self.threads.get_mut(&thread) else { return };
-        let id = loaded.turn_id(number.0);
+        let id: Text = lent.turn.map(|name| name.to_string()).unwrap_or_default().into();
         loaded.updated_at = objects::seconds(lent.wall_ms);
         loaded.turn = Some(Box::new(Running {
             number,

@@ -57,7 +57,9 @@ variants!(written Record {
     Compacted { items_count },
     ReviewEntered { item, hint },
     ReviewExited { verdict },
-    TurnAborted,
+    TurnStarted { turn },
+    TurnEnded { turn, said, wall_ms },
+    TurnAborted { turn, wall_ms },
     TurnFailed { message },
 });
 

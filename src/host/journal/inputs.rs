@@ -34,7 +34,7 @@ variants!(Input<'a> {
     Deadline,
 });
 
-structure!(Lost { meta, compacted, items_from });
+structure!(Lost { meta, beginning, end, compacted, items_from });
 structure!(CommandResult { ended, output, lines_total });
 variants!(CommandEnded { Exited { code }, Signalled { signal }, NotStarted { why } });
 

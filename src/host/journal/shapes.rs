@@ -10,7 +10,9 @@ use std::fmt;
 use crate::host::journal::blanks::Blanks;
 use crate::host::journal::reading::{Reading, Take};
 use crate::wire::json;
-use crate::words::ids::{CallId, ConversationId, FrontId, ItemIndex, OpId, ThreadId, TurnId};
+use crate::words::ids::{
+    CallId, ConversationId, FrontId, ItemIndex, OpId, ThreadId, TurnId, TurnName,
+};
 
 /// What can be written into a journal.
 pub trait Put {
@@ -269,6 +271,7 @@ as_other! {
     FrontId, u16: |id| id.0, FrontId;
     CallId, u32: |id| id.0, CallId;
     TurnId, u32: |id| id.0, TurnId;
+    TurnName, ConversationId: |name| name.0, TurnName;
     ItemIndex, u32: |index| index.0, ItemIndex;
     ThreadId, (u16, u32): |id| (id.slot, id.generation),
         |(slot, generation)| ThreadId { slot, generation };

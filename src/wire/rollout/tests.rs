@@ -9,6 +9,10 @@ use crate::words::settings::ThreadSettings;
 /// A conversation as Codex 0.58 writes it.
 const SAMPLE: &str = include_str!("sample.jsonl");
 
+/// A turn that began after three seconds.
+const TURN: TurnName =
+    TurnName(ConversationId([0, 0, 0, 0, 0x0b, 0xb8, 0x70, 0, 0x80, 0, 0, 0, 0, 0, 0, 1]));
+
 const TIMESTAMP: &str = "2025-11-07T10:00:00.100Z";
 
 fn line(record: &Record, settings: &ThreadSettings, items: &[Item]) -> String {
@@ -196,7 +200,29 @@ fn events_are_what_people_saw() {
             Record::ReviewExited { verdict: None },
             r#"{"type":"exited_review_mode","review_output":null}"#,
         ),
-        (Record::TurnAborted, r#"{"type":"turn_aborted","reason":"interrupted"}"#),
+        (
+            Record::TurnStarted { turn: TURN },
+            concat!(
+                r#"{"type":"task_started","turn_id":"00000000-0bb8-7000-8000-000000000001","#,
+                r#""started_at":3,"model_context_window":null,"#,
+                r#""collaboration_mode_kind":"default"}"#
+            ),
+        ),
+        (
+            Record::TurnEnded { turn: TURN, said: Some(ItemIndex(2)), wall_ms: 4_500 },
+            concat!(
+                r#"{"type":"task_complete","turn_id":"00000000-0bb8-7000-8000-000000000001","#,
+                r#""started_at":3,"completed_at":4,"duration_ms":1500,"#,
+                "\"last_agent_message\":\"Done \u{2028}\"}"
+            ),
+        ),
+        (
+            Record::TurnAborted { turn: TURN, wall_ms: 0 },
+            concat!(
+                r#"{"type":"turn_aborted","turn_id":"00000000-0bb8-7000-8000-000000000001","#,
+                r#""started_at":3,"completed_at":0,"duration_ms":0,"reason":"interrupted"}"#
+            ),
+        ),
         (Record::TurnFailed { message: "spent".into() }, r#"{"type":"error","message":"spent"}"#),
     ] {
         assert_eq!(payload(&record, &settings(), &items), expected);

@@ -158,6 +158,53 @@ fn turns_end_as_was_recorded() {
     assert_eq!((told.turns_count, &*told.cwd, told.model.as_deref()), (2, "/v", Some("m")));
 }
 
+fn mark(kind: &str, second: u32, rest: &str) -> String {
+    let line = event(kind).replace("00:01.000Z", &format!("00:{second:02}.500Z"));
+    line.replace("}}", &format!("{rest}}}}}"))
+}
+
+#[test]
+fn marks_say_where_turns_begin_and_how_they_end() {
+    let begin = |second| mark("task_started", second, r#","turn_id":"t","started_at":1762509602"#);
+    let end = mark("task_complete", 9, r#","duration_ms":7123"#);
+    let error = line("event_msg", r#"{"type":"error","message":"no"}"#);
+    let lines = [
+        begin(2),
+        asked("a"),
+        said("x"),
+        asked("b"),
+        said("y"),
+        end.clone(),
+        begin(10),
+        asked("c"),
+        said("z"),
+        begin(11),
+        asked("d"),
+        said("w"),
+        error,
+        end,
+    ];
+    let told = folded(Window::newest(), &lines);
+    let turns: Vec<String> = told.turns.iter().map(shown).collect();
+    assert_eq!(
+        turns,
+        [
+            "completed userMessage:item-1 agentMessage:item-2 userMessage:item-3 \
+             agentMessage:item-4",
+            // The process was killed when the model had just said something.
+            "interrupted userMessage:item-5 agentMessage:item-6",
+            "failed userMessage:item-7 agentMessage:item-8",
+        ]
+    );
+    let first = &told.turns[0];
+    assert_eq!((&*first.id, first.started_at), ("t", Some(1_762_509_602)));
+    assert_eq!((first.completed_at, first.duration_ms), (Some(1_762_509_609), Some(7123)));
+    let mut fold = Fold::new(Window::newest());
+    lines.iter().for_each(|line| fold.push(line.as_bytes()));
+    // What runs has written nothing yet.
+    assert_eq!(fold.finish(true).turns[2].status, TurnStatus::Failed);
+}
+
 #[test]
 fn without_events_messages_are_taken_but_not_those_of_programs() {
     check(
