@@ -327,7 +327,7 @@ fn closed_descriptors_are_not_mistaken_for_files() {
         assert!(world.outputs()[0].ends_with("Output:\nout\nerr\n"), "{:?}", world.outputs());
     }
     for path in world.rollouts() {
-        assert_eq!(types_of(&records_of(&path)).last().unwrap(), "event_msg/token_count");
+        assert_eq!(types_of(&records_of(&path)).last().unwrap(), "event_msg/task_complete");
     }
 }
 

@@ -84,7 +84,9 @@ fn retries_end() {
     let lines = ended.lines();
     let message = lines[5]["error"]["message"].as_str().unwrap();
     assert!(message.contains("stream disconnected before completion"), "{message}");
-    assert_eq!(types_of(&world.records()).last().unwrap(), "turn_context");
+    let types = types_of(&world.records());
+    let end = ["turn_context", "event_msg/error", "event_msg/task_complete"];
+    assert_eq!(types[types.len() - 3..], end);
     let (_, ended) = check(&[Reply::status(502, "bad gateway")], (0, 0), 1);
     assert!(ended.stdout.contains("502"), "{ended}");
 }
@@ -472,7 +474,8 @@ fn a_disk_that_fills_up_ends_the_turn() {
     assert!(message.contains("append to the rollout"), "{message}");
     assert!(!ended.stdout.contains("a long answer"), "what is not kept is not shown");
     let types = types_of(&world.records());
-    assert_eq!(types[..2], ["session_meta", "response_item/message"], "cut back to whole lines");
+    let begun = ["session_meta", "event_msg/task_started", "response_item/message"];
+    assert_eq!(types[..3], begun, "cut back to whole lines");
     world.reply(Reply::message("gone on"));
     world.exec(&["--json", "resume", "--last", "go on"]).exits(0);
 }

@@ -292,6 +292,7 @@ fn a_rollout_keeps_everything_in_order() {
     let records = world.records();
     let expected = [
         "session_meta",
+        "event_msg/task_started",
         "response_item/message",
         "response_item/message",
         "event_msg/user_message",
@@ -306,6 +307,7 @@ fn a_rollout_keeps_everything_in_order() {
         "response_item/message",
         "event_msg/agent_message",
         "event_msg/token_count",
+        "event_msg/task_complete",
     ];
     assert_eq!(types_of(&records), expected);
     let meta = &records[0]["payload"];
@@ -316,7 +318,7 @@ fn a_rollout_keeps_everything_in_order() {
     assert_eq!(meta["git"], json!({"branch": "main"}));
     assert!(meta.get("instructions").is_some_and(Value::is_null));
     let output: Value =
-        serde_json::from_str(records[11]["payload"]["output"].as_str().unwrap()).unwrap();
+        serde_json::from_str(records[12]["payload"]["output"].as_str().unwrap()).unwrap();
     assert_eq!(output["output"], "found\n");
     assert_eq!(output["metadata"]["exit_code"], 0);
     let name = world.rollouts()[0].file_name().unwrap().to_string_lossy().into_owned();
@@ -530,7 +532,7 @@ fn a_session_of_the_other_agent_goes_on() {
     check_foreign(&world, &ended);
     let after = fs::read_to_string(&path).unwrap();
     assert!(after.starts_with(&before), "what was there stays");
-    assert_eq!(types_of(&records_of(&path)).last().unwrap(), "event_msg/token_count");
+    assert_eq!(types_of(&records_of(&path)).last().unwrap(), "event_msg/task_complete");
 }
 
 #[test]
@@ -554,7 +556,7 @@ fn a_session_of_the_newer_agent_goes_on_without_its_marks() {
     }
     let lines = ended.lines();
     assert_eq!(lines.last().unwrap()["usage"]["input_tokens"], 800, "what was used before counts");
-    assert_eq!(types_of(&records_of(&path)).last().unwrap(), "event_msg/token_count");
+    assert_eq!(types_of(&records_of(&path)).last().unwrap(), "event_msg/task_complete");
 }
 
 #[test]
