@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use support::World;
 use support::client::Client;
 use support::outside;
-use support::reply::Reply;
+use support::reply::{self, Reply};
 use windlass::limits::TOLD_BYTES_MAX;
 
 const DELTA: &str = "item/commandExecution/outputDelta";
@@ -205,5 +205,177 @@ fn a_stopped_command_has_told_what_it_printed() {
     client.world.pass(&mut client.run, Duration::from_millis(100));
     client.settle();
     assert_eq!(printed(&client), "one\n");
+    client.leave().0.exits(0);
+}
+
+const DIFF: &str = "turn/diff/updated";
+
+/// A call of the model that changes a line of a file.
+fn changing(file: &str, from: &str, to: &str) -> Reply {
+    patching(&format!("*** Update File: {file}\n@@\n-{from}\n+{to}\n"))
+}
+
+fn patching(hunks: &str) -> Reply {
+    let patch = format!("*** Begin Patch\n{hunks}*** End Patch\n");
+    Reply::items(&[reply::custom_call("p1", "apply_patch", &patch)])
+}
+
+/// A client whose model says this, one answer after the other, and then that it is done.
+fn answering(replies: Vec<Reply>) -> Client {
+    let mut world = World::new();
+    for reply in replies {
+        world.reply(reply);
+    }
+    world.reply(Reply::message("done"));
+    Client::new(world)
+}
+
+/// Runs a turn that may write where it works.
+fn through(client: &mut Client) {
+    let thread = client.thread(json!({"sandbox": "workspace-write", "approvalPolicy": "never"}));
+    let turn = client.turn(&thread, "go");
+    assert_eq!(client.ended(&turn)["status"], "completed");
+}
+
+/// What the client was told that patches have changed, each time.
+fn diffs(client: &Client) -> Vec<&str> {
+    let told = client.lines.iter().filter(|line| line["method"] == DIFF);
+    told.map(|line| line["params"]["diff"].as_str().unwrap()).collect()
+}
+
+/// A part of a diff without the line that names contents.
+fn unhashed(diff: &str) -> String {
+    diff.split_inclusive('\n').filter(|line| !line.starts_with("index ")).collect()
+}
+
+#[test]
+fn a_patch_is_told_as_a_diff_of_the_turn() {
+    let mut client = answering(vec![changing("a.txt", "hello", "bye")]);
+    client.world.file("a.txt", "hello\n");
+    through(&mut client);
+    let diff = "diff --git a/a.txt b/a.txt\n\
+                index ce013625030ba8dba906f756967f9e9ca394464a..\
+                b023018cabc396e7692c70bbf5784a93d3f738ab\n\
+                --- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n-hello\n+bye\n";
+    assert_eq!(diffs(&client), [diff, diff]);
+    let place = |is_it: &dyn Fn(&Value) -> bool| client.lines.iter().position(is_it).unwrap();
+    let completed = place(&|line| {
+        line["method"] == "item/completed" && line["params"]["item"]["type"] == "fileChange"
+    });
+    assert_eq!(client.lines[completed + 1]["method"], DIFF);
+    let ended = place(&|line| line["method"] == "turn/completed");
+    let last = client.lines.iter().rposition(|line| line["method"] == DIFF).unwrap();
+    assert!(completed + 1 < last && last < ended);
+    client.leave().0.exits(0);
+}
+
+#[test]
+fn a_diff_goes_from_before_the_first_patch_to_what_is_there() {
+    let mut client = answering(vec![
+        changing("a.txt", "1", "2"),
+        patching("*** Add File: new/b.txt\n+b\n*** Delete File: gone.txt\n"),
+        changing("a.txt", "2", "3"),
+        Reply::script("echo 4 >> a.txt"),
+    ]);
+    client.world.file("a.txt", "1\n");
+    client.world.file("gone.txt", "gone\n");
+    through(&mut client);
+    let told: Vec<String> = diffs(&client).into_iter().map(unhashed).collect();
+    let a = |hunk: &str| format!("diff --git a/a.txt b/a.txt\n--- a/a.txt\n+++ b/a.txt\n{hunk}");
+    let rest = "diff --git a/gone.txt b/gone.txt\ndeleted file mode 100644\n\
+                --- a/gone.txt\n+++ /dev/null\n@@ -1 +0,0 @@\n-gone\n\
+                diff --git a/new/b.txt b/new/b.txt\nnew file mode 100644\n\
+                --- /dev/null\n+++ b/new/b.txt\n@@ -0,0 +1 @@\n+b\n";
+    let expected = [
+        a("@@ -1 +1 @@\n-1\n+2\n"),
+        a("@@ -1 +1 @@\n-1\n+2\n") + rest,
+        a("@@ -1 +1 @@\n-1\n+3\n") + rest,
+        a("@@ -1 +1,2 @@\n-1\n+3\n+4\n") + rest,
+    ];
+    assert_eq!(told, expected);
+    client.leave().0.exits(0);
+}
+
+#[test]
+fn git_applies_what_is_told() {
+    let mut client = answering(vec![
+        patching("*** Add File: b c.txt\n+b\n*** Delete File: gone.txt\n"),
+        changing("a.txt", "x", "y"),
+        patching("*** Update File: from.txt\n*** Move to: to.txt\n@@\n-m\n+n\n"),
+    ]);
+    let before = [("a.txt", "w\nx\nz"), ("gone.txt", "gone\n"), ("from.txt", "m\n")];
+    for (name, text) in before {
+        client.world.file(name, text);
+    }
+    through(&mut client);
+    let diff = diffs(&client).last().unwrap().to_string();
+    let folder = client.world.root.join("again");
+    std::fs::create_dir(&folder).unwrap();
+    for (name, text) in before {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+    std::fs::write(folder.join("diff"), diff).unwrap();
+    let mut git = std::process::Command::new("git");
+    git.args(["apply", "diff"]).current_dir(&folder).env("GIT_CEILING_DIRECTORIES", &folder);
+    assert!(git.status().unwrap().success());
+    for (name, text) in [("a.txt", "w\ny\nz\n"), ("b c.txt", "b\n"), ("to.txt", "n\n")] {
+        assert_eq!(std::fs::read_to_string(folder.join(name)).unwrap(), text);
+    }
+    assert!(!folder.join("gone.txt").exists() && !folder.join("from.txt").exists());
+    client.leave().0.exits(0);
+}
+
+#[test]
+fn a_turn_without_patches_and_the_turn_after_one_have_no_diff() {
+    let mut client = answering(vec![changing("a.txt", "1", "2")]);
+    client.world.file("a.txt", "1\n");
+    client.world.reply(Reply::script("echo 3 >> a.txt")).reply(Reply::message("done"));
+    let thread = client.thread(json!({"sandbox": "workspace-write", "approvalPolicy": "never"}));
+    let first = client.turn(&thread, "go");
+    client.ended(&first);
+    let count = diffs(&client).len();
+    let second = client.turn(&thread, "go on");
+    client.ended(&second);
+    client.settle();
+    assert_eq!((count, diffs(&client).len()), (2, 2));
+    client.leave().0.exits(0);
+}
+
+#[test]
+fn a_patch_that_was_declined_has_no_diff() {
+    let mut client = answering(vec![changing("a.txt", "1", "2")]);
+    client.world.file("a.txt", "1\n");
+    let thread =
+        client.thread(json!({"sandbox": "workspace-write", "approvalPolicy": "untrusted"}));
+    let turn = client.turn(&thread, "go");
+    let asked = client.told("item/fileChange/requestApproval");
+    client.say(&json!({"id": asked["id"], "result": {"decision": "decline"}}));
+    client.ended(&turn);
+    assert_eq!(diffs(&client), [""; 0]);
+    client.leave().0.exits(0);
+}
+
+#[test]
+fn listeners_of_the_first_protocol_are_told_the_diff() {
+    let mut client = answering(vec![changing("a.txt", "1", "2")]);
+    client.world.file("a.txt", "1\n");
+    let params = json!({"cwd": client.world.cwd, "sandbox": "workspace-write"});
+    let opened = client.call("newConversation", params);
+    let conversation = opened["conversationId"].clone();
+    client.call("addConversationListener", json!({"conversationId": conversation}));
+    let items = json!([{"type": "text", "data": {"text": "go"}}]);
+    client.call("sendUserMessage", json!({"conversationId": conversation, "items": items}));
+    client.told("codex/event/task_complete");
+    let events: Vec<&Value> = client.lines.iter().map(|line| &line["params"]["msg"]).collect();
+    let places = |kind: &str| -> Vec<usize> {
+        let of_kind = events.iter().enumerate().filter(|(_, msg)| msg["type"] == *kind);
+        of_kind.map(|(place, _)| place).collect()
+    };
+    let [after, last] = places("turn_diff")[..] else { panic!("{events:?}") };
+    assert_eq!(places("patch_apply_end"), [after - 1]);
+    assert_eq!(places("task_complete"), [last + 1]);
+    let diff = events[last]["unified_diff"].as_str().unwrap();
+    assert!(diff.ends_with("--- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n-1\n+2\n"), "{diff}");
+    assert_eq!(events[after], events[last]);
     client.leave().0.exits(0);
 }

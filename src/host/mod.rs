@@ -180,6 +180,7 @@ impl Host {
         self.play_on();
         self.search_on();
         self.shelve_on();
+        self.diff_on();
         self.prompt_thread();
         self.leave();
         self.close_threads();
@@ -229,7 +230,7 @@ impl Host {
     /// How long to sleep: not at all while there is something to do.
     fn timeout(&self) -> Option<Duration> {
         let searches = self.server.as_ref().is_some_and(|server| server.waiting.is_searching());
-        if searches && !self.is_held
+        if (searches || self.seam.diffs.is_due()) && !self.is_held
             || !self.playing.is_empty()
             || !self.loading.is_empty()
             || !self.seam.deeds.is_empty()

@@ -73,6 +73,9 @@ impl Host {
                 self.files(op, thread, Purpose::Inspect, &request, Confinement::Sandboxed);
             }
             Effect::Apply { op, thread, patch, expected, confinement } => {
+                if self.server.is_some() {
+                    self.begin_diff(thread, &expected);
+                }
                 let request = files::request::apply(&patch, &expected);
                 self.files(op, thread, Purpose::Apply, &request, confinement);
             }
@@ -206,7 +209,14 @@ impl Host {
                 Input::Applied { op, result: read(reply, files::request::applied) }
             }
         };
+        let patched = match purpose {
+            Purpose::Apply if self.server.is_some() => self.seam.agent.caller(op),
+            _ => None,
+        };
         self.seam.feed(input);
+        if let Some((thread, _)) = patched {
+            self.seam.diffs.applied(thread);
+        }
     }
 
     /// Stops work of any kind; work that is gone is answered for.

@@ -18,6 +18,7 @@ use crate::fronts::app_server::{AppServer, Lent};
 use crate::fronts::exec::status::Status;
 use crate::fronts::exec::{EXIT_COMPLETED, Exec};
 use crate::fronts::notify::Notifier;
+use crate::host::app_server::turn_diffs::TurnDiffs;
 use crate::host::clock;
 use crate::host::journal::Journal;
 use crate::host::rollouts::Rollouts;
@@ -38,6 +39,8 @@ pub struct Seam {
     pub deeds: VecDeque<Effect>,
     pub rollouts: Rollouts,
     pub front: Front,
+    /// What patches have changed, for the clients of an app server.
+    pub diffs: TurnDiffs,
     /// What the front's terminal shows besides, if it has one.
     pub status: Option<Status>,
     /// What the front wants written.
@@ -114,6 +117,7 @@ impl Seam {
             deeds: VecDeque::new(),
             rollouts,
             front,
+            diffs: TurnDiffs::default(),
             status: None,
             output: Output::default(),
             thread: None,
@@ -279,6 +283,11 @@ impl Seam {
                     .filter(|_| matches!(event, Event::ThreadStarted { .. }))
                     .and_then(|thread| self.rollouts.path(thread));
                 let lent = lent(&self.agent, path, thread, now.wall_ms);
+                if let (Some(named), Event::TurnEnded { .. } | Event::ThreadClosed) = (named, event)
+                    && let Some(diff) = self.diffs.finish(named)
+                {
+                    server.diffed(named, &diff, lent, &mut self.output);
+                }
                 server.told(named, event, lent, &mut self.output);
             }
         }

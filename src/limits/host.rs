@@ -378,3 +378,17 @@ pub const TOLD_WAITING_BYTES_MAX: usize = 64 << 10;
 const _: () = assert!(CHILDREN_MAX * TOLD_WAITING_BYTES_MAX <= OUTPUT_QUEUE_BYTES_MAX);
 // A piece as JSON may take six bytes for one, and goes to the queue when it is below its high mark.
 const _: () = assert!(OUTPUT_QUEUE_BYTES_HIGH + 6 * READ_BUDGET_BYTES < OUTPUT_QUEUE_BYTES_MAX);
+
+/// Bytes of a file that a turn's diff shows, before or after; longer ones are no reading for
+/// people, and each takes milliseconds to compare.
+pub const TURN_DIFF_FILE_BYTES_MAX: usize = 512 << 10;
+/// Files that one such diff tells of.
+pub const TURN_DIFF_FILES_MAX: usize = 256;
+/// The texts of one such diff: each patch has it told anew.
+pub const TURN_DIFF_BYTES_MAX: usize = 1 << 20;
+/// Files as they were before their turns, and the texts of their diffs, of all turns that run.
+pub const TURN_DIFFS_HELD_BYTES_MAX: usize = 32 << 20;
+/// Bytes that are read and compared at once; milliseconds of work.
+pub const TURN_DIFF_SLICE_BYTES: usize = 1 << 20;
+/// Unchanged lines around each change of such a diff, as in those of git.
+pub const TURN_DIFF_CONTEXT_LINES: usize = 3;

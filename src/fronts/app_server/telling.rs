@@ -137,7 +137,7 @@ impl AppServer {
     }
 
     /// The same of the turn that runs.
-    fn with_turn(
+    pub(super) fn with_turn(
         &mut self,
         thread: ThreadId,
         told: impl FnOnce(Text, Text) -> ServerNotification,

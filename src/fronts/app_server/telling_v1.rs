@@ -15,8 +15,8 @@ use crate::fronts::app_server::types::events::{
     ExitedReviewModeEvent, ItemCompletedEvent, ItemStartedEvent, PatchApplyBeginEvent,
     PatchApplyEndEvent, PlanItemArg, RawResponseItemEvent, ReasoningContentDeltaEvent,
     ReasoningRawContentDeltaEvent, ReviewRequest, StepStatus, StreamErrorEvent, TaskCompleteEvent,
-    TaskStartedEvent, TokenCountEvent, TokenUsageInfo, TurnAbortedEvent, TurnItem, UpdatePlanArgs,
-    ViewImageToolCallEvent, WarningEvent, WebSearchBeginEvent, WebSearchEndEvent,
+    TaskStartedEvent, TokenCountEvent, TokenUsageInfo, TurnAbortedEvent, TurnDiffEvent, TurnItem,
+    UpdatePlanArgs, ViewImageToolCallEvent, WarningEvent, WebSearchBeginEvent, WebSearchEndEvent,
 };
 use crate::fronts::app_server::types::v1::TurnAbortReason;
 use crate::fronts::app_server::{Client, Lent, envelope, items_v1};
@@ -427,6 +427,12 @@ impl<'a> Teller<'a> {
             if success { (text, Text::default()) } else { (Text::default(), text) };
         let ended = PatchApplyEndEvent { call_id, stdout, stderr, success };
         self.say(&EventMsg::PatchApplyEnd(ended));
+    }
+
+    pub(super) fn diffed(&mut self, diff: &str) {
+        if !self.listeners.is_empty() {
+            self.say(&EventMsg::TurnDiff(TurnDiffEvent { unified_diff: diff.into() }));
+        }
     }
 
     fn call_answered(&mut self, item: ItemIndex, output: ItemIndex) {
