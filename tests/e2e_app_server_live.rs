@@ -379,3 +379,59 @@ fn listeners_of_the_first_protocol_are_told_the_diff() {
     assert_eq!(events[after], events[last]);
     client.leave().0.exits(0);
 }
+
+#[test]
+fn that_a_person_is_waited_for_is_told_before_what_waits_begins() {
+    let escalated = json!({
+        "command": ["bash", "-lc", "touch zz && echo ok"], "with_escalated_permissions": true,
+    });
+    let asked = vec![Reply::calls(&[("shell", escalated)]), patching("*** Add File: a.txt\n+a\n")];
+    let kinds = [("on-request", "commandExecution"), ("untrusted", "fileChange")];
+    for ((policy, question), reply) in kinds.into_iter().zip(asked) {
+        let mut client = answering(vec![reply]);
+        let thread = client.thread(json!({"approvalPolicy": policy}));
+        let from = client.lines.len();
+        let turn = client.turn(&thread, "go");
+        let asked = client.told(&format!("item/{question}/requestApproval"));
+        client.say(&json!({"id": asked["id"], "result": {"decision": "decline"}}));
+        client.ended(&turn);
+        let lines = client.lines[from..].iter();
+        let told: Vec<String> = lines
+            .filter_map(|line| match line["method"].as_str()? {
+                "thread/status/changed" => Some(line["params"]["status"].to_string()),
+                "item/started" | "item/completed"
+                    if line["params"]["item"]["type"] != *question =>
+                {
+                    None
+                }
+                method => Some(method.to_owned()),
+            })
+            .collect();
+        let flags = |flags: &str| format!("{{\"activeFlags\":[{flags}],\"type\":\"active\"}}");
+        let expected = [
+            &flags("\"waitingOnApproval\""),
+            "item/started",
+            &format!("item/{question}/requestApproval"),
+            "serverRequest/resolved",
+            &flags(""),
+            "item/completed",
+        ];
+        let first = told.iter().position(|told| *told == *expected[0]).unwrap();
+        assert_eq!(told[first..first + expected.len()], expected);
+        client.leave().0.exits(0);
+    }
+}
+
+#[test]
+fn a_script_is_one_unknown_action_and_a_message_has_its_time() {
+    let mut client = running("touch zz && echo ok");
+    let thread = client.thread(json!({"sandbox": "workspace-write"}));
+    let turn = client.turn(&thread, "go");
+    client.ended(&turn);
+    let actions = json!([{"type": "unknown", "command": "touch zz && echo ok"}]);
+    assert_eq!(command(&mut client)["commandActions"], actions);
+    let said = client.told("item/started");
+    assert_eq!(said["params"]["item"]["type"], "userMessage");
+    assert_eq!(said["params"]["item"]["startedAtMs"], said["params"]["startedAtMs"]);
+    client.leave().0.exits(0);
+}

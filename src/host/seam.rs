@@ -288,6 +288,11 @@ impl Seam {
                 {
                     server.diffed(named, &diff, lent, &mut self.output);
                 }
+                if let Some(named) = named
+                    && asks(event, self.effects.iter().next())
+                {
+                    server.foresee_question(named, &mut self.output);
+                }
                 server.told(named, event, lent, &mut self.output);
             }
         }
@@ -319,6 +324,17 @@ fn lent<'a>(
         rollout: path.and_then(|path| path.to_str()),
         wall_ms,
         shown: shown_as,
+    }
+}
+
+/// Whether a call that begins waits for a person, as what is told next says.
+fn asks(event: &Event, next: Option<&Effect>) -> bool {
+    match (event, next) {
+        (
+            Event::CommandStarted { call, .. } | Event::PatchStarted { call, .. },
+            Some(Effect::Notify { event: Event::ApprovalAsked { call: asked, .. }, .. }),
+        ) => call == asked,
+        _ => false,
     }
 }
 

@@ -58,9 +58,11 @@ impl AppServer {
     ) {
         let Some(loaded) = self.threads.get_mut(&thread) else { return };
         let Some(turn) = loaded.turn.as_deref_mut() else { return };
-        turn.questions += 1;
+        let is_foreseen = std::mem::take(&mut turn.is_foreseen);
         let dialect = loaded.dialect;
-        self.status_changed(thread, out);
+        if !is_foreseen {
+            self.wait_for_person(thread, out);
+        }
         let (about, request) = match dialect {
             Dialect::First => self.first_question(thread, (call, item), question, lent),
             Dialect::Second => self.second_question(thread, call, question, lent),
@@ -70,6 +72,21 @@ impl AppServer {
         self.questions.open.push(Open { id, thread, call, about });
         let params = |out: &mut Vec<u8>| request.encode_params(out);
         envelope::request(id, request.method(), &params, &mut out.stdout);
+    }
+
+    /// What begins next waits for a person: that is told before it begins.
+    pub fn foresee_question(&mut self, thread: ThreadId, out: &mut Output) {
+        if let Some(turn) = self.running(thread) {
+            turn.is_foreseen = true;
+            self.wait_for_person(thread, out);
+        }
+    }
+
+    fn wait_for_person(&mut self, thread: ThreadId, out: &mut Output) {
+        if let Some(turn) = self.running(thread) {
+            turn.questions += 1;
+            self.status_changed(thread, out);
+        }
     }
 
     fn second_question(

@@ -7,7 +7,7 @@ use crate::fronts::app_server::types::v2_items::{
     WebSearchAction,
 };
 use crate::fronts::exec::shell_words::shell_join;
-use crate::tools::parsed::{Parsed, parsed};
+use crate::tools::parsed::{Parsed, parsed_whole};
 use crate::wire::json;
 use crate::words::call::{Change, ChangeKind};
 use crate::words::item::{Image, Item, Message, Part, Role};
@@ -88,7 +88,7 @@ pub fn command(id: Text, argv: &[String], cwd: &str, source: CommandExecutionSou
 
 pub fn actions(argv: &[String]) -> Vec<CommandAction> {
     let text = |text: String| -> Text { text.into() };
-    let told = parsed(argv).into_iter().map(|one| match one {
+    let told = parsed_whole(argv).into_iter().map(|one| match one {
         Parsed::Read { command, name, path } => {
             CommandAction::Read { command: text(command), name: text(name), path: text(path) }
         }

@@ -3,7 +3,7 @@
 use crate::fronts::Output;
 use crate::fronts::app_server::envelope;
 use crate::fronts::app_server::turns::Reasoning;
-use crate::fronts::app_server::types::codec::Text;
+use crate::fronts::app_server::types::codec::{Maybe, Text};
 use crate::fronts::app_server::types::methods::ServerNotification;
 use crate::fronts::app_server::types::v2_items::{
     AccountRateLimitsUpdatedNotification, CodexErrorInfo, ContextCompactedNotification,
@@ -219,7 +219,8 @@ impl AppServer {
             .turn
             .as_mut()
             .and_then(|turn| (!turn.client_ids.is_empty()).then(|| turn.client_ids.remove(0)));
-        let item = items::user_message(id, client_id, message);
+        let mut item = items::user_message(id, client_id, message);
+        item.times.started_at_ms = Maybe(Some(lent.wall_ms as i64));
         self.item_whole(thread, &item, lent, out);
     }
 

@@ -39,6 +39,8 @@ pub struct Running {
     pub calls: Vec<Open>,
     /// How many questions are open.
     pub questions: u32,
+    /// The next question was counted before it is asked.
+    pub is_foreseen: bool,
     /// What the model said last.
     pub said: Option<ThreadItem>,
     /// A review is over, and its verdict told: the message that holds it is not told again.
@@ -188,6 +190,7 @@ impl AppServer {
             compaction: None,
             calls: Vec::new(),
             questions: 0,
+            is_foreseen: false,
             said: None,
             is_reviewed: false,
             interrupts: Vec::new(),

@@ -325,7 +325,7 @@ mod tests {
     fn a_whole_diff_has_a_bound() {
         let place = Place::new();
         let mut diffs = TurnDiffs::default();
-        let half = "y\n".repeat(TURN_DIFF_FILE_BYTES_MAX / 2);
+        let half = format!("{}\n", "y".repeat(1023)).repeat(TURN_DIFF_FILE_BYTES_MAX / 1024);
         let count = TURN_DIFF_BYTES_MAX / half.len() + 1;
         let mut told = String::new();
         for number in 0..count {
