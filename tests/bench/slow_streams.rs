@@ -3,11 +3,14 @@
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
+use rustls::{ServerConfig, ServerConnection};
 
+use crate::support::provider::tls_config;
 use crate::support::reply::{self, Reply, sse};
 
 /// How a stream is told.
@@ -26,6 +29,7 @@ pub const READERS: usize = 1 << 20;
 pub struct Provider {
     listener: TcpListener,
     pub port: u16,
+    tls: Option<Arc<ServerConfig>>,
     connections: Vec<Connection>,
     /// Who is to be told the next piece, and when: all wait equally long.
     due: VecDeque<(Instant, usize)>,
@@ -33,6 +37,7 @@ pub struct Provider {
 
 struct Connection {
     socket: TcpStream,
+    tls: Option<Box<ServerConnection>>,
     heard: Vec<u8>,
     pending: Vec<u8>,
     /// Pieces of the stream that were told.
@@ -44,7 +49,17 @@ impl Provider {
         let mut listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let port = listener.local_addr().unwrap().port();
         registry.register(&mut listener, LISTENER, Interest::READABLE).unwrap();
-        Provider { listener, port, connections: Vec::new(), due: VecDeque::new() }
+        Provider { listener, port, tls: None, connections: Vec::new(), due: VecDeque::new() }
+    }
+
+    /// One that is trusted by whoever trusts the authority of the fixtures.
+    pub fn tls(registry: &Registry) -> Provider {
+        Provider { tls: Some(tls_config("server")), ..Provider::new(registry) }
+    }
+
+    pub fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}/v1", self.port)
     }
 
     pub fn accept(&mut self, registry: &Registry) {
@@ -53,8 +68,9 @@ impl Provider {
             let token = Token(CONNECTIONS + self.connections.len());
             let interest = Interest::READABLE | Interest::WRITABLE;
             registry.register(&mut socket, token, interest).unwrap();
+            let tls = self.tls.clone().map(|tls| Box::new(ServerConnection::new(tls).unwrap()));
             let (heard, pending) = (Vec::new(), Vec::new());
-            self.connections.push(Connection { socket, heard, pending, told: 0 });
+            self.connections.push(Connection { socket, tls, heard, pending, told: 0 });
         }
     }
 
@@ -89,7 +105,7 @@ impl Provider {
         let index = token.0 - CONNECTIONS;
         let connection = &mut self.connections[index];
         connection.write();
-        if !read(&mut connection.socket, &mut connection.heard) {
+        if !connection.read() {
             connection.heard = Vec::new();
             return;
         }
@@ -118,7 +134,28 @@ impl Provider {
 }
 
 impl Connection {
+    /// Reads all there is; gives whether there may be more later.
+    fn read(&mut self) -> bool {
+        let Some(tls) = &mut self.tls else { return read(&mut self.socket, &mut self.heard) };
+        let mut sealed = Vec::new();
+        let is_open = read(&mut self.socket, &mut sealed);
+        let mut sealed = sealed.as_slice();
+        while !sealed.is_empty() {
+            tls.read_tls(&mut sealed).unwrap();
+            tls.process_new_packets().unwrap();
+            read(&mut tls.reader(), &mut self.heard);
+        }
+        self.write();
+        is_open
+    }
+
     fn write(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.writer().write_all(&self.pending).unwrap();
+            self.pending.clear();
+            while tls.wants_write() && tls.write_tls(&mut self.socket).is_ok() {}
+            return;
+        }
         while !self.pending.is_empty() {
             match self.socket.write(&self.pending) {
                 Ok(count) => drop(self.pending.drain(..count)),
@@ -133,7 +170,8 @@ pub struct Reader {
     socket: TcpStream,
     asked: bool,
     heard: Vec<u8>,
-    pub is_over: bool,
+    /// When it had come whole.
+    pub ended: Option<Instant>,
 }
 
 impl Reader {
@@ -141,7 +179,7 @@ impl Reader {
         let mut socket = TcpStream::connect(([127, 0, 0, 1], port).into()).unwrap();
         let interest = Interest::READABLE | Interest::WRITABLE;
         registry.register(&mut socket, Token(READERS + index), interest).unwrap();
-        Reader { socket, asked: false, heard: Vec::new(), is_over: false }
+        Reader { socket, asked: false, heard: Vec::new(), ended: None }
     }
 
     pub fn on_ready(&mut self) {
@@ -151,7 +189,9 @@ impl Reader {
         }
         self.heard.clear();
         read(&mut self.socket, &mut self.heard);
-        self.is_over |= self.heard.ends_with(b"0\r\n\r\n");
+        if self.heard.ends_with(b"0\r\n\r\n") {
+            self.ended.get_or_insert_with(Instant::now);
+        }
     }
 }
 

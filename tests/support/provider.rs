@@ -61,6 +61,21 @@ pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls").join(name)
 }
 
+/// How a server speaks TLS that shows this certificate of the fixtures.
+pub fn tls_config(name: &str) -> Arc<ServerConfig> {
+    let chain = CertificateDer::pem_file_iter(fixture(&format!("{name}.pem"))).unwrap();
+    let chain = chain.collect::<Result<Vec<_>, _>>().unwrap();
+    let key = PrivateKeyDer::from_pem_file(fixture(&format!("{name}.key.pem"))).unwrap();
+    let ring = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(ring)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    Arc::new(config)
+}
+
 impl Provider {
     pub fn plain() -> Provider {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -85,17 +100,7 @@ impl Provider {
 
     /// One that shows this certificate of the fixtures.
     pub fn tls_as(name: &str) -> Provider {
-        let chain = CertificateDer::pem_file_iter(fixture(&format!("{name}.pem"))).unwrap();
-        let chain = chain.collect::<Result<Vec<_>, _>>().unwrap();
-        let key = PrivateKeyDer::from_pem_file(fixture(&format!("{name}.key.pem"))).unwrap();
-        let ring = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(ring)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .unwrap();
-        Provider { tls: Some(Arc::new(config)), ..Provider::plain() }
+        Provider { tls: Some(tls_config(name)), ..Provider::plain() }
     }
 
     pub fn url(&self) -> String {
