@@ -38,6 +38,8 @@ pub mod signals;
 pub mod status;
 pub mod stdin;
 pub mod stdio;
+#[cfg(all(target_env = "musl", panic = "abort", not(debug_assertions)))]
+mod unwinding;
 
 use std::io;
 use std::os::fd::BorrowedFd;
