@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::Resumption;
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::{CryptoProvider, KeyProvider, ring};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::SigningKey;
 use rustls::{CertificateError, ClientConfig, ClientConnection, Error, RootCertStore};
 
 use super::failure::os_words;
@@ -51,9 +52,21 @@ pub struct Tls {
     config: Option<Arc<ClientConfig>>,
 }
 
+/// No keys of our own: servers know us by what we say, not by a certificate.
+#[derive(Debug)]
+struct NoKeys;
+
+impl KeyProvider for NoKeys {
+    fn load_private_key(&self, _: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, Error> {
+        Err(Error::General("no certificates of clients are known here".to_owned()))
+    }
+}
+
 /// The cryptography we use; the only place that names it.
+///
+/// Without what signs, which no connection of ours needs.
 pub fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
+    Arc::new(CryptoProvider { key_provider: &NoKeys, ..ring::default_provider() })
 }
 
 impl Tls {
