@@ -141,8 +141,8 @@ pub fn opened(how: How, thread: Thread, settings: &ThreadSettings) -> OpenedResp
 pub fn approval(policy: ApprovalPolicy) -> AskForApproval {
     match policy {
         ApprovalPolicy::Untrusted => AskForApproval::UnlessTrusted,
-        ApprovalPolicy::OnFailure => AskForApproval::OnFailure,
-        ApprovalPolicy::OnRequest => AskForApproval::OnRequest,
+        // Clients of 0.169 have no word for failures; in the configuration, theirs reads it so.
+        ApprovalPolicy::OnFailure | ApprovalPolicy::OnRequest => AskForApproval::OnRequest,
         ApprovalPolicy::Never => AskForApproval::Never,
     }
 }

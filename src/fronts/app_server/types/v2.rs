@@ -30,7 +30,7 @@ protocol! { V2:
     tagged SandboxPolicy type Camel Camel {
         DangerFullAccess,
         ReadOnly { network_access: Preset<bool> },
-        ExternalSandbox { network_access: NetworkAccess },
+        ExternalSandbox { network_access: Maybe<NetworkAccess> },
         WorkspaceWrite {
             writable_roots: Preset<Vec<Text>>,
             network_access: Preset<bool>,
