@@ -1,5 +1,5 @@
 //! The exported TypeScript and JSON Schema, held against what others make of them: the compiler,
-//! a validator, and every message that the suite's stories exchange.
+//! a validator, every message that the suite's stories exchange, and the peers' own exports.
 //!
 //! It takes a registry and node, so it runs only where `WINDLASS_INTEROP=1` asks for it.
 
@@ -17,6 +17,9 @@ use windlass::fronts::app_server::schema::declared::{Kind, Shape, Space, Table};
 
 /// What compiles and validates; pinned, so that a release of theirs fails no build of ours.
 const TOOLS: [&str; 2] = ["typescript@7.0.2", "ajv@8.20.0"];
+
+/// The peers whose own export ours is compared with, each for the protocol it speaks best.
+const PEERS: [(&str, &str); 2] = [("v1", "0.58.0"), ("v2", "0.169.0")];
 
 /// The suite's tests whose messages are looked at.
 const STORIES: &str = "e2e_app_server*";
@@ -138,4 +141,72 @@ fn check_faults(tools: &Path, schemas: &Path, scratch: &Path) {
     for (fault, about) in faults.iter().zip(about) {
         assert!(fault.as_str().unwrap().starts_with(about), "{fault} is not about {about}");
     }
+}
+
+#[test]
+fn clients_of_the_peers_find_what_they_know() {
+    if !node::is_wanted("COMPARING WITH THE PEERS' SCHEMAS") {
+        return;
+    }
+    let scratch = scratch("peers");
+    let ours = exported(&scratch, "generate-json-schema");
+    let mut found = Vec::new();
+    for (protocol, version) in PEERS {
+        let package = format!("@openai/codex@{version}");
+        let Some(folder) = node::installed(&scratch, version, &[&package]) else { return };
+        let theirs = exported_by_peer(&scratch, &folder);
+        found.extend(compared(&scratch, &ours, &theirs, protocol));
+    }
+    println!("{} differences from the peers:\n{}", found.len(), found.join("\n"));
+    let text = fs::read_to_string(fixture("accepted.txt")).unwrap();
+    let is_pattern = |line: &&str| !line.is_empty() && !line.starts_with('#');
+    let accepted: Vec<&str> = text.lines().filter(is_pattern).collect();
+    let unknown: Vec<_> =
+        found.iter().filter(|found| !accepted.iter().any(|pattern| fits(pattern, found))).collect();
+    assert!(unknown.is_empty(), "in no list: {unknown:#?}");
+    let gone: Vec<_> =
+        accepted.iter().filter(|pattern| !found.iter().any(|found| fits(pattern, found))).collect();
+    assert!(gone.is_empty(), "in the list, but no longer there: {gone:#?}");
+    fs::remove_dir_all(&scratch).unwrap();
+}
+
+/// What an installed peer exports, in a home of its own.
+fn exported_by_peer(scratch: &Path, folder: &Path) -> PathBuf {
+    let (home, out) = (folder.join("home"), folder.join("schemas"));
+    fs::create_dir_all(&home).unwrap();
+    let mut peer = Command::new(folder.join("node_modules/.bin/codex"));
+    peer.args(["app-server", "generate-json-schema", "--out"]).arg(&out);
+    peer.env("HOME", &home).env_remove("CODEX_HOME");
+    node::run(&mut peer, scratch).unwrap();
+    out
+}
+
+fn compared(scratch: &Path, ours: &Path, theirs: &Path, protocol: &str) -> Vec<String> {
+    let bundle = "codex_app_server_protocol.schemas.json";
+    let last = |file: &Value| {
+        let name = file.as_str().unwrap().rsplit('/').next().unwrap();
+        json!(name.strip_suffix(".json").unwrap())
+    };
+    let files = answers();
+    let named =
+        files.as_object().unwrap().iter().map(|(method, file)| (method.clone(), last(file)));
+    let names: Map<String, Value> = named.collect();
+    let mut node = Command::new("node");
+    node.arg(fixture("compare.mjs")).args([ours.join(bundle), theirs.join(bundle)]);
+    node.arg(protocol).arg(Value::Object(names).to_string());
+    serde_json::from_str(&node::run(&mut node, scratch).unwrap()).unwrap()
+}
+
+/// Whether a line is what a pattern says, in which `*` stands for anything.
+fn fits(pattern: &str, line: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(rest) = line.strip_prefix(parts.next().unwrap_or_default()) else { return false };
+    let mut rest = rest;
+    let mut is_last_open = false;
+    for part in parts {
+        is_last_open = part.is_empty();
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.is_empty() || is_last_open
 }
