@@ -12,6 +12,7 @@ use std::path::Path;
 use crate::kept::Look;
 use crate::launcher::{CONTROL_FD, LAUNCHER_NAME, LOOK_FD, LOOK_WORD, PLAN_FD, STATUS_FD};
 use crate::plan::{Plan, PlanError};
+use crate::policy::Access;
 use crate::sys;
 
 /// Above every number that a child is given, so that no copy overwrites the source of another.
@@ -76,7 +77,7 @@ pub fn spawn_among(
         (status_end.as_fd(), STATUS_FD),
         (control_end.as_fd(), CONTROL_FD),
     ];
-    if let Some(look) = look {
+    if let Some(look) = look.filter(|_| plan.policy.access != Access::ReadOnly) {
         argv.push(CString::from(LOOK_WORD));
         places.push((look.as_fd(), LOOK_FD));
     }

@@ -52,6 +52,11 @@ impl Host {
                 if self.server.is_some() {
                     child = child.map(Child::followed);
                 }
+                let Some(settings) = self.seam.agent.settings(thread) else { return };
+                let shared = self.children.shared(settings.sandbox.mode);
+                let child = shared.and_then(|shared| {
+                    self.starter.command(op, &command, settings, confinement, shared)
+                });
                 self.started(op, Purpose::of(command.life), child);
             }
             Effect::Write { op, chars, .. } => {
@@ -174,13 +179,11 @@ impl Host {
         request: &[u8],
         confinement: Confinement,
     ) {
-        let apart = self.children.apart();
-        let child = match self.seam.agent.settings(thread) {
-            Some(settings) => {
-                self.starter.files(op, purpose, request, settings, confinement, apart)
-            }
-            None => return,
-        };
+        let Some(settings) = self.seam.agent.settings(thread) else { return };
+        let shared = self.children.shared(settings.sandbox.mode);
+        let child = shared.and_then(|shared| {
+            self.starter.files(op, purpose, request, settings, confinement, shared)
+        });
         self.started(op, purpose, child);
     }
 

@@ -142,7 +142,8 @@ fn run(
 ) -> Result<ProgramId, Failure> {
     let changes = Differing::changes();
     let asked = Asked { argv, changes, cwd, sandbox, stdio: ProgramStdio::Output };
-    let program = reach.starter.program(asked, reach.children.apart());
+    let shared = reach.children.shared(sandbox.mode);
+    let program = shared.and_then(|shared| reach.starter.program(asked, shared));
     let added = program.and_then(|it| reach.children.add_program(reach.poller, it));
     added.map_err(|error| Failure::internal(format!("git could not be run: {error}")))
 }

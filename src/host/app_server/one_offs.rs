@@ -161,7 +161,8 @@ impl OneOffs {
             sandbox: &sandbox,
             stdio: wanted.stdio,
         };
-        let program = reach.starter.program(asked, reach.children.apart());
+        let shared = reach.children.shared(sandbox.mode);
+        let program = shared.and_then(|shared| reach.starter.program(asked, shared));
         let program = program.and_then(|it| reach.children.add_program(reach.poller, it));
         let program = program
             .map_err(|error| Failure::internal(format!("it could not be started: {error}")))?;

@@ -8,9 +8,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use windlass_sandbox::limits::PATHS_COUNT_MAX;
-use windlass_sandbox::{Access, Apart, Plan, Policy, Spawned, Stdio};
+use windlass_sandbox::{Access, Look, Plan, Policy, Spawned, Stdio};
 
 use crate::host::proc::child::{Child, Purpose};
+use crate::host::proc::overlap::Shared;
 use crate::host::proc::session::Typing;
 use crate::host::proc::{links, protection, pty};
 use crate::limits::STOP_GRACE_MS;
@@ -85,15 +86,14 @@ impl Starter {
         self.nofile
     }
 
-    /// Starts a command of the model; stdout and stderr come in one stream, as they arrive. `apart`
-    /// is what the commands before were found to get.
+    /// Starts a command of the model; stdout and stderr come in one stream, as they arrive.
     pub fn command(
         &self,
         op: OpId,
         command: &CommandPlan,
         settings: &ThreadSettings,
         confinement: Confinement,
-        apart: Option<Apart>,
+        shared: Shared<'_>,
     ) -> io::Result<Child> {
         let policy = self.policy(&settings.sandbox, &settings.cwd, confinement);
         let mut env = self.variables(&settings.sandbox);
@@ -115,7 +115,7 @@ impl Starter {
         let argv: Vec<Vec<u8>> = words.into_iter().map(String::into_bytes).collect();
         let plan = Plan {
             policy,
-            apart,
+            apart: shared.apart,
             program: program.clone().into_bytes(),
             argv,
             env,
@@ -142,7 +142,7 @@ impl Starter {
                 (Ends::pipe()?, Some(typing), Some(OwnedFd::from(stdin)))
             }
         };
-        let (spawned, output) = self.start(&plan, stdin, ends)?;
+        let (spawned, output) = self.start(&plan, stdin, ends, shared.look)?;
         let child = Child::new(op, purpose, spawned, output, typing, program, plan.cwd);
         Ok(child.with_advice(advice(settings)).with_protected(plan.policy.protected))
     }
@@ -156,7 +156,7 @@ impl Starter {
         request: &[u8],
         settings: &ThreadSettings,
         confinement: Confinement,
-        apart: Option<Apart>,
+        shared: Shared<'_>,
     ) -> io::Result<Child> {
         let mut policy = self.policy(&settings.sandbox, &settings.cwd, confinement);
         let is_full = settings.sandbox.mode == SandboxMode::DangerFullAccess;
@@ -166,7 +166,7 @@ impl Starter {
         policy.network = is_full;
         let plan = Plan {
             policy,
-            apart,
+            apart: shared.apart,
             program: bytes(self.exe.as_os_str()),
             argv: vec![FILES_NAME.into()],
             env: Vec::new(),
@@ -177,9 +177,11 @@ impl Starter {
             nofile: self.nofile,
         };
         let input = memory_file(request)?;
-        let (spawned, output) = self.start(&plan, Some(input), Ends::pipe()?)?;
+        let (spawned, output) = self.start(&plan, Some(input), Ends::pipe()?, shared.look)?;
         let name = FILES_NAME.to_string();
-        Ok(Child::new(op, purpose, spawned, output, None, name, plan.cwd))
+        let child = Child::new(op, purpose, spawned, output, None, name, plan.cwd);
+        let is_writing = plan.policy.access == Access::WorkspaceWrite;
+        Ok(if is_writing { child.with_protected(plan.policy.protected) } else { child })
     }
 
     /// Starts the launcher; gives it and our end of the output.
@@ -188,11 +190,12 @@ impl Starter {
         plan: &Plan,
         stdin: Option<OwnedFd>,
         ends: Ends,
+        look: Option<&Look>,
     ) -> io::Result<(Spawned, OwnedFd)> {
         links::judge(&plan.policy.unreadable)?;
         let stderr = ends.theirs.try_clone()?;
         let stdio = Stdio { stdin, stdout: ends.theirs, stderr };
-        let spawned = windlass_sandbox::spawn(&self.exe, plan, stdio)?;
+        let spawned = windlass_sandbox::spawn_among(&self.exe, plan, stdio, look)?;
         Ok((spawned, ends.ours))
     }
 

@@ -58,6 +58,11 @@ impl Launched {
         self.restored = Restored::among(protected);
     }
 
+    /// Whether something is still to be kept as it was.
+    pub fn is_keeping(&self) -> bool {
+        !self.is_gone() && !self.restored.is_empty()
+    }
+
     /// What was put back, in one line; `None` if nothing was.
     pub fn note(&self) -> Option<String> {
         self.restored.note(&self.directory)

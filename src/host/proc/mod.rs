@@ -9,6 +9,7 @@ pub mod launch;
 pub mod launched;
 pub mod links;
 pub mod overheard;
+pub mod overlap;
 pub mod programs;
 pub mod protection;
 pub mod pty;
@@ -19,7 +20,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use mio::Interest;
-use windlass_sandbox::{Apart, Level, Missing};
+use windlass_sandbox::{Apart, Level, Look, Missing};
 
 use crate::core::effect::Stop;
 use crate::core::slots::Slots;
@@ -42,6 +43,8 @@ pub struct Children {
     unreaped: Vec<i32>,
     scratch: Box<[u8]>,
     apart: Option<Apart>,
+    /// While something is to be kept as it was.
+    look: Option<Look>,
     /// What is to be said of how commands are held here, once it is known.
     news: News,
 }
@@ -64,6 +67,7 @@ impl Default for Children {
             unreaped: Vec::new(),
             scratch,
             apart: None,
+            look: None,
             news: News::Awaited,
         }
     }
@@ -196,11 +200,15 @@ impl Children {
     fn see_off(&mut self, launched: &Launched) {
         self.unreaped.push(launched.pid());
         if launched.is_abandoned() {
-            let children = self.slots.iter().map(Child::launched);
-            let launchers = children.chain(self.programs.iter().map(Program::launched));
-            let known = launchers.map(Launched::pid).chain(self.unreaped.iter().copied());
+            let known = self.launched().map(Launched::pid).chain(self.unreaped.iter().copied());
             windlass_sandbox::end_strangers(&known.collect::<Vec<i32>>());
         }
+    }
+
+    /// All that have a launcher.
+    fn launched(&self) -> impl Iterator<Item = &Launched> {
+        let children = self.slots.iter().map(Child::launched);
+        children.chain(self.programs.iter().map(Program::launched))
     }
 
     /// Stops the child of this op. Returns whether there is one.
@@ -235,6 +243,7 @@ impl Children {
     /// Takes the exit statuses of launchers that have gone, so that none stays a zombie.
     pub fn reap(&mut self) {
         self.unreaped.retain(|&pid| !is_reaped(pid));
+        self.drop_look();
     }
 
     /// Reaps whatever has ended, ours or not: as process 1 of a container we inherit every orphan.

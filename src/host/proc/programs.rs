@@ -17,6 +17,7 @@ use crate::core::input::CommandEnded;
 use crate::host::poller::{Key, Kind, Poller};
 use crate::host::proc::launch::{Ends, Starter, set_nonblocking};
 use crate::host::proc::launched::Launched;
+use crate::host::proc::overlap::Shared;
 use crate::host::proc::session::{Typed, Typing};
 use crate::host::proc::{Children, pty, watch};
 use crate::limits::{OUTPUT_LINGER_MS, STOP_GRACE_MS};
@@ -175,8 +176,8 @@ impl Program {
 }
 
 impl Starter {
-    /// Starts a program of a client's. `apart` is what those before were found to get.
-    pub fn program(&self, asked: Asked<'_>, apart: Option<Apart>) -> io::Result<Program> {
+    /// Starts a program of a client's.
+    pub fn program(&self, asked: Asked<'_>, shared: Shared<'_>) -> io::Result<Program> {
         let name = asked.argv.first().cloned().unwrap_or_default();
         let mut env = self.variables(asked.sandbox);
         for (name, value) in asked.changes {
@@ -189,7 +190,7 @@ impl Starter {
         }
         let plan = Plan {
             policy: self.policy(asked.sandbox, asked.cwd, Confinement::Sandboxed),
-            apart,
+            apart: shared.apart,
             program: name.clone(),
             argv: asked.argv,
             env,
@@ -224,9 +225,10 @@ impl Starter {
                 (stdio, [Some(out.ours), Some(err.ours)], typing)
             }
         };
-        let spawned = windlass_sandbox::spawn(self.exe(), &plan, stdio)?;
+        let spawned = windlass_sandbox::spawn_among(self.exe(), &plan, stdio, shared.look)?;
         let name = String::from_utf8_lossy(&name).into_owned();
-        let launched = Launched::new(spawned, name, plan.cwd);
+        let mut launched = Launched::new(spawned, name, plan.cwd);
+        launched.protect(plan.policy.protected);
         let outputs = outputs.map(|output| output.map(File::from));
         Ok(Program { launched, outputs, typing, is_held: false })
     }

@@ -20,6 +20,11 @@ impl Restored {
         Restored { protected, back: Vec::new(), lost: Vec::new() }
     }
 
+    /// Whether there is nothing to be put back.
+    pub fn is_empty(&self) -> bool {
+        self.protected.is_empty()
+    }
+
     /// Takes what the launcher says of one path.
     pub fn push(&mut self, index: u32, is_whole: bool) {
         if self.back.len() + self.lost.len() < self.protected.len() {

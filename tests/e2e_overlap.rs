@@ -1,0 +1,63 @@
+//! Commands that run at the same time, and control files that one of them changes.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::fs;
+
+use serde_json::{Value, json};
+use support::reply::Reply;
+use support::run::{Call, Ended};
+use support::{World, outside};
+
+/// How long a call waits for a program that does not exit: ample for a few words, also under load.
+const WORDS_MS: u64 = 1500;
+
+const PLANT: &str = "mkdir -p .windlass; echo x > .windlass/config.toml; echo x > .git/hooks/late";
+
+fn start(line: &str) -> (&'static str, Value) {
+    ("exec_command", json!({"cmd": line, "login": false, "yield_time_ms": WORDS_MS}))
+}
+
+fn write(session: u32) -> (&'static str, Value) {
+    let arguments = json!({"session_id": session, "chars": "\n", "yield_time_ms": 30_000});
+    ("write_stdin", arguments)
+}
+
+/// Lets the model make these calls in a workspace with a repository, where namespaces are granted
+/// or refused.
+fn run(calls: &[(&str, Value)], refused: &[i64]) -> (World, Ended, Vec<String>) {
+    let mut world = World::new();
+    fs::create_dir_all(world.cwd.join(".git/hooks")).unwrap();
+    fs::write(world.cwd.join(".git/config"), "[core]\n").unwrap();
+    for call in calls {
+        world.reply(Reply::calls(std::slice::from_ref(call)));
+    }
+    world.reply(Reply::message("done"));
+    let filter =
+        if refused.is_empty() { Vec::new() } else { outside::filter(libc::EPERM, refused) };
+    let words = ["--json", "-s", "workspace-write", "--enable", "unified_exec", "go"];
+    let call = Call { filter, ..world.call(&words) };
+    let ended = world.run(call);
+    ended.exits(0);
+    let outputs = world.outputs();
+    assert_eq!(outputs.len(), calls.len(), "{outputs:?}");
+    (world, ended, outputs)
+}
+
+#[test]
+fn what_a_session_planted_is_gone_with_the_last() {
+    for refused in [&outside::REFUSED_IN_CONTAINERS[..], &[]] {
+        let planting = format!("{PLANT}; echo planted; read line; exit 3");
+        let calls =
+            [start(&planting), start("ls .windlass; read line; exit 4"), write(0), write(1)];
+        let (world, _, outputs) = run(&calls, refused);
+        assert!(outputs[0].contains("planted"), "{outputs:?}");
+        assert!(outputs[1].contains("config.toml"), "the other one finds it: {outputs:?}");
+        assert!(outputs[2].contains("exited with code 3"), "{outputs:?}");
+        assert!(outputs[3].contains("exited with code 4"), "{outputs:?}");
+        assert!(!world.cwd.join(".windlass").exists());
+        assert!(!world.cwd.join(".git/hooks/late").exists());
+    }
+}
