@@ -330,7 +330,7 @@ impl Supervisor {
     }
 
     fn finish(&self, alive: u32) -> ! {
-        self.kept.restore(|index, outcome| {
+        self.kept.settle(|index, outcome| {
             let is_whole = outcome == Outcome::PutBack;
             confine::report(self.status.as_fd(), Status::Restored { index, is_whole });
         });

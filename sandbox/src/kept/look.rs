@@ -106,6 +106,11 @@ impl Held<'_> {
         Ok((self, found))
     }
 
+    /// Up to where there is something.
+    pub(super) fn used(&self) -> u64 {
+        self.used
+    }
+
     /// All that was found. An error if that is damaged: then nothing of it can be trusted.
     pub(super) fn found(&self) -> io::Result<Found> {
         let len = self.used.checked_sub(HEADER_BYTES).and_then(|len| usize::try_from(len).ok());

@@ -18,6 +18,7 @@ mod calls;
 mod code;
 mod look;
 mod node;
+mod taken;
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -31,6 +32,7 @@ use crate::sys;
 
 use look::{Found, Held};
 use node::{Budget, Node};
+use taken::Before;
 
 pub use look::Look;
 
@@ -41,8 +43,20 @@ const DIRECTORY_MODE: u32 = 0o755;
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
     items: Vec<Item>,
+    task: Task,
     /// What it shares with commands that overlap.
     look: Option<Look>,
+    /// How much of that was there when the items were found.
+    used: u64,
+}
+
+/// What is to be done once the command has ended.
+#[derive(Debug, Default)]
+enum Task {
+    #[default]
+    PutBack,
+    /// The command may change everything: others are to keep what it has changed.
+    Take(Before),
 }
 
 /// One protected path.
@@ -50,10 +64,12 @@ pub(crate) struct Kept {
 struct Item {
     /// Its place in the policy's list.
     index: u32,
+    path: PathBuf,
     names: Vec<CString>,
     /// How many of the names lead to the writable root; nothing above is changed.
     fixed_count: usize,
-    node: Node,
+    /// `None` until it was looked at.
+    node: Option<Node>,
 }
 
 /// What became of a path that was found changed.
@@ -67,11 +83,25 @@ pub(crate) enum Outcome {
 impl Kept {
     /// Looks at what is to be kept, and says what that lacks to protection.
     pub(crate) fn of(policy: &Policy, apart: Apart, look: Option<Look>) -> (Kept, Missing) {
-        if policy.access != Access::WorkspaceWrite || policy.protected.is_empty() {
-            return (Kept::default(), Missing::NONE);
+        match (policy.access, look) {
+            (Access::Full, Some(look)) => (Kept::to_be_taken(look), Missing::NONE),
+            (Access::WorkspaceWrite, look) if !policy.protected.is_empty() => {
+                Kept::to_be_put_back(policy, apart, look)
+            }
+            (Access::Full | Access::ReadOnly | Access::WorkspaceWrite, _) => {
+                (Kept::default(), Missing::NONE)
+            }
         }
+    }
+
+    fn to_be_put_back(policy: &Policy, apart: Apart, look: Option<Look>) -> (Kept, Missing) {
+        let mut used = 0;
         let (items, missing) = match look.as_ref().map(|look| look.hold()?.with_found()) {
-            Some(Ok((mut held, found))) => find(policy, apart, &found, Some(&mut held)),
+            Some(Ok((mut held, found))) => {
+                let found = find(policy, apart, &found, Some(&mut held));
+                used = held.used();
+                found
+            }
             // What overlaps with this may have been there already.
             Some(Err(_)) => {
                 let (items, missing) = find(policy, apart, &Found::new(), None);
@@ -79,17 +109,37 @@ impl Kept {
             }
             None => find(policy, apart, &Found::new(), None),
         };
-        (Kept { items, look }, missing)
+        (Kept { items, task: Task::PutBack, look, used }, missing)
     }
 
-    /// Puts back what differs, and tells of each by its place in the policy's list.
-    pub(crate) fn restore(&self, mut tell: impl FnMut(u32, Outcome)) {
+    /// Does what is to be done once everything has ended. Tells of each path that was put back by
+    /// its place in the policy's list.
+    pub(crate) fn settle(&self, tell: impl FnMut(u32, Outcome)) {
         // Two at once would get into each other's way; without a lock they are merely in a hurry.
-        let _held = self.look.as_ref().map(Look::hold);
+        let mut held = self.look.as_ref().and_then(|look| look.hold().ok());
+        match (&self.task, &mut held) {
+            (Task::PutBack, held) => {
+                let newer = held.as_ref().filter(|held| held.used() > self.used);
+                let newer = newer.and_then(|held| held.found().ok()).unwrap_or_default();
+                self.put_back(&newer, tell);
+            }
+            (Task::Take(before), Some(held)) => taken::take(before, held),
+            (Task::Take(_), None) => {}
+        }
+    }
+
+    /// Puts back what differs from what was found, or was meanwhile changed by who may.
+    fn put_back(&self, newer: &Found, mut tell: impl FnMut(u32, Outcome)) {
         for item in &self.items {
-            let outcome = match item.restore() {
+            let node = match newer.get(&item.path) {
+                Some(record) => &record.node,
+                None => &item.node,
+            };
+            // Nobody keeps it any more.
+            let Some(node) = node else { continue };
+            let outcome = match item.restore(node) {
                 Err(error) if error.raw_os_error() == Some(libc::EACCES) => {
-                    item.open_way().and_then(|()| item.restore())
+                    item.open_way().and_then(|()| item.restore(node))
                 }
                 outcome => outcome,
             };
@@ -130,9 +180,10 @@ fn find(
         let has_secrets = policy.unreadable.iter().any(|secret| secret.starts_with(path));
         let item = match has_secrets {
             true => Err(io::Error::from_raw_os_error(libc::EACCES)),
-            false => Item::of(index, path, root).and_then(|mut item| {
+            false => components(root).and_then(|root| {
+                let mut item = Item::of(index, path, root.len())?;
                 if let Some(record) = known {
-                    item.node = record.node.clone().ok_or_else(look::damaged)?;
+                    item.node = Some(record.node.clone().ok_or_else(look::damaged)?);
                     return Ok(item);
                 }
                 let node = item.look(&mut budget);
@@ -140,7 +191,7 @@ fn find(
                     let added = held.add(path, item.fixed_count, node.as_ref().ok());
                     is_shared = added.is_ok();
                 }
-                item.node = node?;
+                item.node = Some(node?);
                 Ok(item)
             }),
         };
@@ -159,11 +210,11 @@ fn find(
 }
 
 impl Item {
-    fn of(index: usize, path: &Path, root: &Path) -> io::Result<Item> {
+    /// `fixed_count` of the names in the path are not changed.
+    fn of(index: usize, path: &Path, fixed_count: usize) -> io::Result<Item> {
         let names = components(path)?;
-        let fixed_count = components(root)?.len();
         let index = u32::try_from(index).map_err(|_| io::Error::from_raw_os_error(libc::E2BIG))?;
-        Ok(Item { index, names, fixed_count, node: Node::Missing })
+        Ok(Item { index, path: path.to_path_buf(), names, fixed_count, node: None })
     }
 
     /// What the name leads to now.
@@ -171,6 +222,14 @@ impl Item {
         match self.way()? {
             Some((way, name)) => Node::of(way.as_fd(), name, budget),
             None => Ok(Node::Missing),
+        }
+    }
+
+    /// Whether the name leads to this now.
+    fn is_at(&self, node: &Node) -> io::Result<bool> {
+        match self.way()? {
+            Some((way, name)) => node.is_at(way.as_fd(), name),
+            None => Ok(matches!(node, Node::Missing)),
         }
     }
 
@@ -184,16 +243,16 @@ impl Item {
         }
     }
 
-    /// Whether anything had to be changed.
-    fn restore(&self) -> io::Result<bool> {
+    /// Makes the name lead to this again. Whether anything had to be changed.
+    fn restore(&self, node: &Node) -> io::Result<bool> {
         match self.way()? {
-            Some((way, name)) => self.node.restore(way.as_fd(), name),
-            None => self.restore_way(),
+            Some((way, name)) => node.restore(way.as_fd(), name),
+            None => self.restore_way(node),
         }
     }
 
     /// Makes the directories anew that led to the name, and what it led to.
-    fn restore_way(&self) -> io::Result<bool> {
+    fn restore_way(&self, node: &Node) -> io::Result<bool> {
         let Some((name, way)) = self.names.split_last() else { return Ok(false) };
         let mut here = sys::open_path(at_root(), c"/")?;
         let mut is_changed = false;
@@ -204,7 +263,7 @@ impl Item {
                 Err(error) if index < self.fixed_count || !is_absent(&error) => return Err(error),
                 Err(_) => {
                     is_changed |= node::displace(here.as_fd(), step)?;
-                    if matches!(self.node, Node::Missing) {
+                    if matches!(node, Node::Missing) {
                         return Ok(is_changed);
                     }
                     calls::make_directory(here.as_fd(), step, DIRECTORY_MODE)?;
@@ -212,7 +271,7 @@ impl Item {
                 }
             };
         }
-        Ok(self.node.restore(here.as_fd(), name)? || is_changed)
+        Ok(node.restore(here.as_fd(), name)? || is_changed)
     }
 
     /// Gives us back the permissions for the root and what lies below it on the way.

@@ -220,7 +220,7 @@ impl Node {
     }
 
     /// Whether a name leads to this now.
-    fn is_at(&self, place: BorrowedFd<'_>, name: &CStr) -> io::Result<bool> {
+    pub(super) fn is_at(&self, place: BorrowedFd<'_>, name: &CStr) -> io::Result<bool> {
         let stat = match calls::stat(place, name) {
             Ok(stat) => stat,
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {

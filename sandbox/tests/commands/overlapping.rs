@@ -15,6 +15,7 @@ pub(crate) const CASES: &[Case] = &[
     ("what_one_planted_is_not_put_back_by_another", what_one_planted_is_not_put_back_by_another),
     ("what_one_planted_is_not_held_for_another", what_one_planted_is_not_held_for_another),
     ("what_could_not_be_kept_is_not_kept_later", what_could_not_be_kept_is_not_kept_later),
+    ("what_was_allowed_stays", what_was_allowed_stays),
     ("many_at_once_leave_nothing", many_at_once_leave_nothing),
     ("a_damaged_look_is_said", a_damaged_look_is_said),
     ("a_look_reaches_no_command", a_look_reaches_no_command),
@@ -134,6 +135,35 @@ fn what_could_not_be_kept_is_not_kept_later() {
     one.let_go().finish();
     let other = other.let_go().finish();
     assert!(!is_restored(&other));
+}
+
+fn what_was_allowed_stays() {
+    let ground = Ground::new("overlap-allowed");
+    let before = ground.look();
+    let look = Look::new().unwrap();
+    let plant = "echo x > .codex; echo planted; read line; exit 0";
+    let mut one = start(&ground.plan(plant), &look);
+    until_said(&mut one, "planted");
+    let line = "mkdir .windlass && echo y > .windlass/config.toml && echo y >> .git/config
+        echo y > .git/hooks/post-commit";
+    let mut allowed = ground.plan(line);
+    allowed.policy.access = Access::Full;
+    let allowed = start(&allowed, &look).finish();
+    assert!(!is_restored(&allowed));
+    let mut other = start(&ground.plan("echo z > .windlass/config.toml; echo runs"), &look);
+    until_said(&mut other, "runs");
+    other.let_go().finish();
+    one.let_go().finish();
+    let after = ground.look();
+    let named = |name: &str| -> Vec<&Vec<u8>> {
+        let path = ground.work.join(name);
+        after.iter().filter(|(found, _)| *found == path).map(|(_, content)| content).collect()
+    };
+    assert_eq!(named(".windlass/config.toml"), [b"y\n"]);
+    assert_eq!(named(".git/config"), [b"[core]\ny\n"]);
+    assert_eq!(named(".git/hooks/post-commit"), [b"y\n"]);
+    assert_eq!(named(".codex"), Vec::<&Vec<u8>>::new(), "nobody has allowed it");
+    assert_eq!(after.len(), before.len() + 3, "{after:?}");
 }
 
 fn is_restored(run: &Run) -> bool {
