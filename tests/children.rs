@@ -13,6 +13,7 @@ use windlass::host::poller::{Key, Kind, Poller};
 use windlass::host::proc::Children;
 use windlass::host::proc::child::Child;
 use windlass::host::proc::launch::Starter;
+use windlass::host::proc::overlap::Shared;
 use windlass::words;
 use windlass::words::call::{CommandPlan, Life};
 use windlass::words::ids::OpId;
@@ -39,7 +40,8 @@ fn sleeping(place: &Path, op: OpId) -> Child {
         life: Life::Call { timeout_ms: 600_000 },
         escalation: None,
     };
-    starter.command(op, &command, &settings, Confinement::Unconfined, None).unwrap()
+    let shared = Shared { apart: None, look: None };
+    starter.command(op, &command, &settings, Confinement::Unconfined, shared).unwrap()
 }
 
 /// Waits for something that processes do in their own time.

@@ -427,7 +427,7 @@ fn the_policy_is_the_requests_or_else_our_own() {
         (v2::SandboxPolicy::ReadOnly { network_access: Preset(true) }, "refused\n"),
         (roots, "written\n"),
         (v2::SandboxPolicy::DangerFullAccess, "written\n"),
-        (v2::SandboxPolicy::ExternalSandbox { network_access: external }, "written\n"),
+        (v2::SandboxPolicy::ExternalSandbox { network_access: Maybe(Some(external)) }, "written\n"),
     ] {
         let params = v2::CommandExecParams { sandbox_policy: Some(policy), ..script(text) };
         assert_eq!(&*desk.ran(params).stdout, expected);

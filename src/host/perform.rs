@@ -42,21 +42,14 @@ impl Host {
             }
             Effect::Request { op, thread } => self.request(op, thread),
             Effect::Spawn { op, thread, command, confinement } => {
-                let apart = self.children.apart();
-                let mut child = match self.seam.agent.settings(thread) {
-                    Some(settings) => {
-                        self.starter.command(op, &command, settings, confinement, apart)
-                    }
-                    None => return,
-                };
+                let Some(settings) = self.seam.agent.settings(thread) else { return };
+                let shared = self.children.shared(settings.sandbox.mode);
+                let mut child = shared.and_then(|shared| {
+                    self.starter.command(op, &command, settings, confinement, shared)
+                });
                 if self.server.is_some() {
                     child = child.map(Child::followed);
                 }
-                let Some(settings) = self.seam.agent.settings(thread) else { return };
-                let shared = self.children.shared(settings.sandbox.mode);
-                let child = shared.and_then(|shared| {
-                    self.starter.command(op, &command, settings, confinement, shared)
-                });
                 self.started(op, Purpose::of(command.life), child);
             }
             Effect::Write { op, chars, .. } => {
