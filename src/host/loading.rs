@@ -198,6 +198,8 @@ struct Past {
 #[derive(Debug)]
 enum Passed {
     Item(Place),
+    /// An item that a summary replaces in any case.
+    Unsaid(Place),
     /// Tokens that were counted of all items before.
     Counted(Box<Remembered>),
 }
@@ -215,6 +217,7 @@ impl Past {
             match rollout::glance(line.bytes, line.tail) {
                 Glance::Nothing => {}
                 Glance::Item => self.pass(Passed::Item(place), place.bytes_count),
+                Glance::Unsaid => self.pass(Passed::Unsaid(place), place.bytes_count),
                 Glance::Unsure => {
                     let remembered = match is_whole {
                         true => rollout::decode(line.bytes).ok(),
@@ -265,11 +268,15 @@ impl Past {
                 items.iter_mut().for_each(|item| put_away(item, album));
                 self.fold.push(Remembered::Compacted { summary, replacement: Some(items) });
             }
+            compacted @ Remembered::Compacted { .. } => {
+                // Of what it sums up, only what was said outlives it.
+                self.passed.retain(|passed| !matches!(passed, Passed::Unsaid(_)));
+                self.catch_up(reader, thread, album)?;
+                album.release(thread);
+                self.fold.push(compacted);
+            }
             other => {
                 self.catch_up(reader, thread, album)?;
-                if let Remembered::Compacted { .. } = other {
-                    album.release(thread);
-                }
                 self.fold.push(other);
             }
         }
@@ -297,7 +304,9 @@ impl Past {
         for passed in std::mem::take(&mut self.passed) {
             let remembered = match passed {
                 Passed::Counted(counted) => Some(*counted),
-                Passed::Item(place) => self.read_again(reader, place, thread, album)?,
+                Passed::Item(place) | Passed::Unsaid(place) => {
+                    self.read_again(reader, place, thread, album)?
+                }
             };
             match remembered {
                 Some(remembered) => self.fold.push(remembered),

@@ -135,17 +135,30 @@ pub fn decode(line: &[u8]) -> Result<Remembered, LineError> {
 pub enum Glance {
     /// An item of the history.
     Item,
+    /// An item of the history that no person said.
+    Unsaid,
     /// Something for people that history does not need.
     Nothing,
     /// Only decoding tells.
     Unsure,
 }
 
+/// Kinds of items that the model or we said, with the quote after them.
+const UNSAID: [&str; 5] = [
+    "function_call\"",
+    "function_call_output\"",
+    "custom_tool_call\"",
+    "custom_tool_call_output\"",
+    "reasoning\"",
+];
+
 /// Looks at how a line begins and ends; what is a line at all, only decoding tells.
 pub fn glance(line: &[u8], tail: &[u8]) -> Glance {
     let Some(rest) = after_time(line) else { return Glance::Unsure };
-    if rest.starts_with(b"response_item\",") {
-        return Glance::Item;
+    if let Some(rest) = rest.strip_prefix(b"response_item\",") {
+        let kind = rest.strip_prefix(b"\"payload\":{\"type\":\"").unwrap_or_default();
+        let is_unsaid = UNSAID.iter().any(|unsaid| kind.starts_with(unsaid.as_bytes()));
+        return if is_unsaid { Glance::Unsaid } else { Glance::Item };
     }
     let told = rest.strip_prefix(b"event_msg\",\"payload\":{\"type\":\"");
     match told {

@@ -56,7 +56,9 @@ fn parts(restored: &Restored, album: &Album) -> Vec<Part> {
 fn a_glance_tells_what_a_line_is() {
     let cases = [
         (said(&text("a")), Glance::Item),
-        (line(r#""response_item","payload":{"type":"function_call"}"#), Glance::Item),
+        (line(r#""response_item","payload":{"type":"function_call"}"#), Glance::Unsaid),
+        (line(r#""response_item","payload":{"type":"function_call_x"}"#), Glance::Item),
+        (line(r#""response_item","payload":{"type":"reasoning","#), Glance::Unsaid),
         (line(r#""event_msg","payload":{"type":"user_message","message":"a"}"#), Glance::Nothing),
         (line(r#""event_msg","payload":{"type":"token_count"}"#), Glance::Unsure),
         (line(r#""event_msg","payload":{"type":"user_message","a"#), Glance::Unsure),
@@ -136,6 +138,21 @@ fn a_summary_replaces_what_was_passed_over() {
     let (restored, album) = remembered(&[&before[..], &[compacted("")]].concat());
     let items = restored.unwrap().items;
     assert_eq!((items.len(), &items[0], album.count()), (2, &item("before"), 0));
+}
+
+#[test]
+fn of_what_a_summary_replaces_only_what_was_said_is_read() {
+    let call = r#"{"type":"function_call","name":"shell","arguments":"{}","call_id":"a"}"#;
+    let output = r#"{"type":"function_call_output","call_id":"a","output":"x"}"#;
+    let torn = r#"{"type":"function_call_output","call_id":"a","output":"x"#;
+    let item = |payload: &str| line(&format!(r#""response_item","payload":{payload}"#));
+    let before = [line(META), said(&text("go")), item(call), item(output), item(torn)];
+    let compacted = line(r#""compacted","payload":{"message":"sum"}"#);
+    let lines = [&before[..], &[compacted, item(call), item(output), item(torn)]].concat();
+    let restored = remembered(&lines).0.unwrap();
+    assert_eq!((restored.items.len(), restored.lines_skipped), (4, 1));
+    assert_eq!(restored.items[0], Item::Message(Message::text(Role::User, "go")));
+    assert_eq!(remembered(&before).0.unwrap().items.len(), 3);
 }
 
 #[test]
