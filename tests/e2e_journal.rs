@@ -85,6 +85,25 @@ fn every_kind_of_run_has_a_journal() {
 }
 
 #[test]
+fn a_long_past_is_written_in_pieces_and_replays() {
+    let mut world = World::new();
+    let (name, journal) = flags(&world);
+    let window = ["-c", "model_context_window=10000000"];
+    world.reply(Reply::message("one"));
+    let call = world.call(&window).stdin(Stdin::Pipe("long ".repeat(300_000).into()));
+    world.run(call).exits(0);
+    world.reply(Reply::message("two"));
+    world
+        .exec(&[&window[..], &["resume", "--journal", &name, "--last", "go on"]].concat())
+        .exits(0);
+    let text = fs::read_to_string(&journal).unwrap();
+    let (ahead, past) = (text.find("{\"ahead\"").unwrap(), text.find("\"Restored\"").unwrap());
+    assert!(ahead < past && text[past..].starts_with("\"Restored\":{"));
+    assert!(text[past..].contains("\"items\":[]"));
+    replay(&mut world, &journal).exits(0);
+}
+
+#[test]
 fn a_server_replays_from_its_journal() {
     let mut world = World::new();
     world.reply(Reply::shell(&["touch", "new"])).reply(Reply::message("done"));

@@ -29,6 +29,8 @@ use crate::host::journal::recorder::{MAGIC, Recorder, VERSION};
 use crate::host::journal::replay::{Broken, Replay, Step};
 use crate::host::out;
 use crate::limits::{JOURNAL_BYTES_MAX, JOURNAL_CREDENTIALS_MAX};
+use crate::words::ids::OpId;
+use crate::words::item::Item;
 
 /// The exit code of a replay that led elsewhere.
 pub const EXIT_DIFFERS: u8 = 3;
@@ -71,6 +73,14 @@ impl Journal {
         file.set_permissions(Permissions::from_mode(0o600))?;
         let recorder = Recorder::new(seed, blanks);
         Ok(Journal { file, recorder, written_bytes: 0, end: None })
+    }
+
+    /// Writes down the next items of a past, before it happens; see `Recorder::ahead`.
+    pub fn ahead(&mut self, op: OpId, items: &[Item]) {
+        if self.end.is_none() {
+            self.recorder.ahead(op, items);
+            self.flush();
+        }
     }
 
     /// Writes down what happens, before it does.
@@ -157,6 +167,7 @@ pub fn replay(path: &Path) -> u8 {
         REPLAYED_LINE.store(replay.line_number + 1, Ordering::Relaxed);
         match replay.step() {
             Ok(Step::Same) => inputs_count += 1,
+            Ok(Step::Ahead) => {}
             Ok(Step::End) => break "had the same effects".to_owned(),
             Ok(Step::Cut) => {
                 break format!("had the same effects; line {} is cut off", replay.line_number);
@@ -204,7 +215,6 @@ fn fail(message: &str, broken: &Broken) -> u8 {
 mod tests {
     use super::*;
     use crate::host::disk::tests::Place;
-    use crate::words::ids::OpId;
 
     const NOW: Now = Now { mono_ms: 1, wall_ms: 2 };
 

@@ -17,8 +17,8 @@ use crate::host::disk::walk::Slice;
 use crate::host::rollouts::Keeping;
 use crate::host::seam::Seam;
 use crate::limits::{
-    HISTORY_KEPT_BYTES_MAX, READ_BUDGET_BYTES, RESTORED_BYTES_MAX, ROLLOUT_LINE_HELD_BYTES,
-    ROLLOUT_PASSED_BYTES_MAX, ROLLOUT_PASSED_MAX,
+    HISTORY_KEPT_BYTES_MAX, ITEM_BYTES, READ_BUDGET_BYTES, RESTORED_BYTES_MAX,
+    ROLLOUT_LINE_HELD_BYTES, ROLLOUT_PASSED_BYTES_MAX, ROLLOUT_PASSED_MAX,
 };
 use crate::wire::rollout::{self, Glance};
 use crate::wire::sieve::{self, Cut, Sieve};
@@ -46,6 +46,12 @@ enum Stage {
         rollout: Option<Rollout>,
         reader: Reader,
         past: Box<Past>,
+    },
+    /// The journal takes what was read, before the machine does.
+    Noting {
+        past: Box<Restored>,
+        /// How many of its items were noted.
+        noted_count: usize,
     },
     Failed(String),
 }
@@ -88,15 +94,25 @@ impl Loading {
 
     /// Goes on; `None` once the result was told.
     pub fn step(mut self, seam: &mut Seam) -> Option<Loading> {
-        let result = match &mut self.stage {
-            Stage::Failed(why) => Err(std::mem::take(why)),
-            Stage::Seeking(seeking) => {
+        let result = match self.stage {
+            Stage::Failed(why) => Err(why),
+            Stage::Seeking(ref mut seeking) => {
                 if let Some(stage) = seeking.step(self.grows).unwrap_or_else(failed) {
                     self.stage = stage;
                 }
                 return Some(self);
             }
-            Stage::Reading { path, rollout, reader, past } => {
+            Stage::Noting { past, noted_count } => match &mut seam.journal {
+                Some(journal) if noted_count < past.items.len() => {
+                    let items = a_piece(&past.items[noted_count..]);
+                    journal.ahead(self.op, items);
+                    let noted_count = noted_count + items.len();
+                    self.stage = Stage::Noting { past, noted_count };
+                    return Some(self);
+                }
+                Some(_) | None => Ok(past),
+            },
+            Stage::Reading { ref path, ref mut rollout, ref mut reader, ref mut past } => {
                 match past.read_on(reader, self.thread, &mut seam.rollouts.album) {
                     Ok(Progress::More) => return Some(self),
                     Ok(Progress::End) => {
@@ -104,7 +120,14 @@ impl Loading {
                         if let (Ok(_), Some(rollout)) = (&restored, rollout.take()) {
                             seam.rollouts.adopt(self.thread, rollout);
                         }
-                        restored
+                        match restored {
+                            Ok(past) if seam.journal.is_some() && is_much(&past.items) => {
+                                let past = Box::new(past);
+                                self.stage = Stage::Noting { past, noted_count: 0 };
+                                return Some(self);
+                            }
+                            restored => restored.map(Box::new),
+                        }
                     }
                     Err(failure) => Err(failure.to_string()),
                 }
@@ -113,10 +136,7 @@ impl Loading {
         if result.is_err() {
             seam.rollouts.album.release(self.thread);
         }
-        seam.feed(Input::Restored {
-            op: self.op,
-            result: result.map(Box::new).map_err(Into::into),
-        });
+        seam.feed(Input::Restored { op: self.op, result: result.map_err(Into::into) });
         None
     }
 }
@@ -175,6 +195,21 @@ impl Seeking {
         };
         Ok(Some(Stage::Failed(missing)))
     }
+}
+
+/// Whether these items are noted in more than one piece.
+fn is_much(items: &[Item]) -> bool {
+    a_piece(items).len() < items.len()
+}
+
+/// As many of these items as are noted at once.
+fn a_piece(items: &[Item]) -> &[Item] {
+    let mut bytes = 0;
+    let over = items.iter().position(|item| {
+        bytes += item.bytes() + ITEM_BYTES;
+        bytes > READ_BUDGET_BYTES as u64
+    });
+    &items[..over.map_or(items.len(), |over| over.max(1))]
 }
 
 fn failed(failure: Failure) -> Option<Stage> {

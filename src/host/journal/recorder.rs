@@ -2,7 +2,7 @@
 //!
 //! One line for each input: when it came, what it was, and a digest of each effect that it had. The
 //! line is begun before the machine takes the input, so that an input that ends the process is on
-//! it.
+//! it. The items of a long past stand in lines before that, so that none takes long to write.
 
 use crate::core::Agent;
 use crate::core::effect::{Effect, Effects};
@@ -10,12 +10,20 @@ use crate::core::input::{Input, Now};
 use crate::host::journal::blanks::{Blanks, Pieces, Stream};
 use crate::host::journal::shapes::{Digest, Out, Put};
 use crate::limits::JOURNAL_KEPT_BYTES;
+use crate::words::command::Restored;
 use crate::words::ids::OpId;
+use crate::words::item::Item;
 use crate::words::model::ModelEvent;
 use crate::words::record::Record;
 
 /// How every journal begins.
 pub const MAGIC: &str = "{\"windlass_journal\":1,\"version\":\"";
+
+/// How a line begins that only has items of a past that is about to happen.
+pub const AHEAD: &str = "{\"ahead\":";
+
+/// What stands between the op that a past is for and its items.
+pub const ITEMS: &str = ",\"items\":";
 
 /// What stands between a line's input and its effects.
 pub const EFFECTS: &str = ",\"effects\":[";
@@ -31,6 +39,9 @@ pub struct Recorder {
     scratch: Vec<u8>,
     blanks: Blanks,
     pieces: Pieces,
+    /// What waits for pasts whose items were written ahead. Each took a line, so there are no more
+    /// of them than a journal has room for.
+    ahead: Vec<OpId>,
 }
 
 impl Recorder {
@@ -38,7 +49,8 @@ impl Recorder {
     pub fn new(seed: u64, blanks: Blanks) -> Recorder {
         let first = format!("{MAGIC}{VERSION}\",\"seed\":{seed}}}\n");
         let pieces = Pieces::default();
-        Recorder { bytes: first.into_bytes(), scratch: Vec::new(), blanks, pieces }
+        let (bytes, scratch, ahead) = (first.into_bytes(), Vec::new(), Vec::new());
+        Recorder { bytes, scratch, blanks, pieces, ahead }
     }
 
     /// Keeps these out as well from now on, and gives how many there are.
@@ -47,6 +59,20 @@ impl Recorder {
     pub fn keep_out<'c>(&mut self, credentials: impl Iterator<Item = &'c str>) -> usize {
         self.blanks.add(credentials);
         self.blanks.count()
+    }
+
+    /// Writes down the next items of a past that is about to happen, in a line of their own. What
+    /// then happens is without them.
+    pub fn ahead(&mut self, op: OpId, items: &[Item]) {
+        let mut out = Out { bytes: &mut self.bytes, blanks: &self.blanks, digest: None };
+        out.raw(AHEAD);
+        op.put(&mut out);
+        out.raw(ITEMS);
+        items.put(&mut out);
+        out.raw("}\n");
+        if !self.ahead.contains(&op) {
+            self.ahead.push(op);
+        }
     }
 
     /// Writes down what happens, before it does.
@@ -60,12 +86,26 @@ impl Recorder {
             };
             Input::Model { op: *op, event }
         });
-        let input = blanked.as_ref().unwrap_or(input);
+        let without_items = self.without_items(input);
+        let input = blanked.as_ref().or(without_items.as_ref()).unwrap_or(input);
         let mut out = Out { bytes: &mut self.bytes, blanks: &self.blanks, digest: None };
         out.raw("{\"now\":");
         (now.mono_ms, now.wall_ms).put(&mut out);
         out.raw(",\"input\":");
         input.put(&mut out);
+    }
+
+    /// A past whose items were written ahead, without these.
+    fn without_items(&mut self, input: &Input<'_>) -> Option<Input<'static>> {
+        let Input::Restored { op, result: Ok(past) } = input else { return None };
+        let place = self.ahead.iter().position(|ahead| ahead == op)?;
+        self.ahead.swap_remove(place);
+        let Restored { conversation, usage, last_usage, counted, limits, lines_skipped, .. } =
+            **past;
+        let items = Vec::new();
+        let past =
+            Restored { conversation, items, usage, last_usage, counted, limits, lines_skipped };
+        Some(Input::Restored { op: *op, result: Ok(Box::new(past)) })
     }
 
     /// A piece of a text without credentials, if the input is one and there are any.

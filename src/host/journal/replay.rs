@@ -13,9 +13,11 @@ use crate::core::effect::{Effect, Effects};
 use crate::core::input::{Input, Now};
 use crate::host::journal::blanks::Blanks;
 use crate::host::journal::reading::{Damage, Reading, Take};
-use crate::host::journal::recorder::{EFFECTS, MAGIC, Recorder, VERSION};
+use crate::host::journal::recorder::{AHEAD, EFFECTS, ITEMS, MAGIC, Recorder, VERSION};
 use crate::host::journal::shapes::{Out, Put};
 use crate::limits::JOURNAL_BYTES_MAX;
+use crate::words::ids::OpId;
+use crate::words::item::Item;
 
 /// A journal being replayed.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub struct Replay<R> {
     agent: Agent,
     effects: Effects,
     again: Recorder,
+    /// Items of pasts that have yet to happen.
+    ahead: Vec<(OpId, Vec<Item>)>,
 }
 
 /// How far a replay came.
@@ -36,6 +40,8 @@ pub struct Replay<R> {
 pub enum Step {
     /// The line's input had the same effects again.
     Same,
+    /// The line has items of a past that is about to happen.
+    Ahead,
     /// The line's input was taken; what came of it then was not written down any more.
     Unanswered,
     /// The line ends before its input does.
@@ -99,6 +105,7 @@ impl<R: BufRead> Replay<R> {
             agent: Agent::new(0),
             effects: Effects::default(),
             again: Recorder::new(0, Blanks::default()),
+            ahead: Vec::new(),
         };
         replay.again.clear();
         replay.pull()?;
@@ -131,11 +138,26 @@ impl<R: BufRead> Replay<R> {
         };
         let lent = OnceCell::new();
         let mut reading = Reading::new(text, &lent);
-        let (now, input) = match input(&mut reading) {
+        if text.starts_with(AHEAD) {
+            return match ahead(&mut reading) {
+                Ok((op, items)) => {
+                    self.foresee(op, items);
+                    Ok(Step::Ahead)
+                }
+                Err(damage) if is_last && damage.at_end => Ok(Step::Cut),
+                Err(damage) => Err(damage.into()),
+            };
+        }
+        let (now, mut input) = match input(&mut reading) {
             Ok(happened) => happened,
             Err(damage) if is_last && damage.at_end => return Ok(Step::Cut),
             Err(damage) => return Err(damage.into()),
         };
+        if let Input::Restored { op, result: Ok(past) } = &mut input
+            && let Some(place) = self.ahead.iter().position(|(ahead, _)| ahead == op)
+        {
+            past.items.splice(..0, self.ahead.swap_remove(place).1);
+        }
         self.agent.handle(now, input, &mut self.effects);
         self.agent.check();
         self.again.leads_to(&self.agent, &self.effects);
@@ -149,6 +171,14 @@ impl<R: BufRead> Replay<R> {
         self.again.clear();
         while self.effects.pull().is_some() {}
         outcome
+    }
+
+    /// Keeps items until their past happens.
+    fn foresee(&mut self, op: OpId, mut items: Vec<Item>) {
+        match self.ahead.iter_mut().find(|(ahead, _)| *ahead == op) {
+            Some((_, before)) => before.append(&mut items),
+            None => self.ahead.push((op, items)),
+        }
     }
 
     /// Reads a line with its end; nothing at the end of the file.
@@ -169,6 +199,20 @@ pub fn input<'a>(from: &mut Reading<'a>) -> Result<(Now, Input<'a>), Damage> {
     let input = Input::take(from);
     from.check()?;
     Ok((Now { mono_ms, wall_ms }, input))
+}
+
+/// Reads items of a past that is about to happen, and what waits for it.
+fn ahead(from: &mut Reading<'_>) -> Result<(OpId, Vec<Item>), Damage> {
+    from.expect(AHEAD);
+    let op = Take::take(from);
+    from.expect(ITEMS);
+    let items = Take::take(from);
+    from.expect("}");
+    if !from.rest().is_empty() {
+        from.damage("the end of the line");
+    }
+    from.check()?;
+    Ok((op, items))
 }
 
 /// Reads the digests of what came of it.
@@ -213,6 +257,15 @@ pub fn fuzz(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     for line in text.lines() {
         let (first, again) = (OnceCell::new(), OnceCell::new());
+        if let Ok((op, items)) = ahead(&mut Reading::new(line, &first)) {
+            let mut recorder = Recorder::new(0, Blanks::default());
+            recorder.clear();
+            recorder.ahead(op, &items);
+            let written = String::from_utf8_lossy(recorder.bytes());
+            let read = ahead(&mut Reading::new(written.trim_end(), &again));
+            assert_eq!(read, Ok((op, items)));
+            continue;
+        }
         let Ok((now, happened)) = input(&mut Reading::new(line, &first)) else { continue };
         let written = written(now, &happened);
         let read = input(&mut Reading::new(&written, &again));

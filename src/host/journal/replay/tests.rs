@@ -1,10 +1,10 @@
 //! Journals that are whole, cut off, damaged, or of another machine.
 
 use super::*;
-use crate::words::command::Command;
-use crate::words::ids::{FrontId, OpId, ThreadId};
+use crate::words::command::{Command, Restored, Which};
+use crate::words::ids::{ConversationId, FrontId, OpId, ThreadId};
 use crate::words::item::{Item, Message, Part, Role};
-use crate::words::model::ModelEvent;
+use crate::words::model::{Counted, ModelEvent, Usage};
 use crate::words::samples::settings;
 use crate::words::settings::{GitFacts, OpeningFacts};
 
@@ -43,7 +43,7 @@ fn replayed(journal: &[u8]) -> Result<(u64, Step), (u64, Broken)> {
     let mut replay = Replay::begin(journal).map_err(|broken| (1, broken))?;
     for count in 0.. {
         match replay.step() {
-            Ok(Step::Same) => {}
+            Ok(Step::Same | Step::Ahead) => {}
             Ok(end) => return Ok((count, end)),
             Err(broken) => return Err((replay.line_number, broken)),
         }
@@ -86,6 +86,7 @@ fn a_journal_is_replayed_to_where_it_is_cut_off() {
             Step::Same => unreachable!("goes on"),
             Step::Unanswered => assert!(has_input && count == whole, "{}", &all[..end - begin]),
             Step::Cut => assert!(!is_line && !has_input && count == whole),
+            Step::Ahead => panic!("nothing was read back"),
         }
     }
 }
@@ -177,4 +178,52 @@ fn credentials_are_not_written_and_a_journal_without_them_replays() {
     assert!(!text.contains(key) && !text.contains("23456789"), "{text}");
     assert!(text.contains("my key is xxxxxxxxxxxxx\""), "{text}");
     assert_eq!(replayed(recorder.bytes()).unwrap(), (7, Step::End));
+}
+
+#[test]
+fn a_past_that_was_written_in_pieces_happens_again() {
+    let item = |text: &str| Item::Message(Message::text(Role::User, text));
+    let items = vec![item("one"), item("two"), item("three")];
+    let past = Restored {
+        conversation: ConversationId([1; 16]),
+        items: items.clone(),
+        usage: Usage::default(),
+        last_usage: Usage::default(),
+        counted: Counted::default(),
+        limits: None,
+        lines_skipped: 0,
+    };
+    let settings = Box::new(settings());
+    let which = Which::Id(past.conversation);
+    let command = Command::Resume { settings, which };
+    let resume = Input::Command { front: FrontId(0), command };
+    let (mut agent, mut recorder) = (Agent::new(7), Recorder::new(7, Blanks::default()));
+    let now = Now { mono_ms: 1, wall_ms: 1_700_000_000_000 };
+    for input in [resume, Input::Restored { op: FIRST, result: Ok(Box::new(past)) }] {
+        if let Input::Restored { .. } = input {
+            recorder.ahead(FIRST, &items[..2]);
+            recorder.ahead(FIRST, &items[2..]);
+        }
+        let mut effects = Effects::default();
+        recorder.happens(now, &input);
+        agent.handle(now, input, &mut effects);
+        recorder.leads_to(&agent, &effects);
+    }
+    assert_eq!(agent.items(THREAD), items);
+
+    let journal = recorder.bytes();
+    let text = str::from_utf8(journal).unwrap();
+    assert_eq!(text.matches("\"one\"").count(), 1, "{text}");
+    fuzz(journal);
+    let mut replay = Replay::begin(journal).unwrap();
+    let steps: Vec<Step> = (0..5).map(|_| replay.step().unwrap()).collect();
+    assert_eq!(steps, [Step::Same, Step::Ahead, Step::Ahead, Step::Same, Step::End]);
+    assert_eq!(replay.agent.items(THREAD), items);
+
+    let begin = text.find(AHEAD).unwrap();
+    let mut replay = Replay::begin(&journal[..begin + 40]).unwrap();
+    assert_eq!((replay.step().unwrap(), replay.step().unwrap()), (Step::Same, Step::Cut));
+    let damaged = text.replacen("],\"items\":[", "],\"items\";[", 1);
+    let mut replay = Replay::begin(damaged.as_bytes()).unwrap();
+    assert!(replay.step().is_ok() && matches!(replay.step(), Err(Broken::Damaged(_))));
 }
