@@ -5,7 +5,6 @@
 mod support;
 
 use std::cell::Cell;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -202,9 +201,8 @@ fn a_stopped_command_has_told_what_it_printed() {
     client.told(DELTA);
     client.call("turn/interrupt", json!({"threadId": thread, "turnId": turn}));
     assert_eq!(client.ended(&turn)["status"], "interrupted");
-    client.world.pass(&mut client.run, Duration::from_millis(100));
-    client.settle();
     assert_eq!(printed(&client), "one\n");
+    assert_eq!(command(&mut client)["aggregatedOutput"], "one\n");
     client.leave().0.exits(0);
 }
 
@@ -433,5 +431,59 @@ fn a_script_is_one_unknown_action_and_a_message_has_its_time() {
     let said = client.told("item/started");
     assert_eq!(said["params"]["item"]["type"], "userMessage");
     assert_eq!(said["params"]["item"]["startedAtMs"], said["params"]["startedAtMs"]);
+    client.leave().0.exits(0);
+}
+
+#[test]
+fn the_window_is_told_without_what_the_provider_adds() {
+    let mut client = answering(vec![]);
+    let thread = client.thread(json!({"model": "gpt-5.1-codex"}));
+    client.turn(&thread, "go");
+    let told = client.told("thread/tokenUsage/updated");
+    assert_eq!(told["params"]["tokenUsage"]["modelContextWindow"], 258_400);
+    client.leave().0.exits(0);
+}
+
+#[test]
+fn files_of_instructions_are_named() {
+    let mut client = answering(vec![]);
+    let (home, cwd) = (client.world.home.clone(), client.world.cwd.clone());
+    std::fs::write(home.join("AGENTS.md"), "be kind").unwrap();
+    client.world.file("AGENTS.md", "be brief");
+    let opened = client.call("thread/start", json!({"cwd": cwd}));
+    let sources = json!([home.join("AGENTS.md"), cwd.join("AGENTS.md")]);
+    assert_eq!(opened["instructionSources"], sources);
+    let thread = opened["thread"]["id"].as_str().unwrap();
+    let turn = client.turn(thread, "go");
+    client.ended(&turn);
+    let resumed = client.call("thread/resume", json!({"threadId": thread}));
+    assert_eq!(resumed["instructionSources"], sources);
+    let elsewhere = client.world.root.join("beyond");
+    std::fs::create_dir(&elsewhere).unwrap();
+    let params = json!({"threadId": thread, "cwd": elsewhere});
+    let forked = client.call("thread/fork", params);
+    assert_eq!(forked["instructionSources"], json!([home.join("AGENTS.md")]));
+    client.leave().0.exits(0);
+}
+
+#[test]
+fn a_conversation_that_goes_on_knows_what_it_has_used() {
+    let mut client = answering(vec![]);
+    let opened = client.call("newConversation", json!({"cwd": client.world.cwd}));
+    let conversation = opened["conversationId"].clone();
+    client.call("addConversationListener", json!({"conversationId": conversation}));
+    let items = json!([{"type": "text", "data": {"text": "go"}}]);
+    client.call("sendUserMessage", json!({"conversationId": conversation, "items": items}));
+    client.told("codex/event/task_complete");
+    let counted = client.told("codex/event/token_count")["params"]["msg"].clone();
+    let Client { mut world, mut run, .. } = client;
+    run.close_stdin();
+    world.finish(run).exits(0);
+    let mut client = Client::new(world);
+    let resumed = client.call("resumeConversation", json!({"conversationId": conversation}));
+    let messages = resumed["initialMessages"].as_array().unwrap();
+    assert_eq!(messages.last(), Some(&counted));
+    assert_eq!(counted["info"]["total_token_usage"]["total_tokens"], 120);
+    assert_eq!(counted["info"]["model_context_window"], 258_400);
     client.leave().0.exits(0);
 }

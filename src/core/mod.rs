@@ -59,7 +59,7 @@ use crate::words::command::{Command, Course, Refusal, Which};
 use crate::words::event::Event;
 use crate::words::ids::{ConversationId, FrontId, OpId, ThreadId, TurnName};
 use crate::words::item::Item;
-use crate::words::model::{Counted, Usage};
+use crate::words::model::{Counted, Spent, Usage};
 use crate::words::record::RecordView;
 use crate::words::request::RequestView;
 use crate::words::settings::ThreadSettings;
@@ -226,6 +226,12 @@ impl Agent {
 
     pub fn conversation(&self, thread: ThreadId) -> Option<ConversationId> {
         Some(self.thread(thread)?.conversation)
+    }
+
+    /// What the conversation has used so far, its past among it.
+    pub fn spent(&self, thread: ThreadId) -> Option<Spent> {
+        let &Thread { last_usage: last, usage: total, limits, .. } = self.thread(thread)?;
+        Some(Spent { last, total, limits })
     }
 
     /// The message that is being written; empty when none is.

@@ -321,6 +321,7 @@ fn lent<'a>(
         items: thread.map_or(&[], |thread| agent.items(thread)),
         partial: thread.map_or("", |thread| agent.partial_text(thread)),
         partial_reasoning: thread.map_or("", |thread| agent.partial_reasoning(thread)),
+        spent: thread.and_then(|thread| agent.spent(thread)),
         rollout: path.and_then(|path| path.to_str()),
         wall_ms,
         shown: shown_as,

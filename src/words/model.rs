@@ -72,6 +72,16 @@ pub struct Counted {
     pub items: usize,
 }
 
+/// What a conversation has used.
+#[derive(Clone, Copy, PartialEq, Default, Debug)]
+pub struct Spent {
+    /// What the last response took.
+    pub last: Usage,
+    pub total: Usage,
+    /// As the provider said last.
+    pub limits: Option<RateLimits>,
+}
+
 /// How much of its limits the account has used.
 #[derive(Clone, Copy, PartialEq, Default, Debug)]
 pub struct RateLimits {

@@ -43,6 +43,8 @@ pub struct Opened {
     pub how: How,
     pub dialect: Dialect,
     pub is_ephemeral: bool,
+    /// Files that hold instructions for it.
+    pub sources: Vec<Text>,
     /// What the host knows of a thread that has a past.
     pub past: Past,
 }

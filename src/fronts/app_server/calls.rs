@@ -8,7 +8,7 @@ use crate::fronts::app_server::types::v2_items::{
 };
 use crate::fronts::app_server::{AppServer, Lent, items};
 use crate::wire::json;
-use crate::words::call::Answer;
+use crate::words::call::{self, Answer};
 use crate::words::event::{CommandEnd, Event};
 use crate::words::ids::{CallId, ItemIndex, ThreadId};
 use crate::words::item::Item;
@@ -78,7 +78,12 @@ impl AppServer {
                 }
             };
             (*exit_code, *status) = (code, how);
-            *aggregated_output = answer.map(|answer| answer.text().into());
+            *aggregated_output = answer.map(|answer| match ended {
+                CommandEnd::Interrupted => call::printed(answer.text()).into(),
+                CommandEnd::Exited { .. } | CommandEnd::NotStarted | CommandEnd::Declined => {
+                    answer.text().into()
+                }
+            });
             *duration_ms = Some(lent.wall_ms.saturating_sub(started_ms) as i64);
         }
         self.item_completed(thread, &item, lent, out);

@@ -66,9 +66,10 @@ pub struct Patching {
 }
 
 impl Conversing {
-    /// Of a thread that begins with so many items, of which nobody is to be told.
-    pub fn after(items_count: usize) -> Conversing {
-        Conversing { raw_count: items_count, ..Conversing::default() }
+    /// Of a thread that begins with a past, of which nobody is to be told.
+    pub fn after(lent: Lent<'_>) -> Conversing {
+        let tokens = lent.spent.and_then(|spent| items_v1::tokens(&spent, lent.settings));
+        Conversing { raw_count: lent.items.len(), tokens, ..Conversing::default() }
     }
 
     /// The next number for what a client asks.
@@ -221,7 +222,7 @@ impl AppServer {
                 NewConversationResponse { conversation_id, model, reasoning_effort, rollout_path };
             return self.answer(id, &response, out);
         }
-        let initial_messages = Some(items_v1::past(lent.items, lent.shown));
+        let initial_messages = Some(items_v1::past(lent));
         let configured = SessionConfiguredNotification {
             session_id: conversation_id.clone(),
             model: model.clone(),

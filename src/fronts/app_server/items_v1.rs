@@ -4,8 +4,8 @@ use crate::fronts::app_server::items::url;
 use crate::fronts::app_server::types::codec::{Map, Maybe, Preset, Text, Typed};
 use crate::fronts::app_server::types::events::{
     AgentMessageContent, AgentMessageItem, EventMsg, ExecCommandEndEvent, RateLimitSnapshot,
-    RateLimitWindow, ReasoningItem, ResponseItem, ReviewOutputEvent, TokenUsage, TurnItem,
-    UserInput, UserMessageEvent, UserMessageItem, WebSearchItem,
+    RateLimitWindow, ReasoningItem, ResponseItem, ReviewOutputEvent, TokenCountEvent, TokenUsage,
+    TokenUsageInfo, TurnItem, UserInput, UserMessageEvent, UserMessageItem, WebSearchItem,
 };
 use crate::fronts::app_server::types::events::{
     AgentMessageEvent, AgentReasoningEvent, AgentReasoningRawContentEvent, Duration,
@@ -14,6 +14,7 @@ use crate::fronts::app_server::types::v1::{
     FileChange, InputItem, ParsedCommand, SandboxCommandAssessment, SandboxRiskLevel,
 };
 use crate::fronts::app_server::types::v2_items;
+use crate::fronts::app_server::{Lent, objects};
 use crate::tools::parsed::{Parsed, parsed};
 use crate::wire::holes::Holes;
 use crate::wire::layout::{self, Layout};
@@ -23,8 +24,8 @@ use crate::words::call::{self, Answer, Change, ChangeKind};
 use crate::words::event::{CommandEnd, Risk, RiskLevel};
 use crate::words::ids::{CallId, ItemIndex};
 use crate::words::item::{Item, Message, Part, Reasoning, Role};
-use crate::words::model::{RateLimits, RateWindow, Usage};
-use crate::words::record::Record;
+use crate::words::model::{RateLimits, RateWindow, Spent, Usage};
+use crate::words::settings::ThreadSettings;
 
 /// What programs know as the exit code of a command that has none.
 const NO_EXIT_CODE: i32 = -1;
@@ -117,12 +118,18 @@ pub fn legacy(item: &Item) -> Vec<EventMsg> {
     }
 }
 
-/// A past as events; `shown` says which of its items people see.
-pub fn past(items: &[Item], shown: fn(&[Item], ItemIndex) -> Option<Record>) -> Vec<EventMsg> {
+/// A past as events: what people see of its items, and what it has used.
+pub fn past(lent: Lent<'_>) -> Vec<EventMsg> {
     let mut told = Vec::new();
-    for (index, item) in items.iter().enumerate() {
-        if shown(items, ItemIndex(index as u32)).is_some() {
+    for (index, item) in lent.items.iter().enumerate() {
+        if (lent.shown)(lent.items, ItemIndex(index as u32)).is_some() {
             told.extend(legacy(item));
+        }
+    }
+    if let Some(spent) = &lent.spent {
+        let (info, rate_limits) = (tokens(spent, lent.settings), spent.limits.as_ref().map(limits));
+        if info.is_some() || rate_limits.is_some() {
+            told.push(EventMsg::TokenCount(TokenCountEvent { info, rate_limits }));
         }
     }
     told
@@ -239,7 +246,16 @@ pub fn command_end(
     }
 }
 
-pub fn usage(usage: &Usage) -> TokenUsage {
+/// The tokens of a conversation; nothing before there were any.
+pub fn tokens(spent: &Spent, settings: Option<&ThreadSettings>) -> Option<TokenUsageInfo> {
+    (spent.total != Usage::default()).then(|| TokenUsageInfo {
+        total_token_usage: usage(&spent.total),
+        last_token_usage: usage(&spent.last),
+        model_context_window: objects::window(settings),
+    })
+}
+
+fn usage(usage: &Usage) -> TokenUsage {
     let count = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
     TokenUsage {
         input_tokens: count(usage.input),

@@ -39,6 +39,7 @@ use crate::fronts::visible;
 use crate::words::event::Event;
 use crate::words::ids::{ConversationId, ItemIndex, ThreadId, TurnName};
 use crate::words::item::Item;
+use crate::words::model::Spent;
 use crate::words::record::Record;
 use crate::words::settings::{GitFacts, ThreadSettings};
 
@@ -84,6 +85,7 @@ pub struct Lent<'a> {
     pub items: &'a [Item],
     pub partial: &'a str,
     pub partial_reasoning: &'a str,
+    pub spent: Option<Spent>,
     /// Where the thread that has started is recorded, if it is.
     pub rollout: Option<&'a str>,
     pub wall_ms: u64,

@@ -83,7 +83,12 @@ pub enum OpenedResponse {
     Fork(ThreadForkResponse),
 }
 
-pub fn opened(how: How, thread: Thread, settings: &ThreadSettings) -> OpenedResponse {
+pub fn opened(
+    how: How,
+    thread: Thread,
+    settings: &ThreadSettings,
+    instruction_sources: Vec<Text>,
+) -> OpenedResponse {
     let model = settings.model.clone();
     let model_provider = settings.provider.clone();
     let cwd = settings.cwd.clone();
@@ -91,7 +96,7 @@ pub fn opened(how: How, thread: Thread, settings: &ThreadSettings) -> OpenedResp
     let approvals_reviewer = ApprovalsReviewer::User;
     let sandbox = sandbox(settings);
     let reasoning_effort = settings.reasoning.effort.clone();
-    let (service_tier, disabled_plugin_ids, instruction_sources) = (None, Vec::new(), Vec::new());
+    let (service_tier, disabled_plugin_ids) = (None, Vec::new());
     match how {
         How::Start => OpenedResponse::Start(ThreadStartResponse {
             thread,
@@ -231,6 +236,13 @@ pub fn failure(kind: Failed, message: &str) -> TurnError {
         additional_details: None,
         misalignment: None,
     }
+}
+
+/// The tokens that a conversation may take: what is told leaves a twentieth of the window to the
+/// provider's own additions.
+pub fn window(settings: Option<&ThreadSettings>) -> Option<i64> {
+    let tokens = settings?.context_window?;
+    Some((tokens.saturating_mul(95) / 100) as i64)
 }
 
 pub fn usage(usage: &Usage) -> TokenUsageBreakdown {

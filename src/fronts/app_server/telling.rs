@@ -100,11 +100,10 @@ impl AppServer {
         lent: Lent<'_>,
         out: &mut Output,
     ) {
-        let window = lent.settings.and_then(|settings| settings.context_window);
         let token_usage = ThreadTokenUsage {
             total: objects::usage(total),
             last: objects::usage(last),
-            model_context_window: window.map(|tokens| tokens as i64),
+            model_context_window: objects::window(lent.settings),
         };
         let told = |thread_id, turn_id| {
             let updated = ThreadTokenUsageUpdatedNotification { thread_id, turn_id, token_usage };

@@ -15,17 +15,17 @@ use crate::fronts::app_server::types::events::{
     ExitedReviewModeEvent, ItemCompletedEvent, ItemStartedEvent, PatchApplyBeginEvent,
     PatchApplyEndEvent, PlanItemArg, RawResponseItemEvent, ReasoningContentDeltaEvent,
     ReasoningRawContentDeltaEvent, ReviewRequest, StepStatus, StreamErrorEvent, TaskCompleteEvent,
-    TaskStartedEvent, TokenCountEvent, TokenUsageInfo, TurnAbortedEvent, TurnDiffEvent, TurnItem,
-    UpdatePlanArgs, ViewImageToolCallEvent, WarningEvent, WebSearchBeginEvent, WebSearchEndEvent,
+    TaskStartedEvent, TokenCountEvent, TurnAbortedEvent, TurnDiffEvent, TurnItem, UpdatePlanArgs,
+    ViewImageToolCallEvent, WarningEvent, WebSearchBeginEvent, WebSearchEndEvent,
 };
 use crate::fronts::app_server::types::v1::TurnAbortReason;
-use crate::fronts::app_server::{Client, Lent, envelope, items_v1};
+use crate::fronts::app_server::{Client, Lent, envelope, items_v1, objects};
 use crate::wire::json;
 use crate::words::call::{Answer, Task, TaskStatus};
 use crate::words::event::{CommandEnd, Ended, Event, Question, Thought};
 use crate::words::ids::{CallId, ItemIndex};
 use crate::words::item::{Item, Message};
-use crate::words::model::Usage;
+use crate::words::model::{Spent, Usage};
 
 /// Tells the listeners of one thread of one event.
 pub(super) struct Teller<'a> {
@@ -197,10 +197,8 @@ impl<'a> Teller<'a> {
         self.say(&EventMsg::TaskComplete(TaskCompleteEvent { last_agent_message }));
     }
 
-    /// What is reported leaves a twentieth of the window to the provider's own additions.
     fn window(&self) -> Option<i64> {
-        let window = self.lent.settings.and_then(|settings| settings.context_window);
-        window.map(|tokens| (tokens.saturating_mul(95) / 100) as i64)
+        objects::window(self.lent.settings)
     }
 
     fn fresh_id(&mut self) -> Text {
@@ -497,6 +495,8 @@ impl<'a> Teller<'a> {
             last_token_usage: items_v1::usage(last),
             model_context_window: self.window(),
         }));
+        let spent = Spent { last: *last, total: *total, limits: None };
+        self.state.tokens = items_v1::tokens(&spent, self.lent.settings);
         self.tokens_told();
     }
 

@@ -21,6 +21,8 @@ pub struct Loaded {
     /// What it was opened for, until it is open.
     pub opening: Option<Ticket>,
     pub is_ephemeral: bool,
+    /// Files that hold instructions for it.
+    pub sources: Vec<Text>,
     pub preview: Text,
     pub name: Option<Text>,
     pub forked_from: Option<Text>,
@@ -54,6 +56,7 @@ impl Loaded {
             id: Text::default(),
             opening: Some(ticket),
             is_ephemeral: false,
+            sources: Vec::new(),
             preview: Text::default(),
             name: None,
             forked_from: None,
@@ -123,12 +126,13 @@ impl AppServer {
         let ticket = if is_resumed { known } else { self.current.take() };
         let Some(Ticket { id, waits: Waits::Opened(opened) }) = ticket else { return };
         let Some(conversation) = lent.conversation else { return };
-        let Opened { how, dialect, is_ephemeral, mut past } = *opened;
+        let Opened { how, dialect, is_ephemeral, sources, mut past } = *opened;
         let now_s = objects::seconds(lent.wall_ms);
         let loaded = Loaded {
             id: conversation.to_string().into(),
             opening: None,
             is_ephemeral,
+            sources,
             preview: std::mem::take(&mut past.preview),
             name: past.name.take(),
             forked_from: past.forked_from.take(),
@@ -139,7 +143,7 @@ impl AppServer {
             listeners: Vec::new(),
             turn: None,
             dialect,
-            conversing: Box::new(Conversing::after(lent.items.len())),
+            conversing: Box::new(Conversing::after(lent)),
         };
         if how == How::Fork {
             adopt(&mut past, &loaded.id);
@@ -164,7 +168,7 @@ impl AppServer {
         let Some(settings) = lent.settings else { return };
         let object = objects::thread(loaded, lent, past.turns);
         let shown = Thread { turns: Vec::new(), ..object.clone() };
-        match objects::opened(how, object, settings) {
+        match objects::opened(how, object, settings, loaded.sources.clone()) {
             OpenedResponse::Start(response) => self.answer(id, &response, out),
             OpenedResponse::Resume(mut response) => {
                 response.turns_backwards_cursor = past.backwards;

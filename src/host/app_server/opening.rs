@@ -86,7 +86,8 @@ impl Host {
         let settings = Box::new(loaded.resolved.settings);
         let past = known.map(|known| known.past).unwrap_or_default();
         let (dialect, is_ephemeral) = (Dialect::of(request), overrides.ephemeral);
-        let opened = Opened { how, dialect, is_ephemeral, past };
+        let sources = loaded.notes.iter().map(|path| path.to_string_lossy().into()).collect();
+        let opened = Opened { how, dialect, is_ephemeral, sources, past };
         let waits = Waits::Opened(Box::new(opened));
         let ticket = Some(Ticket { id: id.clone(), waits });
         let which = match (which, request) {
