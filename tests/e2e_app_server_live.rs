@@ -13,7 +13,7 @@ use support::World;
 use support::client::Client;
 use support::outside;
 use support::reply::{self, Reply};
-use windlass::limits::TOLD_BYTES_MAX;
+use windlass::limits::{TOLD_BYTES_MAX, TOLD_IMAGES_BYTES_MAX};
 
 const DELTA: &str = "item/commandExecution/outputDelta";
 const FIRST_DELTA: &str = "codex/event/exec_command_output_delta";
@@ -485,5 +485,42 @@ fn a_conversation_that_goes_on_knows_what_it_has_used() {
     assert_eq!(messages.last(), Some(&counted));
     assert_eq!(counted["info"]["total_token_usage"]["total_tokens"], 120);
     assert_eq!(counted["info"]["model_context_window"], 258_400);
+    client.leave().0.exits(0);
+}
+
+/// The URL of an image of about so many bytes.
+fn image(url_bytes: usize) -> String {
+    format!("data:image/png;base64,{}", "A".repeat(url_bytes))
+}
+
+#[test]
+fn images_are_told_as_they_were_sent_or_as_nothing() {
+    let mut client = answering(vec![]);
+    let (small, large) = (image(100_000), image(TOLD_IMAGES_BYTES_MAX));
+    let thread = client.thread(json!({}));
+    let part = |url: &str| json!({"type": "image", "url": url});
+    let input = [part(&small), part(&large), part(&small)];
+    client.call("turn/start", json!({"threadId": thread, "input": input}));
+    let told = client.told("item/completed");
+    let content = told["params"]["item"]["content"].as_array().unwrap().clone();
+    let urls: Vec<&str> = content.iter().map(|part| part["url"].as_str().unwrap()).collect();
+    assert!(urls == [&*small, "data:,", &*small], "{urls:.100?}");
+    client.leave().0.exits(0);
+}
+
+#[test]
+fn listeners_of_the_first_protocol_are_told_images() {
+    let mut client = answering(vec![]);
+    let opened = client.call("newConversation", json!({"cwd": client.world.cwd}));
+    let conversation = opened["conversationId"].clone();
+    client.call("addConversationListener", json!({"conversationId": conversation}));
+    let url = image(100_000);
+    let items = json!([{"type": "image", "data": {"image_url": url}}]);
+    client.call("sendUserMessage", json!({"conversationId": conversation, "items": items}));
+    let told = client.told("codex/event/user_message");
+    assert!(told["params"]["msg"]["images"] == json!([url]));
+    let told = client.told("codex/event/item_completed");
+    let message = &told["params"]["msg"]["item"]["UserMessage"];
+    assert!(message["content"] == json!([{"type": "image", "image_url": url}]));
     client.leave().0.exits(0);
 }

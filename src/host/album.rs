@@ -211,6 +211,15 @@ impl Album {
         });
     }
 
+    /// The whole URL.
+    pub fn url(&self, kept: Kept) -> io::Result<String> {
+        let mut url = Vec::new();
+        while url.len() < kept.url_bytes as usize {
+            self.read(kept, url.len() as u32, &mut url)?;
+        }
+        Ok(String::from_utf8_lossy(&url).into())
+    }
+
     /// Appends a piece of the URL, from this byte on.
     fn read(&self, kept: Kept, from: u32, out: &mut Vec<u8>) -> io::Result<()> {
         let missing = || io::Error::other("the image is not there any more");

@@ -22,10 +22,12 @@ use crate::host::app_server::turn_diffs::TurnDiffs;
 use crate::host::clock;
 use crate::host::journal::Journal;
 use crate::host::rollouts::Rollouts;
+use crate::limits::{OUTPUT_QUEUE_BYTES_HIGH, TOLD_IMAGES_BYTES_MAX};
 use crate::words::call::Seen;
 use crate::words::command::Command;
 use crate::words::event::Event;
-use crate::words::ids::ThreadId;
+use crate::words::ids::{ItemIndex, ThreadId};
+use crate::words::item::{Image, Item, Part};
 use crate::words::record::Record;
 
 /// The machine, its records and who listens.
@@ -256,12 +258,37 @@ impl Seam {
         }
     }
 
+    /// A message with its images as far as they may be told; nothing if it holds them all itself.
+    fn shown(&self, items: &[Item], index: ItemIndex) -> Option<Item> {
+        let Item::Message(message) = items.get(index.0 as usize)? else { return None };
+        let is_whole = message.parts.iter().all(|part| part.kept().is_none());
+        if is_whole || self.output.stdout.len() > OUTPUT_QUEUE_BYTES_HIGH {
+            return None;
+        }
+        let (album, mut room) = (&self.rollouts.album, TOLD_IMAGES_BYTES_MAX);
+        let mut shown = message.clone();
+        for part in &mut shown.parts {
+            if let Part::Image(Image::Kept(kept)) = *part
+                && kept.url_bytes as usize <= room
+                && let Ok(url) = album.url(kept)
+            {
+                room -= url.len();
+                *part = Part::Image(url.into());
+            }
+        }
+        Some(Item::Message(shown))
+    }
+
     fn tell(&mut self, now: Now, to: Audience, event: &Event) {
         let thread = match to {
             Audience::Thread(thread) | Audience::Child { child: thread, .. } => Some(thread),
             Audience::Front(_) => None,
         };
         let items = thread.map_or(&[][..], |thread| self.agent.items(thread));
+        let prompt = match (event, &self.front) {
+            (Event::PromptTaken { item }, Front::Server(_)) => self.shown(items, *item),
+            _ => None,
+        };
         match &mut self.front {
             Front::Exec(exec) => {
                 if let Event::ThreadStarted { .. } = event {
@@ -283,6 +310,7 @@ impl Seam {
                     .filter(|_| matches!(event, Event::ThreadStarted { .. }))
                     .and_then(|thread| self.rollouts.path(thread));
                 let lent = lent(&self.agent, path, thread, now.wall_ms);
+                let lent = Lent { prompt: prompt.as_ref(), ..lent };
                 if let (Some(named), Event::TurnEnded { .. } | Event::ThreadClosed) = (named, event)
                     && let Some(diff) = self.diffs.finish(named)
                 {
@@ -321,6 +349,7 @@ fn lent<'a>(
         items: thread.map_or(&[], |thread| agent.items(thread)),
         partial: thread.map_or("", |thread| agent.partial_text(thread)),
         partial_reasoning: thread.map_or("", |thread| agent.partial_reasoning(thread)),
+        prompt: None,
         spent: thread.and_then(|thread| agent.spent(thread)),
         rollout: path.and_then(|path| path.to_str()),
         wall_ms,

@@ -392,3 +392,13 @@ pub const TURN_DIFFS_HELD_BYTES_MAX: usize = 32 << 20;
 pub const TURN_DIFF_SLICE_BYTES: usize = 1 << 20;
 /// Unchanged lines around each change of such a diff, as in those of git.
 pub const TURN_DIFF_CONTEXT_LINES: usize = 3;
+
+/// URLs of images in a message that clients are told it has; they are told of it more than once,
+/// and have most often sent it themselves.
+pub const TOLD_IMAGES_BYTES_MAX: usize = 1 << 20;
+
+// Each listener is told three times, who follows in the words of the second protocol twice.
+const _: () = assert!(
+    OUTPUT_QUEUE_BYTES_HIGH + (3 * LISTENERS_MAX + 2) * TOLD_IMAGES_BYTES_MAX
+        < OUTPUT_QUEUE_BYTES_MAX
+);

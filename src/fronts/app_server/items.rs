@@ -28,7 +28,8 @@ pub fn user_message(id: Text, client_id: Option<Text>, message: &Message) -> Thr
     item(ThreadItemKind::UserMessage { id, client_id, content: content.collect() })
 }
 
-/// An image as clients are told of it: what is kept in the rollout is too long to be told again.
+/// An image as clients are told of it. Of one that is too long to be told again, an URL without
+/// content, which whoever shows it can read and need not fetch.
 pub fn url(image: &Image) -> Text {
     match image {
         Image::Url(url) => url.clone(),

@@ -85,6 +85,8 @@ pub struct Lent<'a> {
     pub items: &'a [Item],
     pub partial: &'a str,
     pub partial_reasoning: &'a str,
+    /// The message that was taken, if images of it are kept elsewhere: with those.
+    pub prompt: Option<&'a Item>,
     pub spent: Option<Spent>,
     /// Where the thread that has started is recorded, if it is.
     pub rollout: Option<&'a str>,

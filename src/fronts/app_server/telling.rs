@@ -208,7 +208,8 @@ impl AppServer {
         lent: Lent<'_>,
         out: &mut Output,
     ) {
-        let Some(Item::Message(message)) = lent.items.get(index.0 as usize) else { return };
+        let item = lent.prompt.or(lent.items.get(index.0 as usize));
+        let Some(Item::Message(message)) = item else { return };
         let id = self.fresh_id(thread);
         let Some(loaded) = self.threads.get_mut(&thread) else { return };
         if let Some(text) = message.texts().next() {

@@ -243,7 +243,7 @@ impl<'a> Teller<'a> {
     }
 
     fn prompt_taken(&mut self, index: ItemIndex) {
-        let Some(item) = self.item(index) else { return };
+        let Some(item) = self.lent.prompt.or(self.item(index)) else { return };
         let Item::Message(message) = item else { return };
         let told = items_v1::user_message(self.fresh_id(), message);
         self.item_started(told.clone());

@@ -8,15 +8,6 @@ const ONE: ThreadId = ThreadId { slot: 0, generation: 0 };
 const OTHER: ThreadId = ThreadId { slot: 1, generation: 0 };
 
 impl Album {
-    /// The whole URL.
-    pub(crate) fn url(&self, kept: Kept) -> io::Result<String> {
-        let mut url = Vec::new();
-        while url.len() < kept.url_bytes as usize {
-            self.read(kept, url.len() as u32, &mut url)?;
-        }
-        Ok(String::from_utf8_lossy(&url).into())
-    }
-
     pub(crate) fn count(&self) -> usize {
         self.images.len()
     }
