@@ -3,6 +3,10 @@
 //! Each type of the protocol is [`Typed`]; the macros in `declare` write that from its declaration.
 //! Reading walks one level at a time over borrowed text and names the field that is wrong. Fields
 //! that no type declares are ignored, so newer clients may say more than we know.
+//!
+//! A fault does not end the reading of a value: the first one is noted, and what cannot be read is
+//! made up, for nobody to see. So reading a record is a list of calls and nothing between them,
+//! which over hundreds of records halves the code.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,12 +17,17 @@ use crate::wire::json::{self, Elements, Fields};
 
 /// A value with one JSON form.
 pub trait Typed: Sized {
-    fn decode(json: &str) -> Result<Self, Fault>;
+    /// Whether a field that is not there is as good as one that is null.
+    const MAY_BE_ABSENT: bool = false;
+
+    /// Reads a value, or notes a fault and makes a value up.
+    fn read(json: &str, noted: &mut Noted) -> Self;
     fn encode(&self, out: &mut Vec<u8>);
 
-    /// What a field holds that is not there; `None` if it has to be.
-    fn absent() -> Option<Self> {
-        None
+    fn decode(json: &str) -> Result<Self, Fault> {
+        let mut noted = Noted::default();
+        let value = Self::read(json, &mut noted);
+        noted.judge(value)
     }
 
     /// Whether a field with this value is not written at all.
@@ -29,7 +38,7 @@ pub trait Typed: Sized {
 
 /// A value whose JSON is an object, so that others can lie in the same braces.
 pub trait Record: Sized {
-    fn of(object: &Object<'_>) -> Result<Self, Fault>;
+    fn of(object: &mut Object<'_>) -> Self;
     fn fill(&self, fields: &mut Fields<'_>);
 }
 
@@ -70,10 +79,15 @@ pub enum Wrong {
     TooMany,
 }
 
+/// The first fault of what is being read.
+#[derive(Default, Debug)]
+pub struct Noted(Option<Fault>);
+
 /// An object's fields as they stand in the text.
 #[derive(Debug)]
 pub struct Object<'a> {
     fields: Vec<(&'a str, &'a str)>,
+    noted: &'a mut Noted,
 }
 
 /// A value that is `"word"`, or `{"word": body}`.
@@ -81,7 +95,11 @@ pub struct Object<'a> {
 pub struct Outer<'a> {
     word: Cow<'a, str>,
     body: Option<&'a str>,
+    noted: &'a mut Noted,
 }
+
+/// A word with the others that are read for it.
+pub type Word = (&'static Name, &'static [&'static str]);
 
 /// How a name in Rust is spelled in JSON.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -132,8 +150,12 @@ impl Case {
 }
 
 impl Name {
-    pub fn new(rust: &'static str, case: Case, fixed: &[&'static str]) -> Name {
-        Name { rust, case, fixed: fixed.first().copied() }
+    pub const fn new(rust: &'static str, case: Case, fixed: &[&'static str]) -> Name {
+        let fixed = match fixed {
+            [word, ..] => Some(*word),
+            [] => None,
+        };
+        Name { rust, case, fixed }
     }
 
     pub fn spelled(&self) -> Cow<'static, str> {
@@ -149,17 +171,16 @@ impl Name {
 }
 
 impl Fault {
-    pub fn missing() -> Fault {
+    fn missing() -> Fault {
         Fault { path: String::new(), wrong: Wrong::Missing }
     }
 
-    pub fn not(expected: &'static str) -> Fault {
+    fn not(expected: &'static str) -> Fault {
         Fault { path: String::new(), wrong: Wrong::Not(expected) }
     }
 
     pub fn unknown(word: &str) -> Fault {
-        let word = word.chars().take(PROTOCOL_WORD_BYTES_MAX / 4).collect::<String>();
-        Fault { path: String::new(), wrong: Wrong::Unknown(word.into()) }
+        Fault { path: String::new(), wrong: Wrong::Unknown(clipped(word).into()) }
     }
 
     fn too_many() -> Fault {
@@ -174,10 +195,6 @@ impl Fault {
         }
         self.path.insert_str(0, field);
         self
-    }
-
-    fn at(self, index: usize) -> Fault {
-        self.within(&format!("[{index}]"))
     }
 }
 
@@ -195,8 +212,41 @@ impl fmt::Display for Fault {
     }
 }
 
+impl Noted {
+    /// Whether nothing is wrong so far.
+    pub fn is_clean(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn note(&mut self, fault: Fault) {
+        self.0.get_or_insert(fault);
+    }
+
+    /// Notes that a value is of another kind.
+    fn not(&mut self, expected: &'static str) {
+        self.note(Fault::not(expected));
+    }
+
+    /// Says of a fault that came up since all was clean where it is.
+    fn place(&mut self, was_clean: bool, field: &dyn Fn() -> Cow<'static, str>) {
+        if was_clean {
+            self.0 = self.0.take().map(|fault| fault.within(&field()));
+        }
+    }
+
+    /// Notes the fault of a value that was tried.
+    pub fn adopt(&mut self, tried: Noted) {
+        self.0 = self.0.take().or(tried.0);
+    }
+
+    /// The value, if nothing is wrong with it.
+    pub fn judge<T>(self, value: T) -> Result<T, Fault> {
+        self.0.map_or(Ok(value), Err)
+    }
+}
+
 impl<'a> Object<'a> {
-    pub fn read(json: &'a str) -> Result<Object<'a>, Fault> {
+    pub fn read(json: &'a str, noted: &'a mut Noted) -> Object<'a> {
         let mut fields = Vec::new();
         let mut over = false;
         let read = json::fields(json, &mut |name, value| {
@@ -206,10 +256,11 @@ impl<'a> Object<'a> {
             }
         });
         match read {
-            Err(json::NotJson) => Err(Fault::not("an object")),
-            Ok(()) if over => Err(Fault::too_many()),
-            Ok(()) => Ok(Object { fields }),
+            Err(json::NotJson) => noted.not("an object"),
+            Ok(()) if over => noted.note(Fault::too_many()),
+            Ok(()) => {}
         }
+        Object { fields, noted }
     }
 
     /// A field's value; of fields that come twice the last one counts.
@@ -217,51 +268,82 @@ impl<'a> Object<'a> {
         self.fields.iter().rev().find(|(known, _)| *known == name).map(|(_, value)| *value)
     }
 
-    /// Decodes a field. Early clients of v2 wrote some names in snake case; they are heard too.
-    pub fn take<T: Typed>(&self, name: Name) -> Result<T, Fault> {
-        let spelled = name.spelled();
-        match self.find(&spelled).or_else(|| self.find(name.rust)) {
-            Some(value) => T::decode(value).map_err(|fault| fault.within(&spelled)),
-            None => T::absent().ok_or_else(|| Fault::missing().within(&spelled)),
-        }
+    /// Reads a field. Early clients of v2 wrote some names in snake case; they are heard too.
+    pub fn take<T: Typed>(&mut self, name: &'static Name) -> T {
+        let was_clean = self.noted.is_clean();
+        let json = match self.named(name) {
+            Some(json) => json,
+            None if T::MAY_BE_ABSENT => "null",
+            None => self.missing(),
+        };
+        let value = T::read(json, self.noted);
+        self.noted.place(was_clean, &|| name.spelled());
+        value
     }
 
-    /// The word that says which of several this is. The same early clients call it `mode`.
-    pub fn tag(&self, name: &str) -> Result<Cow<'a, str>, Fault> {
-        let value = self.find(name).or_else(|| self.find("mode"));
-        let value = value.ok_or_else(|| Fault::missing().within(name))?;
-        word(value).map_err(|fault| fault.within(name))
+    fn named(&self, name: &Name) -> Option<&'a str> {
+        self.find(&name.spelled()).or_else(|| self.find(name.rust))
+    }
+
+    /// What is read where nothing is: no value's JSON.
+    fn missing(&mut self) -> &'static str {
+        self.noted.note(Fault::missing());
+        ""
+    }
+
+    /// Which of several this is, by a word. The same early clients call it `mode`.
+    pub fn which(&mut self, tag: &'static str, words: &[Word]) -> usize {
+        let was_clean = self.noted.is_clean();
+        let json = self.find(tag).or_else(|| self.find("mode"));
+        let json = json.unwrap_or_else(|| self.missing());
+        let which = one_of(json, words, self.noted);
+        self.noted.place(was_clean, &|| Cow::Borrowed(tag));
+        which
     }
 }
 
 impl<'a> Outer<'a> {
-    pub fn read(json: &'a str) -> Result<Outer<'a>, Fault> {
+    pub fn read(json: &'a str, noted: &'a mut Noted) -> Outer<'a> {
         if json.starts_with('"') {
-            return Ok(Outer { word: word(json)?, body: None });
+            return Outer { word: word(json, noted), body: None, noted };
         }
-        match Object::read(json)?.fields.as_slice() {
-            [(name, body)] => Ok(Outer { word: Cow::Borrowed(name), body: Some(body) }),
-            _ => Err(Fault::not("a word, or an object with one field")),
-        }
+        let object = Object::read(json, noted);
+        let (word, body) = match object.fields.as_slice() {
+            [(name, body)] => (*name, Some(*body)),
+            _ => {
+                object.noted.not("a word, or an object with one field");
+                ("", None)
+            }
+        };
+        Outer { word: Cow::Borrowed(word), body, noted: object.noted }
     }
 
-    pub fn word(&self) -> &str {
-        &self.word
+    /// Which of these the word is.
+    pub fn which(&mut self, words: &[Word]) -> usize {
+        place_of(&self.word, words, self.noted)
     }
 
-    pub fn body<T: Typed>(&self) -> Result<T, Fault> {
-        let body = self.body.ok_or_else(|| Fault::not("an object"))?;
-        T::decode(body).map_err(|fault| fault.within(&self.word))
+    pub fn body<T: Typed>(&mut self) -> T {
+        self.inside(&mut |body, noted| T::read(body, noted))
     }
 
-    pub fn take<T: Typed>(&self, name: Name) -> Result<T, Fault> {
-        let body = self.body.ok_or_else(|| Fault::not("an object"))?;
-        let object = Object::read(body).map_err(|fault| fault.within(&self.word))?;
-        object.take(name).map_err(|fault| fault.within(&self.word))
+    pub fn take<T: Typed>(&mut self, name: &'static Name) -> T {
+        self.inside(&mut |body, noted| Object::read(body, noted).take(name))
+    }
+
+    fn inside<T>(&mut self, read: &mut dyn FnMut(&str, &mut Noted) -> T) -> T {
+        let was_clean = self.noted.is_clean();
+        let Some(body) = self.body else {
+            self.noted.not("an object");
+            return read("", self.noted);
+        };
+        let value = read(body, self.noted);
+        self.noted.place(was_clean, &|| Cow::Owned(self.word.to_string()));
+        value
     }
 
     /// Writes such a value; one without a body is the word alone.
-    pub fn write(name: Name, body: &[u8], out: &mut Vec<u8>) {
+    pub fn write(name: &Name, body: &[u8], out: &mut Vec<u8>) {
         if body.is_empty() {
             return json::string(&name.spelled(), out);
         }
@@ -290,8 +372,11 @@ impl Json {
 }
 
 impl Typed for Json {
-    fn decode(json: &str) -> Result<Json, Fault> {
-        Json::read(json).ok_or_else(|| Fault::not("JSON"))
+    fn read(json: &str, noted: &mut Noted) -> Json {
+        Json::read(json).unwrap_or_else(|| {
+            noted.not("JSON");
+            Json("null".into())
+        })
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
@@ -300,8 +385,11 @@ impl Typed for Json {
 }
 
 impl Typed for Text {
-    fn decode(json: &str) -> Result<Text, Fault> {
-        json::boxed(json).ok_or_else(|| Fault::not("a string"))
+    fn read(json: &str, noted: &mut Noted) -> Text {
+        json::boxed(json).unwrap_or_else(|| {
+            noted.not("a string");
+            Text::default()
+        })
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
@@ -310,8 +398,11 @@ impl Typed for Text {
 }
 
 impl Typed for bool {
-    fn decode(json: &str) -> Result<bool, Fault> {
-        json.parse().map_err(|_| Fault::not("true or false"))
+    fn read(json: &str, noted: &mut Noted) -> bool {
+        json.parse().unwrap_or_else(|_| {
+            noted.not("true or false");
+            false
+        })
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
@@ -322,8 +413,11 @@ impl Typed for bool {
 macro_rules! whole_numbers {
     ($($number:ty: $expected:literal),*) => {
         $(impl Typed for $number {
-            fn decode(json: &str) -> Result<$number, Fault> {
-                json.parse().map_err(|_| Fault::not($expected))
+            fn read(json: &str, noted: &mut Noted) -> $number {
+                json.parse().unwrap_or_else(|_| {
+                    noted.not($expected);
+                    0
+                })
             }
 
             fn encode(&self, out: &mut Vec<u8>) {
@@ -341,11 +435,14 @@ whole_numbers! {
 }
 
 impl Typed for f64 {
-    fn decode(json: &str) -> Result<f64, Fault> {
+    fn read(json: &str, noted: &mut Noted) -> f64 {
         // What Rust takes for a number and JSON does not begins with another letter.
         let starts = json.starts_with(|first: char| first == '-' || first.is_ascii_digit());
         let parsed = if starts { json.parse().ok() } else { None };
-        parsed.filter(|value: &f64| value.is_finite()).ok_or_else(|| Fault::not("a number"))
+        parsed.filter(|value: &f64| value.is_finite()).unwrap_or_else(|| {
+            noted.not("a number");
+            0.0
+        })
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
@@ -354,8 +451,10 @@ impl Typed for f64 {
 }
 
 impl<T: Typed> Typed for Option<T> {
-    fn decode(json: &str) -> Result<Option<T>, Fault> {
-        if json == "null" { Ok(None) } else { T::decode(json).map(Some) }
+    const MAY_BE_ABSENT: bool = true;
+
+    fn read(json: &str, noted: &mut Noted) -> Option<T> {
+        if json == "null" { None } else { Some(T::read(json, noted)) }
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
@@ -364,23 +463,17 @@ impl<T: Typed> Typed for Option<T> {
             None => out.extend_from_slice(b"null"),
         }
     }
-
-    fn absent() -> Option<Option<T>> {
-        Some(None)
-    }
 }
 
 impl<T: Typed> Typed for Maybe<T> {
-    fn decode(json: &str) -> Result<Maybe<T>, Fault> {
-        Option::decode(json).map(Maybe)
+    const MAY_BE_ABSENT: bool = true;
+
+    fn read(json: &str, noted: &mut Noted) -> Maybe<T> {
+        Maybe(Option::read(json, noted))
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
         self.0.encode(out);
-    }
-
-    fn absent() -> Option<Maybe<T>> {
-        Some(Maybe(None))
     }
 
     fn is_left_out(&self) -> bool {
@@ -389,38 +482,36 @@ impl<T: Typed> Typed for Maybe<T> {
 }
 
 impl<T: Typed + Default> Typed for Preset<T> {
-    fn decode(json: &str) -> Result<Preset<T>, Fault> {
-        Option::decode(json).map(|value| Preset(value.unwrap_or_default()))
+    const MAY_BE_ABSENT: bool = true;
+
+    fn read(json: &str, noted: &mut Noted) -> Preset<T> {
+        Preset(Option::read(json, noted).unwrap_or_default())
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
         self.0.encode(out);
     }
-
-    fn absent() -> Option<Preset<T>> {
-        Some(Preset(T::default()))
-    }
 }
 
 impl<T: Typed> Typed for Vec<T> {
-    fn decode(json: &str) -> Result<Vec<T>, Fault> {
+    fn read(json: &str, noted: &mut Noted) -> Vec<T> {
         let mut values = Vec::new();
-        let mut fault = None;
         let read = json::elements(json, &mut |element| {
-            if fault.is_some() {
+            if !noted.is_clean() {
                 return;
             }
             if values.len() == PROTOCOL_ELEMENTS_MAX {
-                fault = Some(Fault::too_many());
+                noted.note(Fault::too_many());
                 return;
             }
-            match T::decode(element) {
-                Ok(value) => values.push(value),
-                Err(wrong) => fault = Some(wrong.at(values.len())),
-            }
+            let index = values.len();
+            values.push(T::read(element, noted));
+            noted.place(true, &|| format!("[{index}]").into());
         });
-        read.map_err(|_| Fault::not("an array"))?;
-        fault.map_or(Ok(values), Err)
+        if read.is_err() {
+            noted.not("an array");
+        }
+        values
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
@@ -433,16 +524,17 @@ impl<T: Typed> Typed for Vec<T> {
 }
 
 impl<T: Typed> Typed for Map<T> {
-    fn decode(json: &str) -> Result<Map<T>, Fault> {
+    fn read(json: &str, noted: &mut Noted) -> Map<T> {
         let mut values = Map::new();
-        for (name, value) in Object::read(json)?.fields {
+        let object = Object::read(json, noted);
+        for (name, value) in object.fields {
             let name = json::boxed(&format!("\"{name}\"")).unwrap_or_default();
-            let decoded = T::decode(value);
-            let clipped = || name.chars().take(PROTOCOL_WORD_BYTES_MAX / 4).collect::<String>();
-            let decoded = decoded.map_err(|fault| fault.within(&clipped()))?;
-            values.insert(name, decoded);
+            let was_clean = object.noted.is_clean();
+            let value = T::read(value, object.noted);
+            object.noted.place(was_clean, &|| clipped(&name).into());
+            values.insert(name, value);
         }
-        Ok(values)
+        values
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
@@ -455,19 +547,45 @@ impl<T: Typed> Typed for Map<T> {
 }
 
 /// Writes a field, unless it is one to be left out.
-pub fn put(value: &impl Typed, name: Name, fields: &mut Fields<'_>) {
+pub fn put(value: &impl Typed, name: &Name, fields: &mut Fields<'_>) {
     if !value.is_left_out() {
         value.encode(fields.key(&name.spelled()));
     }
 }
 
 /// Decodes a method's parameters; none at all are as good as an empty object.
-pub fn params<T: Typed>(params: Option<&str>) -> Result<T, Fault> {
+pub fn params<T: Typed>(params: Option<&str>, noted: &mut Noted) -> T {
     let params = params.filter(|params| *params != "null").unwrap_or("{}");
-    T::decode(params).map_err(|fault| fault.within("params"))
+    let value = T::read(params, noted);
+    noted.place(true, &|| Cow::Borrowed("params"));
+    value
 }
 
-/// A string as a word to be compared.
-pub fn word(json: &str) -> Result<Cow<'_, str>, Fault> {
-    json::text(json).ok_or_else(|| Fault::not("a string"))
+/// Which of these words a string is.
+pub fn one_of(json: &str, words: &[Word], noted: &mut Noted) -> usize {
+    place_of(&word(json, noted), words, noted)
+}
+
+/// Writes the field that says which of several an object is.
+pub fn put_tag(tag: &str, name: &Name, fields: &mut Fields<'_>) {
+    fields.text(tag, &name.spelled());
+}
+
+fn place_of(word: &str, words: &[Word], noted: &mut Noted) -> usize {
+    let is = |(name, others): &Word| name.is(word) || others.contains(&word);
+    words.iter().position(is).unwrap_or_else(|| {
+        noted.note(Fault::unknown(word));
+        0
+    })
+}
+
+fn word<'a>(json: &'a str, noted: &mut Noted) -> Cow<'a, str> {
+    json::text(json).unwrap_or_else(|| {
+        noted.not("a string");
+        Cow::Borrowed("")
+    })
+}
+
+fn clipped(word: &str) -> String {
+    word.chars().take(PROTOCOL_WORD_BYTES_MAX / 4).collect()
 }

@@ -37,11 +37,13 @@ macro_rules! declarations {
 
 macro_rules! name {
     ($rust:ident $case:ident $($word:literal)?) => {
-        $crate::fronts::app_server::types::codec::Name::new(
-            stringify!($rust),
-            $crate::fronts::app_server::types::codec::Case::$case,
-            &[$($word)?],
-        )
+        const {
+            &$crate::fronts::app_server::types::codec::Name::new(
+                stringify!($rust),
+                $crate::fronts::app_server::types::codec::Case::$case,
+                &[$($word)?],
+            )
+        }
     };
 }
 
@@ -55,11 +57,12 @@ macro_rules! bound {
 macro_rules! typed_by_record {
     ($name:ident) => {
         impl $crate::fronts::app_server::types::codec::Typed for $name {
-            fn decode(
+            fn read(
                 json: &str,
-            ) -> Result<$name, $crate::fronts::app_server::types::codec::Fault> {
+                noted: &mut $crate::fronts::app_server::types::codec::Noted,
+            ) -> $name {
                 use $crate::fronts::app_server::types::codec::{Object, Record};
-                Object::read(json).and_then(|object| $name::of(&object))
+                $name::of(&mut Object::read(json, noted))
             }
 
             fn encode(&self, out: &mut Vec<u8>) {
@@ -84,14 +87,14 @@ macro_rules! declare {
 
         impl $crate::fronts::app_server::types::codec::Record for $name {
             fn of(
-                object: &$crate::fronts::app_server::types::codec::Object<'_>,
-            ) -> Result<$name, $crate::fronts::app_server::types::codec::Fault> {
-                let _ = object;
-                Ok($name {
+                object: &mut $crate::fronts::app_server::types::codec::Object<'_>,
+            ) -> $name {
+                let _ = &object;
+                $name {
                     $($field: object.take(
                         $crate::fronts::app_server::types::declare::name!($field $case)
-                    )?,)*
-                })
+                    ),)*
+                }
             }
 
             fn fill(&self, fields: &mut $crate::wire::json::Fields<'_>) {
@@ -114,9 +117,9 @@ macro_rules! declare {
 
         impl $crate::fronts::app_server::types::codec::Record for $name {
             fn of(
-                object: &$crate::fronts::app_server::types::codec::Object<'_>,
-            ) -> Result<$name, $crate::fronts::app_server::types::codec::Fault> {
-                Ok($name { $($field: <$type>::of(object)?,)* })
+                object: &mut $crate::fronts::app_server::types::codec::Object<'_>,
+            ) -> $name {
+                $name { $($field: <$type>::of(object),)* }
             }
 
             fn fill(&self, fields: &mut $crate::wire::json::Fields<'_>) {
@@ -134,28 +137,25 @@ macro_rules! declare {
             $($variant,)*
         }
 
+        impl $name {
+            const WORDS: &[$crate::fronts::app_server::types::codec::Word] = &[$((
+                $crate::fronts::app_server::types::declare::name!($variant $case $($word)?),
+                &[$($also),*],
+            )),*];
+        }
+
         impl $crate::fronts::app_server::types::codec::Typed for $name {
-            fn decode(
+            fn read(
                 json: &str,
-            ) -> Result<$name, $crate::fronts::app_server::types::codec::Fault> {
-                let word = $crate::fronts::app_server::types::codec::word(json)?;
-                $(
-                    let name = $crate::fronts::app_server::types::declare::name!(
-                        $variant $case $($word)?
-                    );
-                    if name.is(&word) $(|| *word == *$also)* {
-                        return Ok($name::$variant);
-                    }
-                )*
-                Err($crate::fronts::app_server::types::codec::Fault::unknown(&word))
+                noted: &mut $crate::fronts::app_server::types::codec::Noted,
+            ) -> $name {
+                use $crate::fronts::app_server::types::codec::one_of;
+                const VARIANTS: &[$name] = &[$($name::$variant),*];
+                VARIANTS[one_of(json, $name::WORDS, noted)]
             }
 
             fn encode(&self, out: &mut Vec<u8>) {
-                let name = match self {
-                    $($name::$variant => $crate::fronts::app_server::types::declare::name!(
-                        $variant $case $($word)?
-                    ),)*
-                };
+                let (name, _) = $name::WORDS[*self as usize];
                 $crate::wire::json::string(&name.spelled(), out);
             }
         }
@@ -172,25 +172,25 @@ macro_rules! declare {
 
         impl $crate::fronts::app_server::types::codec::Record for $name {
             fn of(
-                object: &$crate::fronts::app_server::types::codec::Object<'_>,
-            ) -> Result<$name, $crate::fronts::app_server::types::codec::Fault> {
-                let word = object.tag(stringify!($tag))?;
+                object: &mut $crate::fronts::app_server::types::codec::Object<'_>,
+            ) -> $name {
+                let mut which = object.which(stringify!($tag), &[$((
+                    $crate::fronts::app_server::types::declare::name!($variant $case $($word)?),
+                    &[],
+                )),*]);
                 $(
-                    let name = $crate::fronts::app_server::types::declare::name!(
-                        $variant $case $($word)?
-                    );
-                    if name.is(&word) {
-                        return Ok($name::$variant $({
+                    if which == 0 {
+                        return $name::$variant $({
                             $($field: object.take(
                                 $crate::fronts::app_server::types::declare::name!(
                                     $field $spelling
                                 )
-                            )?,)*
-                        })? $((<$part>::of(object)?))?);
+                            ),)*
+                        })? $((<$part>::of(object)))?;
                     }
+                    which -= 1;
                 )*
-                let fault = $crate::fronts::app_server::types::codec::Fault::unknown(&word);
-                Err(fault.within(stringify!($tag)))
+                unreachable!("one of the words was found, or the first made up; {which} is left")
             }
 
             fn fill(&self, fields: &mut $crate::wire::json::Fields<'_>) {
@@ -198,10 +198,13 @@ macro_rules! declare {
                     $($name::$variant $({ $($field,)* })?
                         $(($crate::fronts::app_server::types::declare::bound!(part $part)))? =>
                     {
-                        let name = $crate::fronts::app_server::types::declare::name!(
-                            $variant $case $($word)?
+                        $crate::fronts::app_server::types::codec::put_tag(
+                            stringify!($tag),
+                            $crate::fronts::app_server::types::declare::name!(
+                                $variant $case $($word)?
+                            ),
+                            fields,
                         );
-                        fields.text(stringify!($tag), &name.spelled());
                         $($($crate::fronts::app_server::types::codec::put(
                             $field,
                             $crate::fronts::app_server::types::declare::name!($field $spelling),
@@ -226,25 +229,29 @@ macro_rules! declare {
         }
 
         impl $crate::fronts::app_server::types::codec::Typed for $name {
-            fn decode(
+            fn read(
                 json: &str,
-            ) -> Result<$name, $crate::fronts::app_server::types::codec::Fault> {
-                let outer = $crate::fronts::app_server::types::codec::Outer::read(json)?;
+                noted: &mut $crate::fronts::app_server::types::codec::Noted,
+            ) -> $name {
+                use $crate::fronts::app_server::types::codec::Outer;
+                let mut outer = Outer::read(json, noted);
+                let mut which = outer.which(&[$((
+                    $crate::fronts::app_server::types::declare::name!($variant $case $($word)?),
+                    &[$($also),*],
+                )),*]);
                 $(
-                    let name = $crate::fronts::app_server::types::declare::name!(
-                        $variant $case $($word)?
-                    );
-                    if name.is(outer.word()) $(|| outer.word() == $also)* {
-                        return Ok($name::$variant $({
+                    if which == 0 {
+                        return $name::$variant $({
                             $($field: outer.take(
                                 $crate::fronts::app_server::types::declare::name!(
                                     $field $spelling
                                 )
-                            )?,)*
-                        })? $((outer.body::<$part>()?))?);
+                            ),)*
+                        })? $((outer.body::<$part>()))?;
                     }
+                    which -= 1;
                 )*
-                Err($crate::fronts::app_server::types::codec::Fault::unknown(outer.word()))
+                unreachable!("one of the words was found, or the first made up; {which} is left")
             }
 
             fn encode(&self, out: &mut Vec<u8>) {
@@ -285,18 +292,25 @@ macro_rules! declare {
         }
 
         impl $crate::fronts::app_server::types::codec::Typed for $name {
-            fn decode(
+            fn read(
                 json: &str,
-            ) -> Result<$name, $crate::fronts::app_server::types::codec::Fault> {
-                let faults = [$(
-                    match <$part as $crate::fronts::app_server::types::codec::Typed>::decode(json)
-                    {
-                        Ok(part) => return Ok($name::$variant(part)),
-                        Err(fault) => fault,
+                noted: &mut $crate::fronts::app_server::types::codec::Noted,
+            ) -> $name {
+                use $crate::fronts::app_server::types::codec::{Noted, Typed};
+                let mut last = None;
+                $(
+                    let mut tried = Noted::default();
+                    let value = $name::$variant(<$part as Typed>::read(json, &mut tried));
+                    if tried.is_clean() {
+                        return value;
                     }
-                ),*];
-                let last = faults.into_iter().next_back();
-                Err(last.unwrap_or_else($crate::fronts::app_server::types::codec::Fault::missing))
+                    last.replace((value, tried));
+                )*
+                let Some((value, tried)) = last else {
+                    unreachable!("one of the parts was tried")
+                };
+                noted.adopt(tried);
+                value
             }
 
             fn encode(&self, out: &mut Vec<u8>) {
@@ -326,16 +340,18 @@ macro_rules! declare {
                 method: &str,
                 params: Option<&str>,
             ) -> Result<$name, $crate::fronts::app_server::types::codec::Fault> {
-                let _ = params;
-                match method {
-                    $($method => Ok($name::$variant $((
-                        $crate::fronts::app_server::types::codec::params::<$params>(params)?
-                    ))?),)*
-                    _ => {
-                        use $crate::fronts::app_server::types::codec::Fault;
-                        Err(Fault::unknown(method).within("method"))
-                    }
-                }
+                use $crate::fronts::app_server::types::codec::{Fault, Noted};
+                let mut noted = Noted::default();
+                let _ = (params, &mut noted);
+                let request = match method {
+                    $($method => $name::$variant $((
+                        $crate::fronts::app_server::types::codec::params::<$params>(
+                            params, &mut noted
+                        )
+                    ))?,)*
+                    _ => return Err(Fault::unknown(method).within("method")),
+                };
+                noted.judge(request)
             }
 
             pub fn method(&self) -> &'static str {
