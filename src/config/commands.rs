@@ -375,7 +375,7 @@ a signal, 127 and 126 if it was not found or cannot be executed, 125 if it could
     Command {
         paths: &[&["app-server"]],
         knows: &[Belongs::Turns, Belongs::Exec],
-        also: &["listen"],
+        also: &["listen", "stdio"],
         usage: &["app-server [FLAGS]", "app-server generate-ts|generate-json-schema --out DIR"],
         help: "Serve editors and other programs over stdin and stdout",
         about: "Serves any number of conversations to a program, as JSON-RPC: one message a line,

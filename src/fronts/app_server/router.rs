@@ -3,13 +3,24 @@
 use crate::fronts::Output;
 use crate::fronts::app_server::ask::{Ask, How};
 use crate::fronts::app_server::envelope::Failure;
-use crate::fronts::app_server::types::codec::Text;
+use crate::fronts::app_server::types::codec::{Json, Text};
 use crate::fronts::app_server::types::methods::ClientRequest;
 use crate::fronts::app_server::types::v1::{InitializeParams, RequestId};
 use crate::fronts::app_server::types::v2;
 use crate::fronts::app_server::{AppServer, Client, clipped};
 use crate::words::command::{Command, Which};
 use crate::words::ids::ConversationId;
+
+/// What clients ask for at their start, and there is none of here: no error, but nothing.
+const NOTHING: [(&str, &str); 7] = [
+    ("app/list", r#"{"data":[],"nextCursor":null}"#),
+    ("collaborationMode/list", r#"{"data":[]}"#),
+    ("configRequirements/read", r#"{"requirements":null}"#),
+    ("hooks/list", r#"{"data":[]}"#),
+    ("plugin/list", r#"{"marketplaces":[],"marketplaceLoadErrors":[],"featuredPluginIds":[]}"#),
+    ("skills/list", r#"{"data":[]}"#),
+    ("thread/goal/get", r#"{"goal":null}"#),
+];
 
 impl AppServer {
     pub(super) fn request(
@@ -34,6 +45,11 @@ impl AppServer {
         }
         if self.client.is_none() {
             return Err(Failure::refused("Not initialized"));
+        }
+        let nothing = NOTHING.iter().find(|(known, _)| *known == method);
+        if let Some(nothing) = nothing.and_then(|(_, nothing)| Json::read(nothing)) {
+            self.answer(id, &nothing, out);
+            return Ok(());
         }
         self.route(id, request?, out)
     }

@@ -5,8 +5,9 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
-use crate::config::args::Invocation;
+use crate::config::args::{Invocation, Override};
 use crate::config::credentials::{self, KeyFromEnv};
+use crate::config::features;
 use crate::config::settings::Resolved;
 use crate::core::input::Input;
 use crate::fronts::app_server::AppServer;
@@ -60,7 +61,9 @@ const STDIN: Key = Key::new(Kind::Stdin, 0, 0);
 pub fn serve(invocation: &Invocation, exe: PathBuf) -> u8 {
     let env = |name: &str| std::env::var(name).ok();
     // Threads work elsewhere, and say where.
-    let invocation = &Invocation { skip_git_repo_check: true, ..invocation.clone() };
+    let mut invocation = Invocation { skip_git_repo_check: true, ..invocation.clone() };
+    pass_over_features(&mut invocation);
+    let invocation = &invocation;
     let loaded = match config::load(invocation, &env) {
         Ok(loaded) => loaded,
         Err(error) => return fail(&error.to_string()),
@@ -72,6 +75,22 @@ pub fn serve(invocation: &Invocation, exe: PathBuf) -> u8 {
         Ok(code) => code,
         Err(message) => fail(&message),
     }
+}
+
+/// Clients name the features of the program they were made for; those that are not here are named
+/// and left out, since nobody stands by to call again.
+fn pass_over_features(invocation: &mut Invocation) {
+    if invocation.strict_config {
+        return;
+    }
+    invocation.overrides.retain(|given| match given {
+        Override::Feature { name, .. } if !features::NAMES.contains(&&**name) => {
+            let short: String = name.chars().take(40).collect();
+            say(&format!("there is no feature {short:?} here; going on without it"));
+            false
+        }
+        Override::Feature { .. } | Override::Pair(_) => true,
+    });
 }
 
 fn fail(message: &str) -> u8 {
