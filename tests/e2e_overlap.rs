@@ -61,3 +61,39 @@ fn what_a_session_planted_is_gone_with_the_last() {
         assert!(!world.cwd.join(".git/hooks/late").exists());
     }
 }
+
+/// The child of an agent that leads a session, as launchers do.
+fn launcher_of(agent: i32) -> Option<i32> {
+    let mut found = std::collections::BTreeMap::new();
+    outside::descendants(agent, &mut found);
+    let is_launcher = |pid: &i32| outside::stat(*pid).is_some_and(|stat| stat.parent == agent);
+    found.into_keys().map(|identity| identity.pid).find(is_launcher)
+}
+
+#[test]
+fn what_a_killed_supervisor_was_to_put_back_is_put_back() {
+    for refused in [&outside::REFUSED_IN_CONTAINERS[..], &[]] {
+        let mut world = World::new();
+        fs::create_dir_all(world.cwd.join(".git/hooks")).unwrap();
+        let line = format!("{PLANT}; setsid sleep 600 & echo x > planted; sleep 600");
+        world.reply(Reply::shell(&["sh", "-c", &line]));
+        world.reply(Reply::message("done"));
+        let filter =
+            if refused.is_empty() { Vec::new() } else { outside::filter(libc::EPERM, refused) };
+        let words = ["--json", "-s", "workspace-write", "--skip-git-repo-check", "go"];
+        let call = Call { filter, ..world.call(&words) };
+        let mut run = world.start(call);
+        let planted = world.cwd.join("planted");
+        world.until(&mut run, "planted", |_, _| planted.exists());
+        let launcher = launcher_of(run.pid()).unwrap();
+        // SAFETY: kill takes integers; the launcher is alive, or its number is not taken anew yet.
+        assert_eq!(unsafe { libc::kill(launcher, libc::SIGKILL) }, 0);
+        let ended = world.finish(run);
+        ended.exits(0);
+        let output = &world.outputs()[0];
+        assert!(output.contains("put back as before: "), "{output}");
+        assert!(output.contains(".windlass"), "{output}");
+        assert!(!world.cwd.join(".windlass").exists());
+        assert!(!world.cwd.join(".git/hooks/late").exists());
+    }
+}

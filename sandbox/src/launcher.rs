@@ -24,7 +24,7 @@ use libc::{c_int, c_short, c_ulong, pid_t};
 
 use crate::confine::{self, At, Prepared, Refusal};
 use crate::end;
-use crate::kept::{Kept, Look, Outcome};
+use crate::kept::{Kept, Look};
 use crate::limits::{
     LEFT_OVER_GRACE_MS_MAX, RECORD_BYTES_MAX, ROUND_PAUSE_MS_MAX, ROUNDS_RUSHED_COUNT, STUCK_MS_MAX,
 };
@@ -32,6 +32,7 @@ use crate::mediation::{Handover, Mediation, Roots};
 use crate::namespaces::{self, Apart, Init};
 use crate::plan::Plan;
 use crate::policy::Access;
+use crate::relief;
 use crate::status::{Stage, Status};
 use crate::sys::{self, Ended, Reaped};
 
@@ -51,6 +52,9 @@ pub(crate) const LOOK_FD: RawFd = 6;
 /// Says that the launcher is given what commands that overlap have found.
 pub(crate) const LOOK_WORD: &CStr = c"look";
 
+/// Says the same, and that it is to put back what a supervisor was to that was killed.
+pub(crate) const RELIEF_WORD: &CStr = c"relief";
+
 /// `CAP_KILL` of linux/capability.h.
 const CAPABILITY_KILL: u32 = 5;
 
@@ -67,12 +71,16 @@ pub fn is_launcher(argv0: &OsStr) -> bool {
 pub fn launcher_main() -> ! {
     // What leaked through the agent's own spawning must not stay open here. Where the call is
     // missing, whatever leaked is still closed for the command.
-    let last = if has_look() { LOOK_FD } else { CONTROL_FD };
+    let is_relief = is_told(RELIEF_WORD);
+    let last = if is_relief || is_told(LOOK_WORD) { LOOK_FD } else { CONTROL_FD };
     let _ = sys::close_range(last.cast_unsigned() + 1, 0);
     let Ok(status) = sys::inherited(STATUS_FD) else {
         eprintln!("windlass-linux-sandbox: started by windlass only, to run one command confined");
         sys::exit_now(MISUSED_CODE)
     };
+    if is_relief {
+        relief::relieve(&status);
+    }
     match Supervisor::start(status) {
         Ok(supervisor) => supervisor.watch(),
         Err((status, refusal)) => {
@@ -330,10 +338,7 @@ impl Supervisor {
     }
 
     fn finish(&self, alive: u32) -> ! {
-        self.kept.settle(|index, outcome| {
-            let is_whole = outcome == Outcome::PutBack;
-            confine::report(self.status.as_fd(), Status::Restored { index, is_whole });
-        });
+        self.kept.settle_telling(self.status.as_fd());
         let ended = self.ended_after;
         confine::report(self.status.as_fd(), Status::LeftOver { ended, alive });
         sys::exit_now(0)
@@ -372,7 +377,7 @@ fn begin(status: &OwnedFd) -> Result<Begun, Refusal> {
     let plan_file = sys::inherited(PLAN_FD).at(Stage::Plan)?;
     let control = sys::inherited(CONTROL_FD).at(Stage::Plan)?;
     let (plan, agent_pid) = read_plan(plan_file).at(Stage::Plan)?;
-    let look = has_look().then(|| Look::inherited(LOOK_FD)).transpose().at(Stage::Plan)?;
+    let look = is_told(LOOK_WORD).then(|| Look::inherited(LOOK_FD)).transpose().at(Stage::Plan)?;
     let signals = prepare_self().at(Stage::Supervise)?;
     if sys::parent_pid().cast_unsigned() != agent_pid {
         // The signal for the agent's death was asked for after it.
@@ -418,12 +423,12 @@ fn begin(status: &OwnedFd) -> Result<Begun, Refusal> {
     })
 }
 
-/// Whether the launcher is given what commands that overlap have found.
-fn has_look() -> bool {
-    std::env::args_os().nth(1).is_some_and(|word| word.as_bytes() == LOOK_WORD.to_bytes())
+/// Whether the launcher was started with this word after its name.
+fn is_told(word: &CStr) -> bool {
+    std::env::args_os().nth(1).is_some_and(|told| told.as_bytes() == word.to_bytes())
 }
 
-fn read_plan(file: OwnedFd) -> io::Result<(Plan, u32)> {
+pub(crate) fn read_plan(file: OwnedFd) -> io::Result<(Plan, u32)> {
     let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
     let len = usize::try_from(sys::file_size(file.as_fd())?).map_err(|_| invalid())?;
     if len > RECORD_BYTES_MAX {
@@ -435,7 +440,7 @@ fn read_plan(file: OwnedFd) -> io::Result<(Plan, u32)> {
 }
 
 /// Makes this process fit to watch; returns the descriptor for its signals.
-fn prepare_self() -> io::Result<OwnedFd> {
+pub(crate) fn prepare_self() -> io::Result<OwnedFd> {
     sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1)?;
     sys::prctl(libc::PR_SET_DUMPABLE, 0)?;
     sys::set_soft_limit(libc::RLIMIT_CORE as c_int, 0)?;
@@ -450,7 +455,7 @@ fn prepare_self() -> io::Result<OwnedFd> {
 }
 
 /// Gives up what only the command needed. Killing programs of other users still needs one.
-fn give_up_privileges(access: Access) -> io::Result<()> {
+pub(crate) fn give_up_privileges(access: Access) -> io::Result<()> {
     sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1)?;
     match access {
         Access::ReadOnly | Access::WorkspaceWrite => sys::keep_capabilities([0, 0]),

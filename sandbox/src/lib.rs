@@ -29,6 +29,7 @@ mod namespaces;
 mod paths;
 mod plan;
 mod policy;
+mod relief;
 mod seccomp;
 mod spawn;
 mod status;
@@ -41,7 +42,7 @@ pub use launcher::{is_launcher, launcher_main};
 pub use namespaces::Apart;
 pub use plan::{Plan, PlanError};
 pub use policy::{Access, Level, Missing, Policy};
-pub use spawn::{Spawned, Stdio, spawn, spawn_among, spawn_bare, spawn_detached};
+pub use spawn::{Spawned, Stdio, spawn, spawn_among, spawn_bare, spawn_detached, spawn_relief};
 pub use status::{FRAME_BYTES_MAX, Frame, Stage, Status, StatusDecoder, StatusError};
 
 /// Makes the agent fit to hold secrets and to start commands: nobody may look into it, it leaves no

@@ -3,16 +3,19 @@
 //! The agent never forks: `posix_spawn` costs the same however large it is. All signals are reset,
 //! the environment is exactly what is given, and each descriptor is at a fixed number.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::kept::Look;
-use crate::launcher::{CONTROL_FD, LAUNCHER_NAME, LOOK_FD, LOOK_WORD, PLAN_FD, STATUS_FD};
+use crate::launcher::{
+    CONTROL_FD, LAUNCHER_NAME, LOOK_FD, LOOK_WORD, PLAN_FD, RELIEF_WORD, STATUS_FD,
+};
+use crate::namespaces::Apart;
 use crate::plan::{Plan, PlanError};
-use crate::policy::Access;
+use crate::policy::{Access, Policy};
 use crate::sys;
 
 /// Above every number that a child is given, so that no copy overwrites the source of another.
@@ -57,6 +60,40 @@ pub fn spawn_among(
     stdio: Stdio,
     look: Option<&Look>,
 ) -> io::Result<Spawned> {
+    let stdin = match stdio.stdin {
+        Some(stdin) => stdin,
+        None => nothing_to_read()?,
+    };
+    let look = look.filter(|_| plan.policy.access != Access::ReadOnly);
+    let look = look.map(|look| (look, LOOK_WORD));
+    launch(exe, plan, [stdin.as_fd(), stdio.stdout.as_fd(), stdio.stderr.as_fd()], look)
+}
+
+/// Starts the launcher only to put back what another was to that was killed, as far as it stands in
+/// the look. End first what that one has left. `protected` is the list of its policy.
+pub fn spawn_relief(exe: &Path, protected: &[PathBuf], look: &Look) -> io::Result<Spawned> {
+    let plan = Plan {
+        policy: Policy { protected: protected.to_vec(), ..Policy::of(Access::WorkspaceWrite) },
+        apart: Some(Apart::Nothing),
+        program: Vec::new(),
+        argv: vec![RELIEF_WORD.to_bytes().to_vec()],
+        env: Vec::new(),
+        cwd: PathBuf::from("/"),
+        pty: false,
+        background: false,
+        grace_ms: 0,
+        nofile: None,
+    };
+    let nothing = nothing_to_read()?;
+    launch(exe, &plan, [nothing.as_fd(); 3], Some((look, RELIEF_WORD)))
+}
+
+fn launch(
+    exe: &Path,
+    plan: &Plan,
+    stdio: [BorrowedFd<'_>; 3],
+    look: Option<(&Look, &CStr)>,
+) -> io::Result<Spawned> {
     let record = plan.encode(sys::pid().cast_unsigned()).map_err(invalid)?;
     let plan_file = sys::memory_file(c"windlass-plan")?;
     write_all(plan_file.as_fd(), &record)?;
@@ -64,21 +101,13 @@ pub fn spawn_among(
     let (control_end, control) = sys::pipe()?;
     sys::set_nonblocking(status.as_fd())?;
     sys::set_nonblocking(control.as_fd())?;
-    let stdin = match stdio.stdin {
-        Some(stdin) => stdin,
-        None => nothing_to_read()?,
-    };
     let mut argv = vec![CString::from(LAUNCHER_NAME)];
-    let mut places = vec![
-        (stdin.as_fd(), 0),
-        (stdio.stdout.as_fd(), 1),
-        (stdio.stderr.as_fd(), 2),
-        (plan_file.as_fd(), PLAN_FD),
-        (status_end.as_fd(), STATUS_FD),
-        (control_end.as_fd(), CONTROL_FD),
-    ];
-    if let Some(look) = look.filter(|_| plan.policy.access != Access::ReadOnly) {
-        argv.push(CString::from(LOOK_WORD));
+    let mut places: Vec<(BorrowedFd<'_>, RawFd)> = stdio.into_iter().zip(0..).collect();
+    places.push((plan_file.as_fd(), PLAN_FD));
+    places.push((status_end.as_fd(), STATUS_FD));
+    places.push((control_end.as_fd(), CONTROL_FD));
+    if let Some((look, word)) = look {
+        argv.push(CString::from(word));
         places.push((look.as_fd(), LOOK_FD));
     }
     let pid = start(Executable::At(exe), Session::Own, &argv, &[], &places)?;

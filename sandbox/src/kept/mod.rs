@@ -25,9 +25,11 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use crate::confine;
 use crate::namespaces::Apart;
 use crate::paths::{self, at_root, components};
 use crate::policy::{Access, Missing, Policy};
+use crate::status::Status;
 use crate::sys;
 
 use look::{Found, Held};
@@ -74,7 +76,7 @@ struct Item {
 
 /// What became of a path that was found changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+enum Outcome {
     PutBack,
     /// It is out of the way, or not even that.
     Lost,
@@ -112,9 +114,29 @@ impl Kept {
         (Kept { items, task: Task::PutBack, look, used }, missing)
     }
 
-    /// Does what is to be done once everything has ended. Tells of each path that was put back by
-    /// its place in the policy's list.
-    pub(crate) fn settle(&self, tell: impl FnMut(u32, Outcome)) {
+    /// What a supervisor was to keep that was killed.
+    pub(crate) fn of_another(protected: &[PathBuf], look: Look) -> io::Result<Kept> {
+        let found = look.hold()?.found()?;
+        let mut items = Vec::new();
+        for (index, path) in protected.iter().enumerate() {
+            // The others were held by mounts, or nobody kept them.
+            let Some(record) = found.get(path) else { continue };
+            let item = Item::of(index, path, record.fixed_count)?;
+            items.push(Item { node: record.node.clone(), ..item });
+        }
+        Ok(Kept { items, look: Some(look), ..Kept::default() })
+    }
+
+    /// Does what is to be done once everything has ended, and tells of each path that had to be put
+    /// back by its place in the policy's list.
+    pub(crate) fn settle_telling(&self, status: BorrowedFd<'_>) {
+        self.settle(|index, outcome| {
+            let is_whole = outcome == Outcome::PutBack;
+            confine::report(status, Status::Restored { index, is_whole });
+        });
+    }
+
+    fn settle(&self, tell: impl FnMut(u32, Outcome)) {
         // Two at once would get into each other's way; without a lock they are merely in a hurry.
         let mut held = self.look.as_ref().and_then(|look| look.hold().ok());
         match (&self.task, &mut held) {

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 
-use windlass_sandbox::{Access, Look, Plan, Status, Stdio, spawn_among};
+use windlass_sandbox::{Access, Look, Plan, Status, Stdio, spawn_among, spawn_relief};
 
 use crate::Case;
 use crate::stage::{Place, Run, exe, pipe, shell, with_roots};
@@ -16,6 +16,7 @@ pub(crate) const CASES: &[Case] = &[
     ("what_one_planted_is_not_held_for_another", what_one_planted_is_not_held_for_another),
     ("what_could_not_be_kept_is_not_kept_later", what_could_not_be_kept_is_not_kept_later),
     ("what_was_allowed_stays", what_was_allowed_stays),
+    ("a_killed_supervisor_is_relieved", a_killed_supervisor_is_relieved),
     ("many_at_once_leave_nothing", many_at_once_leave_nothing),
     ("a_damaged_look_is_said", a_damaged_look_is_said),
     ("a_look_reaches_no_command", a_look_reaches_no_command),
@@ -164,6 +165,27 @@ fn what_was_allowed_stays() {
     assert_eq!(named(".git/hooks/post-commit"), [b"y\n"]);
     assert_eq!(named(".codex"), Vec::<&Vec<u8>>::new(), "nobody has allowed it");
     assert_eq!(after.len(), before.len() + 3, "{after:?}");
+}
+
+fn a_killed_supervisor_is_relieved() {
+    let ground = Ground::new("overlap-killed");
+    let before = ground.look();
+    let look = Look::new().unwrap();
+    let plan = ground.plan(&format!("{PLANT}; echo planted; read line"));
+    let mut run = start(&plan, &look);
+    until_said(&mut run, "planted");
+    assert_ne!(ground.look(), before);
+    // SAFETY: kill takes integers; the supervisor is our child and not reaped.
+    assert_eq!(unsafe { libc::kill(run.spawned.pid, libc::SIGKILL) }, 0);
+    let run = run.finish();
+    assert!(!is_restored(&run));
+    let relief = spawn_relief(exe(), &plan.policy.protected, &look).unwrap();
+    let relief = Run::of(relief, None).finish();
+    assert!(is_restored(&relief), "{:?}", relief.statuses);
+    assert_eq!(relief.left_over(), (0, 0));
+    assert_eq!(ground.look(), before);
+    let again = spawn_relief(exe(), &plan.policy.protected, &look).unwrap();
+    assert!(!is_restored(&Run::of(again, None).finish()));
 }
 
 fn is_restored(run: &Run) -> bool {

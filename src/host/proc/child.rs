@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use windlass_sandbox::{Level, Spawned};
 
@@ -152,10 +152,14 @@ impl Child {
         &self.launched
     }
 
-    /// The same, with the names of what the launcher puts back.
+    pub fn launched_mut(&mut self) -> &mut Launched {
+        &mut self.launched
+    }
+
+    /// The same, with the names of what the launcher puts back, or another one for it.
     #[must_use]
-    pub fn with_protected(mut self, protected: Vec<PathBuf>) -> Child {
-        self.launched.protect(protected);
+    pub fn with_protected(mut self, protected: Vec<PathBuf>, exe: &Path) -> Child {
+        self.launched.protect(protected, exe.to_path_buf());
         self
     }
 

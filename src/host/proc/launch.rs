@@ -144,7 +144,7 @@ impl Starter {
         };
         let (spawned, output) = self.start(&plan, stdin, ends, shared.look)?;
         let child = Child::new(op, purpose, spawned, output, typing, program, plan.cwd);
-        Ok(child.with_advice(advice(settings)).with_protected(plan.policy.protected))
+        Ok(child.with_advice(advice(settings)).with_protected(plan.policy.protected, &self.exe))
     }
 
     /// Starts `windlass-files` with a request. It may look where the thread may look; it may write,
@@ -181,7 +181,8 @@ impl Starter {
         let name = FILES_NAME.to_string();
         let child = Child::new(op, purpose, spawned, output, None, name, plan.cwd);
         let is_writing = plan.policy.access == Access::WorkspaceWrite;
-        Ok(if is_writing { child.with_protected(plan.policy.protected) } else { child })
+        let protected = if is_writing { plan.policy.protected } else { Vec::new() };
+        Ok(child.with_protected(protected, &self.exe))
     }
 
     /// Starts the launcher; gives it and our end of the output.

@@ -28,6 +28,10 @@ pub struct Launched {
     is_seen_off: bool,
     /// What it changed that is to stay as it is.
     restored: Restored,
+    /// The launcher.
+    exe: PathBuf,
+    /// Whether another launcher has taken the place of one that was killed.
+    is_relieved: bool,
     /// What is wrong if the command cannot be executed.
     program: String,
     /// What is wrong if it cannot be entered.
@@ -47,14 +51,17 @@ impl Launched {
             confined: None,
             is_seen_off: false,
             restored: Restored::default(),
+            exe: PathBuf::new(),
+            is_relieved: false,
             program,
             directory,
             linger_until_ms: None,
         }
     }
 
-    /// The same, with the names of what the launcher puts back.
-    pub fn protect(&mut self, protected: Vec<PathBuf>) {
+    /// The same, with the names of what the launcher puts back, or another one for it.
+    pub fn protect(&mut self, protected: Vec<PathBuf>, exe: PathBuf) {
+        self.exe = exe;
         self.restored = Restored::among(protected);
     }
 
@@ -65,7 +72,37 @@ impl Launched {
 
     /// What was put back, in one line; `None` if nothing was.
     pub fn note(&self) -> Option<String> {
-        self.restored.note(&self.directory)
+        match self.is_keeping_in_vain() {
+            true => Some(self.restored.note_of_all(&self.directory)),
+            false => self.restored.note(&self.directory),
+        }
+    }
+
+    /// Whether nobody has looked after what was to be put back.
+    fn is_keeping_in_vain(&self) -> bool {
+        self.is_abandoned() && !self.restored.is_empty()
+    }
+
+    /// Whether its launcher was killed before it could put back what it was to, so that another
+    /// has to. One that relieves it is not relieved in turn.
+    pub fn wants_relief(&self) -> bool {
+        self.is_keeping_in_vain() && !self.is_relieved
+    }
+
+    /// What puts back, and what is to be put back.
+    pub fn kept(&self) -> (&Path, &[PathBuf]) {
+        (&self.exe, self.restored.protected())
+    }
+
+    /// Listens to the launcher that takes the place of one that was killed. Gives the process that
+    /// is to be reaped.
+    pub fn relieve(&mut self, spawned: Spawned) -> i32 {
+        self.status = Some(File::from(spawned.status));
+        self.frames = StatusDecoder::default();
+        self.control = File::from(spawned.control);
+        self.linger_until_ms = None;
+        self.is_relieved = true;
+        std::mem::replace(&mut self.pid, spawned.pid)
     }
 
     pub fn pid(&self) -> i32 {
@@ -102,6 +139,8 @@ impl Launched {
                             Ok(Status::Restored { index, is_whole }) => {
                                 self.restored.push(index, is_whole);
                             }
+                            // It has no command, and what it says is not of ours.
+                            Ok(_) if self.is_relieved => {}
                             Ok(frame) => Self::on_frame(
                                 frame,
                                 (&self.program, &self.directory),

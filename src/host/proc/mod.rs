@@ -127,6 +127,7 @@ impl Children {
 
     /// The end of a child, once nothing more can come of it.
     pub fn take_ended(&mut self, key: Key, now_ms: u64) -> Option<(OpId, Purpose, End)> {
+        self.relieve(poller, key);
         self.take_if_ended(key.slot(), key.generation(), now_ms)
     }
 
@@ -200,9 +201,14 @@ impl Children {
     fn see_off(&mut self, launched: &Launched) {
         self.unreaped.push(launched.pid());
         if launched.is_abandoned() {
-            let known = self.launched().map(Launched::pid).chain(self.unreaped.iter().copied());
-            windlass_sandbox::end_strangers(&known.collect::<Vec<i32>>());
+            self.end_strangers();
         }
+    }
+
+    /// Ends what killed launchers have left.
+    fn end_strangers(&self) {
+        let known = self.launched().map(Launched::pid).chain(self.unreaped.iter().copied());
+        windlass_sandbox::end_strangers(&known.collect::<Vec<i32>>());
     }
 
     /// All that have a launcher.

@@ -97,6 +97,10 @@ impl Program {
         &self.launched
     }
 
+    pub fn launched_mut(&mut self) -> &mut Launched {
+        &mut self.launched
+    }
+
     pub fn stop(&mut self, how: Stop) {
         self.launched.stop(how);
     }
@@ -228,7 +232,7 @@ impl Starter {
         let spawned = windlass_sandbox::spawn_among(self.exe(), &plan, stdio, shared.look)?;
         let name = String::from_utf8_lossy(&name).into_owned();
         let mut launched = Launched::new(spawned, name, plan.cwd);
-        launched.protect(plan.policy.protected);
+        launched.protect(plan.policy.protected, self.exe().to_path_buf());
         let outputs = outputs.map(|output| output.map(File::from));
         Ok(Program { launched, outputs, typing, is_held: false })
     }
@@ -300,6 +304,7 @@ impl Children {
         if let Some((level, missing)) = program.launched.confined() {
             self.apart = Apart::of(level, missing).or(self.apart);
         }
+        self.relieve(poller, key);
         self.program_ended(id, now_ms)
     }
 

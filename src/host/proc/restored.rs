@@ -33,6 +33,20 @@ impl Restored {
         }
     }
 
+    /// What a launcher was told to keep.
+    pub fn protected(&self) -> &[PathBuf] {
+        &self.protected
+    }
+
+    /// One line about all of them, which nobody has looked after.
+    pub fn note_of_all(&self, directory: &Path) -> String {
+        let all: Vec<u32> = (0..).take(self.protected.len()).collect();
+        let names = self.names(&all, directory);
+        format!(
+            "[sandbox: its supervisor was killed; these may have changed, and stay so: {names}]"
+        )
+    }
+
     /// One line about them; `None` if there are none.
     pub fn note(&self, directory: &Path) -> Option<String> {
         let mut parts = Vec::new();
