@@ -247,24 +247,70 @@ fn turns_come_in_pages_in_both_directions() {
 }
 
 #[test]
-fn a_fork_has_the_turns_under_ids_of_its_own_and_goes_on() {
+fn a_fork_has_the_turns_and_goes_on() {
     let (client, thread, turn_ids) = recorded();
     let mut client = client.again();
-    let other = json!({"threadId": thread, "lastTurnId": turn_ids[0]});
-    assert!(client.refusal("thread/fork", other).contains("last turn only"));
+    let other = json!({"threadId": thread, "lastTurnId": "t"});
+    assert!(client.refusal("thread/fork", other).contains("no such turn"));
     let forked = client.ask("thread/fork", json!({"threadId": thread}));
     let fork = forked["thread"]["id"].as_str().unwrap().to_owned();
     assert_ne!(fork, thread);
     assert_eq!(forked["thread"]["forkedFromId"], *thread);
     assert_eq!(turns(&forked["thread"]["turns"]), EXPECTED);
     let forked_ids = ids(&forked["thread"]["turns"]);
-    assert!(forked_ids.iter().all(|id| !turn_ids.contains(id)));
+    assert_eq!(forked_ids, turn_ids);
     let third = client.turn(&fork, "third", Reply::message("x"));
     let read = client.ask("thread/read", json!({"threadId": fork, "includeTurns": true}));
     let read_ids = ids(&read["thread"]["turns"]);
     assert_eq!(read_ids, [forked_ids, vec![third["id"].clone()]].concat());
     let source = client.ask("thread/read", json!({"threadId": thread, "includeTurns": true}));
     assert_eq!(ids(&source["thread"]["turns"]), turn_ids);
+    client.end();
+}
+
+#[test]
+fn a_fork_begins_behind_the_turn_that_is_named() {
+    let (mut client, thread, turn_ids) = recorded();
+    // Open or not.
+    for _ in 0..2 {
+        let first = json!({"threadId": thread, "lastTurnId": turn_ids[0]});
+        let forked = client.ask("thread/fork", first);
+        assert_eq!(turns(&forked["thread"]["turns"]), EXPECTED[..1]);
+        let fork = forked["thread"]["id"].as_str().unwrap().to_owned();
+        client.turn(&fork, "another second", Reply::message("x"));
+        let input = client.world.requests().last().unwrap().body["input"].to_string();
+        assert!(input.contains("first") && !input.contains("\"second\""), "{input}");
+        let read = client.ask("thread/read", json!({"threadId": fork, "includeTurns": true}));
+        assert_eq!(turns(&read["thread"]["turns"])[..1], EXPECTED[..1]);
+        assert_eq!(ids(&read["thread"]["turns"])[0], turn_ids[0]);
+        client = client.again();
+        let resumed = client.ask("thread/resume", json!({"threadId": fork}));
+        assert_eq!(resumed["thread"]["turns"], read["thread"]["turns"]);
+    }
+    let last = json!({"threadId": thread, "lastTurnId": turn_ids[1]});
+    assert_eq!(turns(&client.ask("thread/fork", last)["thread"]["turns"]), EXPECTED);
+    client.end();
+}
+
+#[test]
+fn what_others_have_recorded_is_forked_behind_any_turn() {
+    let world = World::new();
+    let thread = "01990000-0000-7000-8000-0000000000aa";
+    let old = include_str!("fixtures/rollout-0.58.jsonl");
+    let cwd = world.elsewhere.to_str().unwrap().to_owned();
+    let old = old.replace("<id>", thread).replace("<cwd>", &cwd);
+    let (_, turn) = old.split_once('\n').unwrap();
+    let path = world.file("rollout.jsonl", format!("{old}{}", turn.replace("do it", "do more")));
+    let mut client = Client::new(world);
+    let read = json!({"threadId": "any", "path": path, "modelProvider": "openai"});
+    let known = ids(&client.ask("thread/resume", read)["thread"]["turns"]);
+    let first = json!({"threadId": thread, "lastTurnId": known[0], "modelProvider": "openai"});
+    let forked = client.ask("thread/fork", first);
+    assert_eq!(turns(&forked["thread"]["turns"]).len(), 1);
+    let fork = forked["thread"]["id"].as_str().unwrap().to_owned();
+    client.turn(&fork, "another second", Reply::message("x"));
+    let input = client.world.requests().last().unwrap().body["input"].to_string();
+    assert!(input.contains("do it") && !input.contains("do more"), "{input}");
     client.end();
 }
 

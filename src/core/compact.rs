@@ -20,7 +20,7 @@ use crate::core::draft::Draft;
 use crate::core::history::History;
 use crate::core::opening;
 use crate::core::room::is_credible;
-use crate::core::thread::{Fork, Phase, Thread};
+use crate::core::thread::{Phase, Thread};
 use crate::limits::{SAID_BYTES_KEPT_MAX, SAID_BYTES_KEPT_MIN, SUMMARY_BYTES_MAX};
 use crate::words::command::Refusal;
 use crate::words::event::{Ended, Event, Failed};
@@ -79,7 +79,6 @@ pub enum Relief {
 pub struct Replaced {
     history: History,
     counted: Counted,
-    fork: Option<Fork>,
 }
 
 impl Replaced {
@@ -101,9 +100,19 @@ impl Thread {
             return Err(Refusal::NothingToCompact);
         }
         self.begin_turn(desk);
+        if self.may_record() {
+            self.compact_all(desk);
+        } else {
+            self.turn_mut().compacts = true;
+            self.ask_to_open(desk);
+        }
+        Ok(())
+    }
+
+    /// Sums up the history, and rests.
+    pub(crate) fn compact_all(&mut self, desk: &mut Desk<'_>) {
         let draft = Draft::new(self.history.items(), &self.settings.compact_prompt);
         self.sum_up(draft, Then::Rest, desk);
-        Ok(())
     }
 
     /// Whether the history can be summed up before the request that is due.
@@ -169,10 +178,7 @@ impl Thread {
         let items_count = items.len() as u32;
         let history = std::mem::replace(&mut self.history, History::settled(items));
         let counted = std::mem::take(&mut self.counted);
-        // The past of a fork is among what was summed up.
-        let fork = self.fork.map(|fork| Fork { items_count: 0, recorded_count: 0, ..fork });
-        let fork = std::mem::replace(&mut self.fork, fork);
-        self.replaced = Some(Box::new(Replaced { history, counted, fork }));
+        self.replaced = Some(Box::new(Replaced { history, counted }));
         self.turn_mut().relief = Relief::Fresh;
         self.turn_mut().said = None;
         desk.out.append(self.id, Record::Compacted { items_count });
@@ -186,10 +192,9 @@ impl Thread {
     /// The successor could not be recorded.
     pub(crate) fn take_back_summary(&mut self) {
         if let Some(replaced) = self.replaced.take() {
-            let Replaced { history, counted, fork } = *replaced;
+            let Replaced { history, counted } = *replaced;
             self.history = history;
             self.counted = counted;
-            self.fork = fork;
         }
     }
 

@@ -1,19 +1,17 @@
 //! Work that no turn owns: loading a recorded conversation into a thread.
 //!
-//! A fork copies what was loaded into a rollout of its own, with the first prompt: until then there
-//! is nothing to keep. Errands pass the same gate as everything else, so that they can be given up
-//! and told apart.
+//! A fork gets a rollout of its own with its first turn: until then there is nothing to keep. The
+//! host begins that with the lines of the past before it answers `Open`.
+//!
+//! Errands pass the same gate as everything else, so that they can be given up and told apart.
 
 use crate::core::Desk;
 use crate::core::effect::Effect;
 use crate::core::history::History;
 use crate::core::ops::Work;
-use crate::core::thread::{Fork, Phase, Thread, shown_as};
+use crate::core::thread::{Phase, Thread};
 use crate::words::command::{Course, Refusal, Restored, Which};
 use crate::words::event::Event;
-use crate::words::ids::ItemIndex;
-use crate::words::model::Usage;
-use crate::words::record::Record;
 use crate::words::settings::OpeningFacts;
 
 impl Thread {
@@ -55,9 +53,7 @@ impl Thread {
                         self.facts = Some(OpeningFacts::default());
                     }
                     Course::Fork => {
-                        let items_count = self.history.items().len() as u32;
-                        let from = restored.conversation;
-                        self.fork = Some(Fork { from, items_count, recorded_count: 0 });
+                        self.fork = Some(restored.conversation);
                     }
                 }
                 self.phase = Phase::Ready;
@@ -77,30 +73,5 @@ impl Thread {
                 desk.out.tell(self.id, Event::ThreadFailed { message });
             }
         }
-    }
-
-    /// Copies what a fork began with into its rollout, as far as it is not there.
-    pub(crate) fn record_past(&mut self, desk: &mut Desk<'_>) {
-        let Some(fork) = &mut self.fork else { return };
-        if fork.recorded_count == fork.items_count {
-            return;
-        }
-        for index in (fork.recorded_count..fork.items_count).map(ItemIndex) {
-            desk.out.append(self.id, Record::Item(index));
-            if let Some(record) = shown_as(self.history.items(), index) {
-                desk.out.append(self.id, record);
-            }
-        }
-        fork.recorded_count = fork.items_count;
-        let (total, limits) = (self.usage, self.limits);
-        desk.out.append(self.id, Record::TokenCount { total, last: Usage::default(), limits });
-    }
-
-    /// Records from this item on are lost: a fork does not forget its past with them, but records
-    /// it again. Gives from where on to forget.
-    pub(crate) fn keep_past(&mut self, lost_from: ItemIndex) -> ItemIndex {
-        let Some(fork) = &mut self.fork else { return lost_from };
-        fork.recorded_count = fork.recorded_count.min(lost_from.0);
-        lost_from.max(ItemIndex(fork.items_count))
     }
 }

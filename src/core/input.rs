@@ -19,8 +19,10 @@ pub struct Now {
 pub enum Input<'a> {
     /// A front asks for something.
     Command { front: FrontId, command: Command },
-    /// Facts about the place have been gathered.
+    /// Facts about the place have been gathered; the past of a fork is in its rollout.
     Opened { op: OpId, facts: OpeningFacts },
+    /// The past of a fork could not be put into its rollout, which there is not.
+    Unopened { op: OpId, why: Box<str> },
     /// A rollout was read, or could not be.
     Restored { op: OpId, result: Result<Box<Restored>, Box<str>> },
     /// A response brought something; `Completed` and `Failed` are its end.

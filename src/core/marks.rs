@@ -41,7 +41,8 @@ impl Thread {
 
     /// Records how the turn ends, unless nothing can be recorded.
     pub(crate) fn mark_end(&mut self, how: &Ended, desk: &mut Desk<'_>) {
-        if let Ended::Failed { kind: Failed::Record, .. } = how {
+        let is_lost = matches!(how, Ended::Failed { kind: Failed::Record, .. });
+        if is_lost || !self.may_record() {
             return;
         }
         self.begin_rollout(desk);

@@ -122,6 +122,9 @@ impl Agent {
             Input::Opened { op, facts } => self.on_op(op, now, out, |thread, _, desk| {
                 thread.on_opened(op, facts, desk);
             }),
+            Input::Unopened { op, why } => self.on_op(op, now, out, |thread, _, desk| {
+                thread.on_unopened(op, why, desk);
+            }),
             Input::Restored { op, result } => self.on_op(op, now, out, |thread, _, desk| {
                 thread.on_restored(result, desk);
             }),
@@ -201,7 +204,7 @@ impl Agent {
         let thread = self.thread(thread)?;
         Some(RecordView {
             conversation: thread.conversation,
-            forked_from: thread.fork.as_ref().map(|fork| fork.from),
+            forked_from: thread.fork,
             sub_agent: thread.parent.as_ref().map(|parent| parent.task.sub_agent()),
             settings: &thread.settings,
             git: thread.facts.as_ref().and_then(|facts| facts.git.as_ref()),
@@ -209,10 +212,9 @@ impl Agent {
         })
     }
 
-    /// How many items of a fork's past its rollout does not hold yet.
-    pub fn past_unrecorded(&self, thread: ThreadId) -> usize {
-        let fork = self.thread(thread).and_then(|thread| thread.fork.as_ref());
-        fork.map_or(0, |fork| (fork.items_count - fork.recorded_count) as usize)
+    /// Whether there is a rollout to record in: that of a fork begins with its past.
+    pub fn may_record(&self, thread: ThreadId) -> bool {
+        self.thread(thread).is_some_and(Thread::may_record)
     }
 
     /// The thread's history; empty for a thread that is gone.

@@ -148,9 +148,7 @@ impl Thread {
         let lost = matches!(how, Ended::Failed { kind: Failed::Record, .. });
         match self.turn.as_ref().and_then(|turn| turn.review.as_ref()) {
             _ if lost => return,
-            // Whatever is recorded of the end comes after the beginning.
-            Some(Review::Apart { .. } | Review::Away) => return self.begin_rollout(desk),
-            Some(Review::Asked { .. }) | None => return,
+            Some(Review::Apart { .. } | Review::Away | Review::Asked { .. }) | None => return,
             Some(Review::Entered) => {}
         }
         let verdict = match how {

@@ -67,19 +67,9 @@ pub struct Thread {
     /// What the rollout says of turns.
     pub(crate) marks: Marks,
     /// Where its past is from, if that is another conversation's.
-    pub(crate) fork: Option<Fork>,
+    pub(crate) fork: Option<ConversationId>,
     /// Whom it works for, if it is a child.
     pub(crate) parent: Option<Parent>,
-}
-
-/// A past that was another conversation's, and is copied with the first prompt.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Fork {
-    pub(crate) from: ConversationId,
-    /// How long the history was then.
-    pub(crate) items_count: u32,
-    /// How much of that is recorded. Invariant: `recorded_count <= items_count`.
-    pub(crate) recorded_count: u32,
 }
 
 /// Whether the thread can take turns.
@@ -241,8 +231,13 @@ impl Thread {
             desk.out.append(self.id, Record::Meta);
             self.meta_recorded = true;
         }
-        self.record_past(desk);
         self.mark_beginning(desk);
+    }
+
+    /// Whether there is a rollout to record in: that of a fork begins with its past, which is
+    /// copied before its first turn goes on.
+    pub(crate) fn may_record(&self) -> bool {
+        self.fork.is_none() || self.meta_recorded
     }
 
     /// Adds an item to the history and to the rollout.
@@ -270,10 +265,7 @@ impl Thread {
         self.take_back_marks(lost);
         match lost.items_from {
             _ if lost.compacted => self.take_back_summary(),
-            Some(from) => {
-                let from = self.keep_past(from);
-                self.history.cut(from);
-            }
+            Some(from) => self.history.cut(from),
             None => self.history.settle(),
         }
         let how = Ended::Failed { kind: Failed::Record, message };
@@ -297,6 +289,9 @@ impl Thread {
             Work::Response => {
                 let failure = ModelFailure::new(FailureKind::Stream, "the request was dropped");
                 self.on_model(op, ModelEvent::Failed(failure), desk);
+            }
+            Work::Opening if !self.may_record() => {
+                self.on_unopened(op, "copying the session was dropped".into(), desk);
             }
             Work::Opening => self.on_opened(op, OpeningFacts::default(), desk),
             Work::Child => unreachable!("only a child ends what waits for it"),

@@ -51,6 +51,8 @@ pub struct Turn {
     pub(crate) relief: Relief,
     /// The last message of the model.
     pub(crate) said: Option<ItemIndex>,
+    /// It is there for a summary, and waits for the place where that can be recorded.
+    pub(crate) compacts: bool,
     /// If it is a review.
     pub(crate) review: Option<Review>,
     pub(crate) wait: Wait,
@@ -106,6 +108,10 @@ impl Thread {
             self.request(desk);
             return;
         }
+        self.ask_to_open(desk);
+    }
+
+    pub(crate) fn ask_to_open(&mut self, desk: &mut Desk<'_>) {
         match desk.ops.start(self.id, Work::Opening) {
             Some(op) => {
                 self.wait_for(Wait::Opening { op });
@@ -132,6 +138,7 @@ impl Thread {
             purpose: Purpose::Answer,
             relief: Relief::Stale,
             said: None,
+            compacts: false,
             review: None,
             wait: Wait::Retry { at_ms: desk.now.mono_ms, tries },
         }));
@@ -151,7 +158,18 @@ impl Thread {
     pub(crate) fn on_opened(&mut self, op: OpId, facts: OpeningFacts, desk: &mut Desk<'_>) {
         desk.ops.end(op);
         self.facts = Some(facts);
-        self.request(desk);
+        // The past comes with the first line.
+        self.meta_recorded |= self.fork.is_some();
+        match self.turn_mut().compacts {
+            true => self.compact_all(desk),
+            false => self.request(desk),
+        }
+    }
+
+    /// There is nothing to record in; the next turn asks again.
+    pub(crate) fn on_unopened(&mut self, op: OpId, why: Box<str>, desk: &mut Desk<'_>) {
+        desk.ops.end(op);
+        self.finish(Ended::Failed { kind: Failed::Record, message: why }, desk);
     }
 
     /// Asks the model for a new response, with all that waits to be said.
@@ -276,7 +294,7 @@ impl Thread {
 
     /// Takes the prompts that wait, although nobody answers them; without room they wait on.
     fn keep_prompts(&mut self, desk: &mut Desk<'_>) {
-        if !self.exceeds_bytes() {
+        if self.may_record() && !self.exceeds_bytes() {
             self.take_prompts(desk);
         }
     }

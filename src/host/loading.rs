@@ -11,6 +11,7 @@ use crate::core::input::Input;
 use crate::core::restore::{Fold, Unfit};
 use crate::host::album::Album;
 use crate::host::disk::Failure;
+use crate::host::disk::copying::Stretch;
 use crate::host::disk::rollout::{Place, Progress, Reader, Rollout};
 use crate::host::disk::shelf::{Search, Shelf, Sought};
 use crate::host::disk::walk::Slice;
@@ -117,8 +118,17 @@ impl Loading {
                     Ok(Progress::More) => return Some(self),
                     Ok(Progress::End) => {
                         let restored = finish(path, std::mem::take(&mut past.fold));
-                        if let (Ok(_), Some(rollout)) = (&restored, rollout.take()) {
-                            seam.rollouts.adopt(self.thread, rollout);
+                        match rollout.take() {
+                            _ if restored.is_err() => restored,
+                            Some(rollout) => {
+                                seam.rollouts.adopt(self.thread, rollout);
+                                restored
+                            }
+                            // A fork, or one of which nothing is kept.
+                            None => past.stretch(reader).and_then(|stretch| {
+                                seam.rollouts.fork(self.thread, stretch);
+                                restored
+                            }),
                         }
                         match restored {
                             Ok(past) if seam.journal.is_some() && is_much(&past.items) => {
@@ -143,9 +153,9 @@ impl Loading {
 
 impl Stage {
     /// Opens what was found.
-    fn open(path: PathBuf, grows: bool) -> Result<Stage, Failure> {
+    fn open(path: PathBuf, grows: bool, until_bytes: u64) -> Result<Stage, Failure> {
         let rollout = grows.then(|| Rollout::reopen(&path)).transpose()?;
-        let reader = Reader::open_glancing(&path)?;
+        let reader = Reader::open_glancing(&path)?.until(until_bytes);
         Ok(Stage::Reading { path, rollout, reader, past: Box::default() })
     }
 }
@@ -153,8 +163,12 @@ impl Stage {
 impl Seeking {
     fn begin(which: &Which, home: &Path, grows: bool) -> Result<Stage, String> {
         let (search, wanted) = match which {
-            Which::Path(path) => {
-                let opened = Stage::open(PathBuf::from(&**path), grows);
+            Which::Path(path) | Which::Part { path, .. } => {
+                let until_bytes = match which {
+                    Which::Part { bytes, .. } => *bytes,
+                    Which::Path(_) | Which::Id(_) | Which::Last { .. } => u64::MAX,
+                };
+                let opened = Stage::open(PathBuf::from(&**path), grows, until_bytes);
                 return opened.map_err(|failure| failure.to_string());
             }
             Which::Id(id) => (Search::by_id(home, Shelf::Dated, *id), Wanted::Id(*id)),
@@ -181,7 +195,7 @@ impl Seeking {
                 format!("the session {id} is archived; `windlass sessions unarchive {id}` first")
             }
             (Sought::Found(path), Wanted::Id(_) | Wanted::Last { .. }) => {
-                return Stage::open(path, grows).map(Some);
+                return Stage::open(path, grows, u64::MAX).map(Some);
             }
             (Sought::Nothing, Wanted::Id(id)) => {
                 if let Ok(search) = Search::by_id(&self.home, Shelf::Archive, *id) {
@@ -225,6 +239,10 @@ struct Past {
     fold: Fold,
     passed: Vec<Passed>,
     passed_bytes: usize,
+    /// Behind the line that says whose it is, once that has come.
+    from_bytes: Option<u64>,
+    /// Where the last line ends.
+    until_bytes: u64,
     /// Lines that are read again.
     line: Vec<u8>,
     sieve: Sieve,
@@ -249,6 +267,7 @@ impl Past {
         let progress = reader.read_slice(READ_BUDGET_BYTES)?;
         while let Some(line) = reader.pull() {
             let (place, is_whole) = (line.place(), line.is_whole());
+            self.until_bytes = place.offset_bytes + place.bytes_count as u64;
             match rollout::glance(line.bytes, line.tail) {
                 Glance::Nothing => {}
                 Glance::Item => self.pass(Passed::Item(place), place.bytes_count),
@@ -266,7 +285,12 @@ impl Past {
                         Some(counted @ Remembered::TokenCount { .. }) => {
                             self.pass(Passed::Counted(Box::new(counted)), 0);
                         }
-                        Some(other) => self.take_in(other, reader, thread, album)?,
+                        Some(other) => {
+                            if let Remembered::Meta { .. } = other {
+                                self.from_bytes.get_or_insert(self.until_bytes + 1);
+                            }
+                            self.take_in(other, reader, thread, album)?;
+                        }
                         None => self.fold.skip(1),
                     }
                 }
@@ -281,6 +305,13 @@ impl Past {
             self.fold.skip(reader.lines_skipped());
         }
         Ok(progress)
+    }
+
+    /// The lines that a fork goes on from.
+    fn stretch(&self, reader: &Reader) -> Result<Stretch, String> {
+        let file = reader.file().try_clone().map_err(|error| error.to_string())?;
+        let (from_bytes, until_bytes) = (self.from_bytes.unwrap_or(0), self.until_bytes);
+        Ok(Stretch { file, from_bytes, until_bytes })
     }
 
     fn pass(&mut self, passed: Passed, bytes_count: usize) {

@@ -14,6 +14,7 @@ pub mod environment;
 pub mod exec;
 pub mod features;
 pub mod files;
+pub mod forking;
 pub mod git;
 pub mod holders;
 pub mod images;
@@ -49,6 +50,7 @@ use std::time::Duration;
 use crate::core::input::Input;
 use crate::fronts::visible;
 use crate::host::app_server::serving::Server;
+use crate::host::forking::Forking;
 use crate::host::loading::Loading;
 use crate::host::net::Net;
 use crate::host::playing::Recorded;
@@ -83,6 +85,7 @@ pub struct Host {
     children: Children,
     starter: Starter,
     loading: Vec<Loading>,
+    forking: Vec<Forking>,
     routes: Routes,
     recorded: Option<Recorded>,
     playing: Vec<(OpId, replay::Playing)>,
@@ -133,6 +136,7 @@ impl Host {
             children: Children::default(),
             starter: parts.starter,
             loading: Vec::new(),
+            forking: Vec::new(),
             routes: parts.routes,
             recorded: parts.recorded,
             playing: Vec::new(),
@@ -178,6 +182,9 @@ impl Host {
         self.work();
         for loading in std::mem::take(&mut self.loading) {
             self.loading.extend(loading.step(&mut self.seam));
+        }
+        for forking in std::mem::take(&mut self.forking) {
+            self.forking.extend(forking.step(&mut self.seam));
         }
         self.play_on();
         self.search_on();
@@ -235,6 +242,7 @@ impl Host {
         if (searches || self.seam.diffs.is_due()) && !self.is_held
             || !self.playing.is_empty()
             || !self.loading.is_empty()
+            || !self.forking.is_empty()
             || !self.seam.deeds.is_empty()
         {
             return Some(Duration::ZERO);

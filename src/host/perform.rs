@@ -88,7 +88,7 @@ impl Host {
     fn open(&mut self, op: OpId, thread: ThreadId) {
         let Some(settings) = self.seam.agent.settings(thread) else { return };
         let git = git::facts(Path::new(&*settings.cwd));
-        self.seam.feed(Input::Opened { op, facts: OpeningFacts { git } });
+        self.begin_fork(op, thread, OpeningFacts { git });
     }
 
     fn request(&mut self, op: OpId, thread: ThreadId) {
@@ -227,6 +227,7 @@ impl Host {
         }
         self.playing.retain(|(playing, _)| *playing != op);
         self.loading.retain(|loading| loading.op != op);
+        self.forking.retain(|forking| forking.op != op);
         self.seam.feed(Input::Stopped { op });
     }
 }

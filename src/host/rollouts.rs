@@ -1,10 +1,11 @@
 //! The rollouts of the threads that are loaded.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::host::album::{Album, Pour};
 use crate::host::disk::Failure;
+use crate::host::disk::copying::{Copying, Stretch};
 use crate::host::disk::rollout::Rollout;
 use crate::limits::ROLLOUT_BATCH_BYTES;
 use crate::wire::holes::{Hole, Holes};
@@ -18,6 +19,8 @@ use crate::words::record::{Record, RecordView};
 pub struct Rollouts {
     keeping: Keeping,
     open: Vec<(ThreadId, Rollout)>,
+    /// Pasts of forks that are not in their rollouts yet.
+    pasts: BTreeMap<ThreadId, Stretch>,
     /// Threads that are not kept although others are.
     forgone: BTreeSet<ThreadId>,
     pub album: Album,
@@ -43,6 +46,7 @@ impl Rollouts {
         Rollouts {
             keeping,
             open: Vec::new(),
+            pasts: BTreeMap::new(),
             forgone: BTreeSet::new(),
             album: Album::default(),
             lines: Vec::new(),
@@ -145,6 +149,34 @@ impl Rollouts {
         self.open.push((thread, rollout));
     }
 
+    /// The thread goes on from this as a rollout of its own.
+    pub fn fork(&mut self, thread: ThreadId, past: Stretch) {
+        self.pasts.insert(thread, past);
+    }
+
+    /// Begins to copy the past of a thread into its rollout, if there is one that is to be kept.
+    pub fn copy_past(
+        &mut self,
+        thread: ThreadId,
+        view: RecordView<'_>,
+        wall_ms: u64,
+    ) -> Option<Result<Copying, Failure>> {
+        let past = self.pasts.get(&thread).filter(|_| !self.forgone.contains(&thread))?;
+        let Keeping::Home(home) = &self.keeping else { return None };
+        let path = self.path(thread).map(Path::to_owned);
+        let new = || Rollout::new(home, view.conversation, wall_ms).path().to_owned();
+        let (timestamp, mut line) = (Rfc3339(wall_ms).to_string(), Vec::new());
+        rollout::encode(&Record::Meta, view, &timestamp, &mut Holes::new(&[]), &mut line);
+        Some(Copying::begin(past, &path.unwrap_or_else(new), &line))
+    }
+
+    /// The past of the thread is in its rollout.
+    pub fn copied(&mut self, thread: ThreadId, rollout: Rollout) {
+        self.pasts.remove(&thread);
+        self.open.retain(|(id, _)| *id != thread);
+        self.open.push((thread, rollout));
+    }
+
     /// Keeps nothing of the thread.
     pub fn forgo(&mut self, thread: ThreadId) {
         self.forgone.insert(thread);
@@ -174,6 +206,7 @@ impl Rollouts {
         assert!(self.gathering.is_none(), "a batch is written before what follows from it is done");
         self.open.retain(|(id, _)| *id != thread);
         self.forgone.remove(&thread);
+        self.pasts.remove(&thread);
         self.album.release(thread);
     }
 }

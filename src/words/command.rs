@@ -62,6 +62,11 @@ pub enum Which {
         cwd: Option<Box<str>>,
     },
     Path(Box<str>),
+    /// As much of one, to the end of a line; only a fork goes on from that.
+    Part {
+        path: Box<str>,
+        bytes: u64,
+    },
 }
 
 /// How a thread goes on from a recorded conversation.

@@ -16,6 +16,8 @@ pub(crate) struct Disk {
     /// Turns that have begun and not ended, and the last that have ended.
     open: BTreeMap<ConversationId, TurnName>,
     ended: BTreeMap<ConversationId, TurnName>,
+    /// What forks go on from.
+    pasts: BTreeMap<ConversationId, Vec<Remembered>>,
     pub(crate) full: bool,
 }
 
@@ -74,6 +76,31 @@ impl Disk {
         let is_meta = matches!(line, Remembered::Meta { .. });
         assert_eq!(lines.is_empty(), is_meta, "the first line, and only it, says whose it is");
         lines.push(line);
+        true
+    }
+
+    /// A thread goes on from what another holds by now.
+    pub(crate) fn fork(&mut self, fork: ConversationId, source: ConversationId) {
+        if let Some(lines) = self.rollouts.get(&source) {
+            self.pasts.insert(fork, lines.clone());
+        }
+    }
+
+    /// Puts the past of a fork where it belongs, all of it, unless it is there; a full disk does
+    /// not take it.
+    pub(crate) fn copy(&mut self, fork: ConversationId) -> bool {
+        let Some(past) = self.pasts.get(&fork) else { return true };
+        if self.full {
+            return false;
+        }
+        let mut lines = past.clone();
+        for line in &mut lines {
+            if let Remembered::Meta { conversation, .. } = line {
+                *conversation = fork;
+            }
+        }
+        self.pasts.remove(&fork);
+        assert!(self.rollouts.insert(fork, lines).is_none(), "a past is copied first and once");
         true
     }
 

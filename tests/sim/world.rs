@@ -9,7 +9,7 @@ use windlass::core::effect::{Audience, Effect, Effects, Stop};
 use windlass::core::input::{Input, Lost, Now};
 use windlass::limits::{CALLS_PARALLEL_MAX, SESSIONS_MAX};
 use windlass::words::call::{Life, Unread};
-use windlass::words::command::{Command, Which};
+use windlass::words::command::{Command, Course, Which};
 use windlass::words::event::Event;
 use windlass::words::ids::{FrontId, ItemIndex, OpId, ThreadId};
 use windlass::words::model::{FailureKind, ModelEvent};
@@ -124,7 +124,7 @@ impl World {
             self.say_last_words();
             self.come_to_rest();
         }
-        self.watch.assert_at_rest();
+        self.watch.assert_at_rest(&self.agent);
         for thread in self.watch.threads() {
             self.command(Command::Close { thread });
         }
@@ -228,6 +228,7 @@ impl World {
             Mood::Quiet => self.steps.quiet += 1,
         }
         let op = op_of(&input);
+        let input = self.copied(input);
         let ends = is_end(&input);
         if let Some(op) = op.filter(|_| ends) {
             self.assert_frozen(op);
@@ -300,6 +301,20 @@ impl World {
         Batch::Done
     }
 
+    /// The past of a fork is where it belongs before it is told of its place, or it is not told.
+    fn copied(&mut self, input: Input<'static>) -> Input<'static> {
+        let Input::Opened { op, .. } = input else { return input };
+        let work = self.works.get(&op).filter(|work| work.alive && !work.stopped);
+        let fork = work.and_then(|work| self.agent.conversation(work.thread));
+        let fails = self.is_faulty() && self.chance.one_in(20);
+        match fork {
+            Some(fork) if fails || !self.disk.copy(fork) => {
+                Input::Unopened { op, why: "no space left on device".into() }
+            }
+            Some(_) | None => input,
+        }
+    }
+
     fn append(&mut self, thread: ThreadId, record: &Record) -> bool {
         let view = self.agent.record_view(thread);
         let Some(view) = view else { panic!("a record of a thread that is gone: {record:?}") };
@@ -316,7 +331,14 @@ impl World {
         match effect {
             Effect::Append { .. } => unreachable!("appended in `drain`"),
             Effect::Open { op, thread } => self.start(op, thread, Kind::Open),
-            Effect::Restore { op, thread: _, which, course: _ } => self.restore(op, &which),
+            Effect::Restore { op, thread, which, course } => {
+                if let (Course::Fork, Which::Id(source)) = (course, &which)
+                    && let Some(fork) = self.agent.conversation(thread)
+                {
+                    self.disk.fork(fork, *source);
+                }
+                self.restore(op, &which);
+            }
             Effect::Request { op, thread } => self.request(op, thread),
             Effect::Spawn { op, thread, command, .. } => {
                 let kind = match command.life {
@@ -530,6 +552,7 @@ fn lose(lost: &mut Lost, record: &Record) {
 fn op_of(input: &Input<'_>) -> Option<OpId> {
     match input {
         Input::Opened { op, .. }
+        | Input::Unopened { op, .. }
         | Input::Restored { op, .. }
         | Input::Model { op, .. }
         | Input::Exited { op, .. }

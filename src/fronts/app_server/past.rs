@@ -16,8 +16,7 @@ use crate::fronts::app_server::types::v2_items::{
     ThreadItem, ThreadItemKind, Turn, TurnError, TurnItemsView, TurnStatus, UserInput,
 };
 use crate::limits::{
-    CLIENT_INPUT_PARTS_MAX, PAST_BYTES_MAX, PAST_CALLS_OPEN_MAX, PAST_ITEM_BYTES, PAST_TURNS_MAX,
-    PREVIEW_BYTES_MAX,
+    PAST_BYTES_MAX, PAST_CALLS_OPEN_MAX, PAST_ITEM_BYTES, PAST_TURNS_MAX, PREVIEW_BYTES_MAX,
 };
 use crate::wire::json;
 use crate::wire::responses::items as wire_items;
@@ -61,6 +60,8 @@ pub struct Told {
     /// How many turns and items there are in all.
     pub turns_count: u32,
     pub items_count: u32,
+    /// How much of the rollout was read, if not all was wanted: nothing, if what was is not there.
+    pub until_bytes: Option<u64>,
 }
 
 /// A rollout being read.
@@ -76,6 +77,8 @@ pub struct Fold {
     candidate: Option<Vec<UserInput>>,
     /// Events say what users said.
     is_eventful: bool,
+    /// The last line says what a turn may begin with.
+    is_ahead: bool,
     last_ms: u64,
 }
 
@@ -144,6 +147,7 @@ impl Fold {
             open: None,
             candidate: None,
             is_eventful: false,
+            is_ahead: false,
             last_ms: 0,
         }
     }
@@ -155,6 +159,7 @@ impl Fold {
             return;
         };
         let (Some(kind), Some(payload)) = (kind.and_then(json::text), payload) else { return };
+        self.is_ahead = false;
         if let Some(ms) = at.and_then(json::text).and_then(|at| time::read(&at)) {
             self.last_ms = ms;
         }
@@ -175,6 +180,14 @@ impl Fold {
         {
             open.last_ms = self.last_ms;
         }
+    }
+
+    /// Whether the last line is part of this turn, as far as it shows by now.
+    pub fn is_within(&self, turn: &str) -> bool {
+        self.open.as_ref().is_some_and(|open| {
+            let goes_on = open.is_marked && open.end.is_none();
+            *open.id == *turn && (goes_on || !self.is_ahead)
+        })
     }
 
     /// What was told. A turn without an end is one that was cut off, unless it runs here.
@@ -216,11 +229,15 @@ impl Fold {
     }
 
     fn item(&mut self, item: Item, bytes: usize) {
+        self.is_ahead = match &item {
+            Item::Message(message) => message.role != Role::Assistant,
+            Item::Reasoning(_) | Item::Call(_) | Item::Output(_) | Item::Served { .. } => false,
+        };
         match item {
             Item::Message(Message { role: Role::Developer, .. }) => {}
             Item::Message(message) if message.role == Role::User => {
                 self.take_candidate();
-                if !self.is_eventful && !is_told(&message) {
+                if !self.is_eventful && !calls::is_told(&message) {
                     self.candidate = Some(inputs(&message));
                 }
             }
@@ -296,7 +313,7 @@ impl Fold {
                 if let Some(text) = text("message").filter(|text| !text.is_empty()) {
                     said.push(UserInput::Text { text, text_elements: Preset(Vec::new()) });
                 }
-                said.extend(images(json::field(payload, "images")));
+                said.extend(calls::images(json::field(payload, "images")));
                 self.user(said, bytes);
             }
             "item_completed" => self.whole(json::field(payload, "item").unwrap_or("{}"), bytes),
@@ -542,33 +559,6 @@ fn inputs(message: &Message) -> Vec<UserInput> {
         Part::Image(image) => calls::image(items::url(image)),
     };
     message.parts.iter().map(input).collect()
-}
-
-fn images(list: Option<&str>) -> Vec<UserInput> {
-    let mut images = Vec::new();
-    // What is no list holds no images.
-    let _ = json::elements(list.unwrap_or("[]"), &mut |url| {
-        if images.len() < CLIENT_INPUT_PARTS_MAX
-            && let Some(url) = json::boxed(url)
-        {
-            images.push(calls::image(url));
-        }
-    });
-    images
-}
-
-/// Whether a message in a user's name is one of those that programs open with.
-fn is_told(message: &Message) -> bool {
-    const OPENINGS: [&str; 6] = [
-        "<environment_context>",
-        "<user_instructions>",
-        "# AGENTS.md instructions",
-        "<turn_aborted>",
-        "<user_shell_command>",
-        "<user_action>",
-    ];
-    let first = message.texts().next().unwrap_or_default().trim_start();
-    OPENINGS.iter().any(|opening| first.starts_with(opening))
 }
 
 /// The fuzz body: any lines are folded, and windows show parts of the same whole.

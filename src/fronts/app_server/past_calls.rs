@@ -10,6 +10,7 @@ use crate::limits::CLIENT_INPUT_PARTS_MAX;
 use crate::tools::patch::{self, Hunk, Intercepted, Line};
 use crate::wire::json;
 use crate::words::call::{Answer, CallAsked, CallKind, printed};
+use crate::words::item::Message;
 
 /// The item of a call, if clients see one.
 pub fn item_of(call: &CallAsked, cwd: &str) -> Option<ThreadItemKind> {
@@ -289,4 +290,32 @@ fn change(hunk: Hunk, cwd: &str) -> FileUpdateChange {
             }
         }
     }
+}
+
+/// Images of a message, bounded.
+pub(super) fn images(list: Option<&str>) -> Vec<UserInput> {
+    let mut images = Vec::new();
+    // What is no list holds no images.
+    let _ = json::elements(list.unwrap_or("[]"), &mut |url| {
+        if images.len() < CLIENT_INPUT_PARTS_MAX
+            && let Some(url) = json::boxed(url)
+        {
+            images.push(image(url));
+        }
+    });
+    images
+}
+
+/// Whether a message in a user's name is one of those that programs open with.
+pub(super) fn is_told(message: &Message) -> bool {
+    const OPENINGS: [&str; 6] = [
+        "<environment_context>",
+        "<user_instructions>",
+        "# AGENTS.md instructions",
+        "<turn_aborted>",
+        "<user_shell_command>",
+        "<user_action>",
+    ];
+    let first = message.texts().next().unwrap_or_default().trim_start();
+    OPENINGS.iter().any(|opening| first.starts_with(opening))
 }

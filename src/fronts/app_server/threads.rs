@@ -105,11 +105,14 @@ pub fn turn_id(thread: &str, number: u32) -> Text {
 }
 
 /// Gives the turns of a fork the ids that they have in it.
-fn adopt(past: &mut Past, thread: &str) {
+fn adopt(past: &mut Past, source: &str, thread: &str) {
     let first = past.turns_count.saturating_sub(past.turns.len() as u32) + 1;
     for (turn, number) in past.turns.iter_mut().zip(first..) {
-        turn.id = turn_id(thread, number);
-        turn.root_turn_id = Some(turn.id.clone());
+        // Those that are recorded are copied with the rest.
+        if turn.id == turn_id(source, number) {
+            turn.id = turn_id(thread, number);
+            turn.root_turn_id = Some(turn.id.clone());
+        }
     }
 }
 
@@ -145,8 +148,8 @@ impl AppServer {
             dialect,
             conversing: Box::new(Conversing::after(lent)),
         };
-        if how == How::Fork {
-            adopt(&mut past, &loaded.id);
+        if let (How::Fork, Some(source)) = (how, &loaded.forked_from) {
+            adopt(&mut past, source, &loaded.id);
         }
         match dialect {
             Dialect::First => self.answer_conversation(&id, &loaded, how, lent, out),

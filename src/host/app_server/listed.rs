@@ -18,12 +18,12 @@ use crate::fronts::app_server::types::v2;
 use crate::fronts::app_server::types::v2_items::{Thread, Turn};
 use crate::host::app_server::shelves::{Pages, Reading, Seeking, Sieve, Stage};
 use crate::host::app_server::{Surroundings, failed};
-use crate::host::disk::config::layers_on;
 use crate::host::disk::listing::{self, Page};
 use crate::host::disk::names::Names;
 use crate::host::disk::shelf::{Found, Shelf};
 use crate::host::disk::shelving::Taken;
 use crate::host::disk::walk::Slice;
+use crate::host::disk::{self, config::layers_on};
 use crate::host::seam::Front;
 use crate::host::{FRONT, Host, clock};
 use crate::limits::{PAGE_COUNT, PAGE_SESSIONS_MAX};
@@ -286,12 +286,21 @@ pub(super) fn known(told: Told, request: &ClientRequest, name: Option<Text>) -> 
     Known { past, cwd: told.cwd, model: told.model, provider: told.provider }
 }
 
-/// Which turns the answer to a request that opens a thread holds.
-pub(super) fn opening_window(request: &ClientRequest) -> Window {
-    match request {
+/// Reads what a thread is opened from, as far as the request wants it.
+pub(super) fn opening(
+    path: PathBuf,
+    request: &ClientRequest,
+    runs: bool,
+) -> Result<Stage, disk::Failure> {
+    let window = match request {
         ClientRequest::ThreadResume(params) if params.exclude_turns.0 => Window::none(),
         _ => Window::newest(),
-    }
+    };
+    let last = match request {
+        ClientRequest::ThreadFork(params) => params.last_turn_id.clone(),
+        _ => None,
+    };
+    Reading::begin_until(path, window, runs, last)
 }
 
 /// Which turns a page holds: the newest first, unless it is asked for the oldest.

@@ -117,7 +117,7 @@ impl Host {
         threads.into_iter().find(|thread| match which {
             Which::Id(id) => self.seam.agent.conversation(*thread) == Some(*id),
             Which::Path(path) => self.seam.rollouts.path(*thread) == Some(Path::new(&**path)),
-            Which::Last { .. } => false,
+            Which::Last { .. } | Which::Part { .. } => false,
         })
     }
 

@@ -15,7 +15,7 @@ use crate::fronts::app_server::types::v2_items::{
 use crate::host::Host;
 use crate::host::app_server::failed;
 use crate::host::app_server::listed::{
-    asked_id, head, is_archived, known, opening_window, turns_page, window,
+    asked_id, head, is_archived, known, opening, turns_page, window,
 };
 use crate::host::app_server::shelves::{Got, Job, Reading, Seeking, Stage};
 use crate::host::disk::shelf::Shelf;
@@ -103,17 +103,19 @@ impl Host {
         let stage = match (recorded.map(Path::to_owned), which) {
             (Some(path), _) if path.exists() => {
                 let runs = loaded.is_some_and(|thread| self.is_busy(thread));
-                Reading::begin(path, opening_window(request), runs).map_err(failed)?
+                opening(path, request, runs).map_err(failed)?
             }
             (_, Which::Path(path)) => {
                 let path = PathBuf::from(&**path);
-                let reading = Reading::begin(path, opening_window(request), false);
+                let reading = opening(path, request, false);
                 reading.map_err(|failure| Failure::refused(failure.to_string()))?
             }
             (_, Which::Id(conversation)) => {
                 Seeking::begin(self.home()?, *conversation, &[Shelf::Dated]).map_err(failed)?
             }
-            (_, Which::Last { .. }) => return Err(Failure::internal("nobody asks for the last")),
+            (_, Which::Last { .. } | Which::Part { .. }) => {
+                return Err(Failure::internal("nobody asks for the last"));
+            }
         };
         self.add_job(id, request.clone(), stage)
     }
@@ -319,17 +321,13 @@ impl Host {
                 self.open_from(job.id, &request, how, Some(which), None);
             }
             Got::Path(path, _) => {
-                let window = opening_window(&request);
-                job.stage = Reading::begin(path, window, false).map_err(failed)?;
+                job.stage = opening(path, &request, false).map_err(failed)?;
                 self.keep_job(Job { request: Box::new(request), ..job });
             }
             Got::Told(path, told) => {
-                if let ClientRequest::ThreadFork(params) = &request
-                    && let Some(last) = &params.last_turn_id
-                    && told.turns.last().is_none_or(|turn| turn.id != *last)
-                {
-                    let text = "lastTurnId: a thread can be forked after its last turn only";
-                    return Err(Failure::refused(text));
+                let until_bytes = told.until_bytes;
+                if until_bytes == Some(0) {
+                    return Err(Failure::refused("lastTurnId: the thread has no such turn"));
                 }
                 let open = self.loaded(&told.id).filter(|_| how == How::Resume);
                 let name = told.id.parse().ok().and_then(|id| self.name_of(id));
@@ -341,7 +339,10 @@ impl Host {
                     });
                     return Ok(());
                 }
-                let which = path.to_str().map(|path| Which::Path(path.into()));
+                let which = path.to_str().map(|path| match until_bytes {
+                    Some(bytes) => Which::Part { path: path.into(), bytes },
+                    None => Which::Path(path.into()),
+                });
                 let which = which.ok_or_else(|| Failure::refused("the path is not UTF-8"))?;
                 self.open_from(job.id, &request, how, Some(which), Some(known));
             }

@@ -70,8 +70,19 @@ pub struct Reading {
     path: PathBuf,
     reader: Reader,
     fold: Option<Fold>,
+    window: Window,
     /// A turn of it runs here.
     runs: bool,
+    cut: Option<Cut>,
+}
+
+/// Where a rollout is to end, which is found out by reading it through.
+#[derive(Debug)]
+struct Cut {
+    /// Behind this turn.
+    turn: Box<str>,
+    bytes: u64,
+    is_found: bool,
 }
 
 /// A list that is put together.
@@ -147,9 +158,21 @@ impl Seeking {
 
 impl Reading {
     pub fn begin(path: PathBuf, window: Window, runs: bool) -> Result<Stage, Failure> {
+        Reading::begin_until(path, window, runs, None)
+    }
+
+    /// Begins to read a rollout to the end of a turn.
+    pub fn begin_until(
+        path: PathBuf,
+        window: Window,
+        runs: bool,
+        turn: Option<Box<str>>,
+    ) -> Result<Stage, Failure> {
         let reader = Reader::open(&path)?;
-        let fold = Some(Fold::new(window));
-        Ok(Stage::Reading(Box::new(Reading { path, reader, fold, runs })))
+        let cut = turn.map(|turn| Cut { turn, bytes: 0, is_found: false });
+        let first = if cut.is_some() { Window::none() } else { window };
+        let fold = Some(Fold::new(first));
+        Ok(Stage::Reading(Box::new(Reading { path, reader, fold, window, runs, cut })))
     }
 
     fn step(&mut self) -> Result<Option<Got>, Failure> {
@@ -157,13 +180,26 @@ impl Reading {
         let Some(fold) = &mut self.fold else { return Ok(None) };
         while let Some(line) = self.reader.pull() {
             fold.push(line.bytes);
+            if let Some(cut) = self.cut.as_mut().filter(|cut| !cut.is_found)
+                && fold.is_within(&cut.turn)
+            {
+                cut.bytes = line.offset_bytes + line.bytes_count as u64;
+            }
         }
-        Ok(match progress {
-            Progress::More => None,
-            Progress::End => self.fold.take().map(|fold| {
-                Got::Told(std::mem::take(&mut self.path), Box::new(fold.finish(self.runs)))
-            }),
-        })
+        if progress == Progress::More {
+            return Ok(None);
+        }
+        if let Some(cut) = self.cut.as_mut().filter(|cut| !cut.is_found && cut.bytes > 0) {
+            cut.is_found = true;
+            self.reader = Reader::open(&self.path)?.until(cut.bytes);
+            self.fold = Some(Fold::new(self.window));
+            return Ok(None);
+        }
+        Ok(self.fold.take().map(|fold| {
+            let mut told = fold.finish(self.runs);
+            told.until_bytes = self.cut.as_ref().map(|cut| cut.bytes);
+            Got::Told(std::mem::take(&mut self.path), Box::new(told))
+        }))
     }
 }
 

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 pub mod auth;
 pub mod config;
+pub mod copying;
 pub mod given;
 pub mod home;
 pub mod listing;

@@ -55,6 +55,11 @@ impl Rollout {
         Ok(Rollout { path: path.to_owned(), state: State::Open(file) })
     }
 
+    /// A rollout whose first lines somebody else has written.
+    pub(super) fn of(path: &Path, file: File) -> Rollout {
+        Rollout { path: path.to_owned(), state: State::Open(file) }
+    }
+
     /// Where the file is, or will be.
     pub fn path(&self) -> &Path {
         &self.path
@@ -139,6 +144,8 @@ pub struct Reader {
     phase: Phase,
     lines_skipped: u64,
     line_bytes_max: usize,
+    /// What is behind this is not read.
+    until_bytes: u64,
     /// A line that is longer is handed out without its inside.
     held_bytes_max: usize,
     /// The beginning and the end of a line that is not held.
@@ -232,6 +239,11 @@ impl Reader {
         &self.file
     }
 
+    /// Takes the rollout to end there.
+    pub fn until(self, until_bytes: u64) -> Reader {
+        Reader { until_bytes, ..self }
+    }
+
     /// Reads at most this much; the end is told once.
     pub fn read_slice(&mut self, budget_bytes: usize) -> Result<Progress, Failure> {
         self.buffer.drain(..self.taken);
@@ -239,7 +251,10 @@ impl Reader {
         self.scanned -= self.taken;
         self.taken = 0;
         let length = self.buffer.len();
-        self.buffer.resize(length + budget_bytes.clamp(1, ROLLOUT_READ_BYTES), 0);
+        let left_bytes = self.until_bytes.saturating_sub(self.offset_bytes + length as u64);
+        let left_bytes = usize::try_from(left_bytes).unwrap_or(usize::MAX);
+        let budget_bytes = budget_bytes.clamp(1, ROLLOUT_READ_BYTES).min(left_bytes);
+        self.buffer.resize(length + budget_bytes, 0);
         let read = loop {
             match self.file.read(&mut self.buffer[length..]) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -336,6 +351,7 @@ impl Reader {
             phase: Phase::Lines,
             lines_skipped: 0,
             line_bytes_max,
+            until_bytes: u64::MAX,
             held_bytes_max,
             ends: Ends::default(),
         })
@@ -393,7 +409,7 @@ fn path_of(home: &Path, id: ConversationId, begun: &Civil) -> PathBuf {
 }
 
 /// Makes the file and the directories above it, for their owner alone.
-fn create(path: &Path) -> io::Result<File> {
+pub(super) fn create(path: &Path) -> io::Result<File> {
     if let Some(directory) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     }

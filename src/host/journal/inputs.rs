@@ -20,6 +20,7 @@ use crate::words::settings::{
 variants!(Input<'a> {
     Command { front, command },
     Opened { op, facts },
+    Unopened { op, why },
     Restored { op, result },
     Model { op, event },
     Exited { op, end },
@@ -53,7 +54,7 @@ variants!(Command {
     Close { thread },
 });
 
-variants!(Which { Id(id), Last { cwd }, Path(path) });
+variants!(Which { Id(id), Last { cwd }, Path(path), Part { path, bytes } });
 structure!(Restored { conversation, items, usage, last_usage, counted, limits, lines_skipped });
 
 structure!(ThreadSettings {
