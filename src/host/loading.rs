@@ -118,7 +118,7 @@ impl Loading {
                     Ok(Progress::More) => return Some(self),
                     Ok(Progress::End) => {
                         let restored = finish(path, std::mem::take(&mut past.fold));
-                        match rollout.take() {
+                        let restored = match rollout.take() {
                             _ if restored.is_err() => restored,
                             Some(rollout) => {
                                 seam.rollouts.adopt(self.thread, rollout);
@@ -129,7 +129,7 @@ impl Loading {
                                 seam.rollouts.fork(self.thread, stretch);
                                 restored
                             }),
-                        }
+                        };
                         match restored {
                             Ok(past) if seam.journal.is_some() && is_much(&past.items) => {
                                 let past = Box::new(past);

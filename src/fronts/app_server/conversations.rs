@@ -69,7 +69,11 @@ impl Conversing {
     /// Of a thread that begins with a past, of which nobody is to be told.
     pub fn after(lent: Lent<'_>) -> Conversing {
         let tokens = lent.spent.and_then(|spent| items_v1::tokens(&spent, lent.settings));
-        Conversing { raw_count: lent.items.len(), tokens, ..Conversing::default() }
+        Conversing {
+            raw_count: lent.items.len(),
+            tokens: tokens.map(Box::new),
+            ..Conversing::default()
+        }
     }
 
     /// The next number for what a client asks.

@@ -490,13 +490,8 @@ impl<'a> Teller<'a> {
     }
 
     fn tokens_used(&mut self, last: &Usage, total: &Usage) {
-        self.state.tokens = Some(Box::new(TokenUsageInfo {
-            total_token_usage: items_v1::usage(total),
-            last_token_usage: items_v1::usage(last),
-            model_context_window: self.window(),
-        }));
         let spent = Spent { last: *last, total: *total, limits: None };
-        self.state.tokens = items_v1::tokens(&spent, self.lent.settings);
+        self.state.tokens = items_v1::tokens(&spent, self.lent.settings).map(Box::new);
         self.tokens_told();
     }
 

@@ -123,11 +123,11 @@ impl Children {
                 self.news = less_than_full(level, missing).map_or(News::Told, News::ToTell);
             }
         }
+        self.relieve(poller, key);
     }
 
     /// The end of a child, once nothing more can come of it.
     pub fn take_ended(&mut self, key: Key, now_ms: u64) -> Option<(OpId, Purpose, End)> {
-        self.relieve(poller, key);
         self.take_if_ended(key.slot(), key.generation(), now_ms)
     }
 
