@@ -314,7 +314,9 @@ fn git_applies_what_is_told() {
     }
     std::fs::write(folder.join("diff"), diff).unwrap();
     let mut git = std::process::Command::new("git");
-    git.args(["apply", "diff"]).current_dir(&folder).env("GIT_CEILING_DIRECTORIES", &folder);
+    git.args(["apply", "diff"])
+        .current_dir(&folder)
+        .env("GIT_CEILING_DIRECTORIES", &client.world.root);
     assert!(git.status().unwrap().success());
     for (name, text) in [("a.txt", "w\ny\nz\n"), ("b c.txt", "b\n"), ("to.txt", "n\n")] {
         assert_eq!(std::fs::read_to_string(folder.join(name)).unwrap(), text);
