@@ -226,18 +226,22 @@ impl AppServer {
                 NewConversationResponse { conversation_id, model, reasoning_effort, rollout_path };
             return self.answer(id, &response, out);
         }
-        let initial_messages = Some(items_v1::past(lent));
-        let configured = SessionConfiguredNotification {
+        let told = ServerNotification::SessionConfigured(SessionConfiguredNotification {
             session_id: conversation_id.clone(),
             model: model.clone(),
             reasoning_effort,
             // What people type is not kept as a history of its own.
             history_log_id: 0,
             history_entry_count: 0,
-            initial_messages: initial_messages.clone(),
+            initial_messages: Some(items_v1::past(lent)),
             rollout_path: rollout_path.clone(),
+        });
+        self.notify(&told, out);
+        let ServerNotification::SessionConfigured(told) = told else {
+            unreachable!("it was made as one above")
         };
-        self.notify(&ServerNotification::SessionConfigured(configured), out);
+        // A history may be long: it is said twice, and made once.
+        let initial_messages = told.initial_messages;
         let response =
             ResumeConversationResponse { conversation_id, model, initial_messages, rollout_path };
         self.answer(id, &response, out);
