@@ -114,10 +114,9 @@ pub enum Case {
 /// The name of a field or variant, as Rust has it, and its way to JSON.
 #[derive(Clone, Copy, Debug)]
 pub struct Name {
+    /// Or the word itself where no rule leads to it.
     rust: &'static str,
     case: Case,
-    /// The word itself where no rule leads to it.
-    fixed: Option<&'static str>,
 }
 
 impl Case {
@@ -151,17 +150,16 @@ impl Case {
 
 impl Name {
     pub const fn new(rust: &'static str, case: Case, fixed: &[&'static str]) -> Name {
-        let fixed = match fixed {
-            [word, ..] => Some(*word),
-            [] => None,
-        };
-        Name { rust, case, fixed }
+        match fixed {
+            [word, ..] => Name { rust: word, case: Case::Exact },
+            [] => Name { rust, case },
+        }
     }
 
     pub fn spelled(&self) -> Cow<'static, str> {
-        match self.fixed {
-            Some(word) => Cow::Borrowed(word),
-            None => Cow::Owned(self.case.spell(self.rust)),
+        match self.case {
+            Case::Exact => Cow::Borrowed(self.rust.trim_start_matches("r#")),
+            case => Cow::Owned(case.spell(self.rust)),
         }
     }
 
