@@ -32,8 +32,11 @@ pub(crate) fn signal_descendants(signal: c_int) -> usize {
         let children = children_by_number(us);
         children.into_iter().map(|pid| Descendant { pid, parent: us }).collect()
     });
-    let parents: BTreeSet<pid_t> =
-        descendants.iter().map(|descendant| descendant.pid).chain([us]).collect();
+    let mut parents = BTreeSet::from([us]);
+    // One by one: what is collected is sorted before, by code of its own.
+    for descendant in &descendants {
+        parents.insert(descendant.pid);
+    }
     for descendant in &descendants {
         let is_child = descendant.parent == us;
         // Who is gone meanwhile needs no signal; who refuses it is met again in the next round.

@@ -55,7 +55,9 @@ impl Effective {
             if projects::may_say(path, item) {
                 let inner = value::to_json(item);
                 let nested = path.iter().rev().fold(inner, |inside, name| {
-                    Value::Object(Map::from_iter([((*name).to_owned(), inside)]))
+                    let mut outside = Map::new();
+                    outside.insert((*name).to_owned(), inside);
+                    Value::Object(outside)
                 });
                 if let Value::Object(fields) = nested {
                     merge(&mut self.config, fields, "", index, &mut self.origins);

@@ -22,6 +22,7 @@ use crate::config::file::{Source, Unknown};
 use crate::config::keys::{self, FEATURES, Knowledge};
 use crate::config::{ConfigError, flags, projects};
 use crate::limits::{CONFIG_ENTRIES_MAX, CONFIG_NAMED_CHARS_MAX, CONFIG_NAMED_MAX};
+use crate::words::sort;
 
 /// A text and what to call it in messages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -197,7 +198,7 @@ impl Layers {
             // A source bounds each of its tables.
             names.extend(table.iter().map(|(name, _)| Box::from(name)).take(CONFIG_ENTRIES_MAX));
         }
-        names.sort_unstable();
+        sort::by(&mut names, &mut Ord::cmp);
         names.dedup();
         names
     }

@@ -44,8 +44,12 @@ pub fn to_json(item: &Item) -> serde_json::Value {
 }
 
 pub fn table_to_json(table: &dyn TableLike) -> serde_json::Value {
-    let fields = table.iter().map(|(name, item)| (name.to_owned(), to_json(item)));
-    serde_json::Value::Object(fields.collect::<Map<_, _>>())
+    // One by one: what is collected is sorted before, which is much code for a small table.
+    let mut fields = Map::new();
+    for (name, item) in table.iter() {
+        fields.insert(name.to_owned(), to_json(item));
+    }
+    serde_json::Value::Object(fields)
 }
 
 fn value_to_json(value: &Value) -> serde_json::Value {

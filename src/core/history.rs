@@ -10,6 +10,7 @@ use crate::limits::ITEM_BYTES;
 use crate::words::call::Answer;
 use crate::words::ids::ItemIndex;
 use crate::words::item::{Item, Output};
+use crate::words::sort;
 
 /// The output of a call that nobody answered.
 pub const ABORTED: &str = "aborted";
@@ -130,7 +131,7 @@ pub(crate) fn unpaired(items: &[Item]) -> Unpaired {
         }
     }
     let mut calls: Vec<usize> = open.into_values().flatten().collect();
-    calls.sort_unstable();
+    sort::by(&mut calls, &mut Ord::cmp);
     Unpaired { calls, outputs }
 }
 

@@ -5,6 +5,7 @@ use crate::core::compact::Purpose;
 use crate::core::thread::Thread;
 use crate::core::turn::{Turn, Wait};
 use crate::words::item::{Image, Item, Part};
+use crate::words::sort;
 
 impl Agent {
     /// The ids of all that may still be wanted, in ascending order; some come more than once.
@@ -16,7 +17,7 @@ impl Agent {
                 Image::Url(_) => {}
             });
         }
-        ids.sort_unstable();
+        sort::by(&mut ids, &mut Ord::cmp);
         ids
     }
 }

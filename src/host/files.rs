@@ -23,6 +23,7 @@ use crate::limits::{
 };
 use crate::tools::listing::{Kind, ListDir};
 use crate::tools::slice::ReadFile;
+use crate::words::sort;
 
 mod patching;
 pub(in crate::host) mod regular;
@@ -223,7 +224,7 @@ fn children(directory: &Path, wanted: usize) -> io::Result<Vec<(String, Kind)>> 
         });
         found.push((entry.file_name().to_string_lossy().into_owned(), kind));
         if found.len() >= wanted.saturating_mul(2).max(1024) {
-            found.sort_by(|left, right| left.0.cmp(&right.0));
+            sort::by(&mut found, &mut |left, right| left.0.cmp(&right.0));
             found.truncate(wanted);
         }
     }

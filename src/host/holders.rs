@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::fronts::visible;
 use crate::limits::{ANCESTORS_MAX, HOLDER_DESCRIPTORS_MAX, HOLDER_PROCESSES_MAX};
+use crate::words::sort;
 
 /// A process that can write to us.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -69,7 +70,7 @@ impl Proc {
             .take(HOLDER_PROCESSES_MAX)
             .collect();
         // A pipeline's processes are started together, so their ids are near.
-        pids.sort_by_key(|pid| pid.abs_diff(me));
+        sort::by_key(&mut pids, |pid| pid.abs_diff(me));
         let mut descriptors_left = HOLDER_DESCRIPTORS_MAX;
         let mut found = None;
         for pid in pids {

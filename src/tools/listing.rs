@@ -10,6 +10,7 @@ use std::fmt;
 use serde::Deserialize;
 
 use crate::limits::{LISTING_DEPTH_DEFAULT, LISTING_ENTRIES_DEFAULT, LISTING_NAME_CHARS_MAX};
+use crate::words::sort;
 
 /// What `list_dir` is called with.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -89,7 +90,7 @@ impl ListDir {
                 Err(_) => Vec::new(),
             };
             let mut found = found;
-            found.sort_by(|left, right| left.0.cmp(&right.0));
+            sort::by(&mut found, &mut |left, right| left.0.cmp(&right.0));
             entries.extend(found.into_iter().map(|(name, kind)| {
                 let mut path = directory.clone();
                 path.push(name);
@@ -116,7 +117,7 @@ impl ListDir {
         };
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let mut shown: Vec<&Entry> = rest.iter().take(limit).collect();
-        shown.sort_by(|left, right| left.path.cmp(&right.path));
+        sort::by(&mut shown, &mut |left, right| left.path.cmp(&right.path));
         let mut text = format!("Absolute path: {}", self.dir_path);
         for entry in &shown {
             let depth = entry.path.len() - 1;

@@ -20,3 +20,4 @@ pub mod review;
 pub(crate) mod samples;
 pub mod session;
 pub mod settings;
+pub mod sort;

@@ -26,6 +26,7 @@ use crate::words::ids::{CallId, ItemIndex};
 use crate::words::item::{Item, Message, Part, Reasoning, Role};
 use crate::words::model::{RateLimits, RateWindow, Spent, Usage};
 use crate::words::settings::ThreadSettings;
+use crate::words::sort;
 
 /// What programs know as the exit code of a command that has none.
 const NO_EXIT_CODE: i32 = -1;
@@ -200,7 +201,7 @@ pub fn changes(changes: &[Change]) -> Map<FileChange> {
         };
         (change.path.clone(), told)
     });
-    told.collect()
+    sort::map(told)
 }
 
 /// A command's end. What it printed is not told apart by stream.

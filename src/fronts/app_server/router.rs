@@ -10,6 +10,7 @@ use crate::fronts::app_server::types::v2;
 use crate::fronts::app_server::{AppServer, Client, clipped};
 use crate::words::command::{Command, Which};
 use crate::words::ids::ConversationId;
+use crate::words::sort;
 
 /// What clients ask for at their start, and there is none of here: no error, but nothing.
 const NOTHING: [(&str, &str); 7] = [
@@ -146,7 +147,7 @@ impl AppServer {
     ) -> Result<(), Failure> {
         let loaded = self.threads.values().filter(|loaded| loaded.is_open());
         let mut data: Vec<Text> = loaded.map(|loaded| loaded.id.clone()).collect();
-        data.sort();
+        sort::by(&mut data, &mut Ord::cmp);
         if let Some(after) = &params.cursor {
             data.retain(|id| id > after);
         }

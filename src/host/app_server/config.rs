@@ -23,6 +23,7 @@ use crate::host::disk;
 use crate::host::disk::config::{layers_on, place};
 use crate::host::disk::replacing::{Readers, replace};
 use crate::limits::{CONFIG_EDITS_MAX, CONFIG_FILE_BYTES_MAX};
+use crate::words::sort;
 
 /// Answers `config/read`. With a directory, what its projects say counts as well.
 pub fn read(
@@ -45,7 +46,7 @@ pub fn read(
     let stack = layers.stack();
     let metadata = |index: usize| metadata(&layers, stack[index].0, stack[index].1);
     let origins = origins.into_iter().map(|(key, index)| (key.into(), metadata(index)));
-    let origins = origins.collect();
+    let origins = sort::map(origins);
     let mut listed = Vec::new();
     for (index, (rank, source)) in stack.iter().enumerate().rev() {
         if *rank == Rank::Given && source.table().is_empty() {
@@ -73,7 +74,7 @@ pub fn read(
         );
     }
     let config: Map<Json> =
-        config.iter().map(|(key, value)| (key.as_str().into(), json(value))).collect();
+        sort::map(config.iter().map(|(key, value)| (key.as_str().into(), json(value))));
     Ok(v2::ConfigReadResponse {
         config,
         origins,

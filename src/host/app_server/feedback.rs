@@ -24,6 +24,7 @@ use crate::limits::{
 use crate::wire::json::Fields;
 use crate::wire::time::Civil;
 use crate::words::ids::ConversationId;
+use crate::words::sort;
 
 /// Answers `feedback/upload`.
 pub fn upload(
@@ -153,7 +154,7 @@ fn secrets(around: &Surroundings<'_>, home: &Path) -> Vec<String> {
     let mut found: Vec<String> = found.iter().map(|text| text.trim().to_owned()).collect();
     found.retain(|text| text.len() >= CREDENTIAL_BYTES_MIN && text != version);
     // One may hold another.
-    found.sort_unstable_by_key(|text| std::cmp::Reverse(text.len()));
+    sort::by_key(&mut found, |text| std::cmp::Reverse(text.len()));
     found
 }
 

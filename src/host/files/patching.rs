@@ -21,6 +21,7 @@ use crate::limits::{
 };
 use crate::tools::patch::{Chunk, Deed, Hunk, edited, parse, success_text};
 use crate::words::diff::unified;
+use crate::words::sort;
 
 /// What the agent saw at a path: the hash of the content, or that there was none.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -132,7 +133,7 @@ impl Plan {
                 }
             }
         }
-        deeds.sort_by_key(|(hunk, _)| *hunk);
+        sort::by_key(&mut deeds, |(hunk, _)| *hunk);
         applied.deeds = deeds.into_iter().map(|(_, deed)| deed).collect();
         applied
     }

@@ -18,6 +18,7 @@ use crate::limits::{
 };
 use crate::tools::ignore::{Ignores, Verdict};
 use crate::tools::search::{GrepFiles, Scan, Scanned, Search};
+use crate::words::sort;
 
 /// The files that hold what is searched for, one path a line.
 pub(super) fn grep_files(arguments: &str, cwd: &Path) -> Result<String, String> {
@@ -160,7 +161,7 @@ impl<'s> Walk<'s> {
 
     fn searched(mut self) -> String {
         let mut files = std::mem::take(&mut self.files);
-        files.sort_unstable_by(|left, right| {
+        sort::by(&mut files, &mut |left, right| {
             right.modified.cmp(&left.modified).then_with(|| left.path.cmp(&right.path))
         });
         let mut text = String::new();

@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 
 use crate::limits::{CREDENTIAL_BYTES_MIN, JOURNAL_STREAMS_MAX};
 use crate::words::ids::OpId;
+use crate::words::sort;
 
 /// Texts that must not be written.
 #[derive(Clone, Default)]
@@ -37,7 +38,7 @@ impl Blanks {
                 self.credentials.push(text.into());
             }
         }
-        self.credentials.sort_by_key(|text| Reverse(text.len()));
+        sort::by_key(&mut self.credentials, |text| Reverse(text.len()));
     }
 
     /// The text without credentials.

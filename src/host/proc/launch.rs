@@ -19,6 +19,7 @@ use crate::words::call::{CommandPlan, Life, SessionStdio};
 use crate::words::ids::OpId;
 use crate::words::policy::{ApprovalPolicy, Confinement, SandboxMode, SandboxPolicy};
 use crate::words::settings::ThreadSettings;
+use crate::words::sort;
 
 /// The name under which our executable looks at files and applies patches.
 pub const FILES_NAME: &str = "windlass-files";
@@ -250,7 +251,10 @@ impl Starter {
                 writable_roots.push(root);
             }
             // The launcher takes no more; what is nearest to its root matters most.
-            protected.sort_by_cached_key(|path| (path.components().count(), path.clone()));
+            sort::by(&mut protected, &mut |left, right| {
+                let depth = |path: &PathBuf| path.components().count();
+                depth(left).cmp(&depth(right)).then_with(|| left.cmp(right))
+            });
             protected.dedup();
             protected.truncate(PATHS_COUNT_MAX);
             let temporary = tmp.into_iter().chain(tmpdir);

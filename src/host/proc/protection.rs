@@ -9,6 +9,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::limits::{GIT_MODULE_VISITS_MAX, GIT_POINTER_BYTES_MAX, GIT_SUBMODULES_MAX};
+use crate::words::sort;
 
 /// The project directories of agents and accounts.
 const PROJECT: [&str; 4] = [".windlass", ".codex", ".agents", ".aws"];
@@ -97,7 +98,7 @@ fn directories(within: &Path) -> Vec<PathBuf> {
     let is_directory = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
     let found = entries.flatten().filter(is_directory).take(GIT_SUBMODULES_MAX);
     let mut paths: Vec<PathBuf> = found.map(|entry| entry.path()).collect();
-    paths.sort_unstable();
+    sort::by(&mut paths, &mut Ord::cmp);
     paths
 }
 

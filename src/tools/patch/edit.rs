@@ -8,6 +8,7 @@ use std::fmt;
 
 use super::grammar::{Chunk, Line};
 use super::locate::{Exhausted, Searcher};
+use crate::words::sort;
 
 /// Why an update does not fit a file. Paths and lines are as the patch wrote them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,7 +164,7 @@ fn inserted(chunk: &[&Line], matched: &[&str], ending: &str) -> Vec<String> {
 
 fn replaced(lines: &[&str], mut replacements: Vec<Replacement>) -> String {
     // An addition to the end may come, in the patch, before a change above it; the sort is stable.
-    replacements.sort_by_key(|replacement| (replacement.start, replacement.place));
+    sort::by_key(&mut replacements, |replacement| (replacement.start, replacement.place));
     let mut text = String::new();
     let mut push = |line: &str| {
         text.push_str(line);

@@ -17,6 +17,7 @@ use crate::wire::responses::items::{self, Form, Ids};
 use crate::words::item::Item;
 use crate::words::model::{FailureKind, ItemStart, ModelEvent, ModelFailure, Usage};
 use crate::words::request::RequestView;
+use crate::words::sort;
 
 /// What stands in a recording instead of a credential.
 const BLANK: &str = "[credential]";
@@ -68,7 +69,7 @@ impl Recorder {
         let known = credentials.iter().filter(|known| known.len() >= CREDENTIAL_BYTES_MIN);
         let mut credentials: Vec<Box<str>> = known.flat_map(|known| forms(known)).collect();
         // The longest first: one may hold another.
-        credentials.sort_by_key(|credential| Reverse(credential.len()));
+        sort::by_key(&mut credentials, |credential| Reverse(credential.len()));
         credentials.dedup();
         let mut recorder = Recorder {
             lines: Vec::new(),

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use super::File;
 use super::declared::{Content, Declared, Field, Kind, Method, Shape, Space, Table, Variant};
 use crate::wire::json::{self, Elements, Fields};
+use crate::words::sort;
 
 const BUNDLE: &str = "codex_app_server_protocol.schemas.json";
 const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
@@ -57,7 +58,7 @@ fn bundle(table: &Table) -> String {
     fields.text("type", "object");
     let mut all: Vec<&Declared> =
         table.declared.iter().filter(|declared| !declared.inline).collect();
-    all.sort_by_key(|declared| declared.name);
+    sort::by_key(&mut all, |declared| declared.name);
     writer.definitions(&all, &mut fields);
     fields.close();
     indented(&out)
@@ -88,7 +89,7 @@ fn needed<'t>(table: &'t Table, from: &Declared) -> Vec<&'t Declared> {
             _ => declared.each_kind(&mut visit),
         }
     }
-    needed.sort_by_key(|declared| declared.name);
+    sort::by_key(&mut needed, |declared| declared.name);
     needed
 }
 
