@@ -13,6 +13,7 @@ use std::process::Command;
 
 use serde_json::{Map, Value, json};
 use support::node;
+use support::pattern::fits;
 use windlass::fronts::app_server::schema::declared::{Kind, Shape, Space, Table};
 
 /// What compiles and validates; pinned, so that a release of theirs fails no build of ours.
@@ -195,18 +196,4 @@ fn compared(scratch: &Path, ours: &Path, theirs: &Path, protocol: &str) -> Vec<S
     node.arg(fixture("compare.mjs")).args([ours.join(bundle), theirs.join(bundle)]);
     node.arg(protocol).arg(Value::Object(names).to_string());
     serde_json::from_str(&node::run(&mut node, scratch).unwrap()).unwrap()
-}
-
-/// Whether a line is what a pattern says, in which `*` stands for anything.
-fn fits(pattern: &str, line: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(rest) = line.strip_prefix(parts.next().unwrap_or_default()) else { return false };
-    let mut rest = rest;
-    let mut is_last_open = false;
-    for part in parts {
-        is_last_open = part.is_empty();
-        let Some(at) = rest.find(part) else { return false };
-        rest = &rest[at + part.len()..];
-    }
-    rest.is_empty() || is_last_open
 }

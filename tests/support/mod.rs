@@ -11,6 +11,7 @@
 pub mod client;
 pub mod node;
 pub mod outside;
+pub mod pattern;
 pub mod provider;
 pub mod reply;
 pub mod run;
