@@ -114,6 +114,24 @@ fn what_is_to_stay_stays_and_it_is_said() {
 }
 
 #[test]
+fn a_repository_in_the_workspace_is_not_armed_but_may_be_removed() {
+    let place = Place::new("within");
+    let git = place.0.join("work/sub/.git");
+    fs::create_dir_all(git.join("hooks")).unwrap();
+    fs::write(git.join("config"), "[core]\n").unwrap();
+    let words = ["sandbox", "--full-auto", "--", "sh", "-c"];
+    let line = "echo x > sub/.git/hooks/late; echo x >> sub/.git/config; echo made";
+    let output = place.run(&[&words[..], &[line]].concat());
+    assert_eq!(output.stdout, b"made\n");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("put back as before: sub/.git/config, sub/.git/hooks;"), "{said}");
+    assert_eq!(fs::read_to_string(git.join("config")).unwrap(), "[core]\n");
+    assert!(!git.join("hooks/late").exists());
+    place.check(&[&words[..], &["rm -rf sub && echo gone"]].concat(), 0, "gone\n");
+    assert!(!place.0.join("work/sub").exists());
+}
+
+#[test]
 fn no_home_is_needed() {
     let place = Place::new("homeless");
     let mut command = place.windlass(&["sandbox", "--", "echo", "ran"]);

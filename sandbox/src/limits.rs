@@ -86,6 +86,6 @@ pub const SET_ASIDE_COUNT_MAX: u32 = 16;
 /// Descendants listed in one round; more are met in the next.
 pub const DESCENDANTS_COUNT_MAX: usize = 65_536;
 
-const _: () = assert!(PATH_BYTES_MAX * PATHS_COUNT_MAX * 4 < RECORD_BYTES_MAX);
+const _: () = assert!(PATH_BYTES_MAX * PATHS_COUNT_MAX * 5 < RECORD_BYTES_MAX);
 const _: () = assert!(LEFT_OVER_GRACE_MS_MAX <= GRACE_MS_MAX);
 const _: () = assert!((LEFT_OVER_GRACE_MS_MAX as u64) < STUCK_MS_MAX);

@@ -23,7 +23,8 @@ pub(crate) fn open_directory(names: &[CString]) -> io::Result<OwnedFd> {
     open_names(names, libc::O_DIRECTORY)
 }
 
-fn open_names(names: &[CString], flags: c_int) -> io::Result<OwnedFd> {
+/// The same of anything, with flags.
+pub(crate) fn open_names(names: &[CString], flags: c_int) -> io::Result<OwnedFd> {
     let whole: Vec<u8> = names.iter().flat_map(|name| [b"/", name.as_bytes()].concat()).collect();
     let whole = if whole.is_empty() { b"/".to_vec() } else { whole };
     let whole = CString::new(whole).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;

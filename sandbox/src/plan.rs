@@ -6,7 +6,7 @@
 //! ```text
 //! "WLSP" | version u32 | length u32 | agent pid u32 | access u8 | flags u8 | grace_ms u32
 //!        | apart u8 | nofile u64 | cwd | program | writable roots | unreadable | protected
-//!        | sealed | argv | env keys and values
+//!        | nested | sealed | argv | env keys and values
 //! string = length u32, bytes without NUL        list = count u32, strings
 //! ```
 
@@ -20,7 +20,7 @@ use crate::policy::{Access, Policy};
 
 const MAGIC: [u8; 4] = *b"WLSP";
 /// Raise with every change of the layout: the executable may be replaced while an agent runs.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const LENGTH_AT: usize = 8;
 
 const FLAG_NETWORK: u8 = 1;
@@ -164,19 +164,23 @@ impl Plan {
         }
         let cwd = cursor.path()?;
         let program = cursor.string()?.to_vec();
-        let writable_roots = cursor.paths()?;
-        let unreadable = cursor.paths()?;
-        let protected = cursor.paths()?;
-        let sealed = cursor.paths()?;
+        let policy = Policy {
+            access,
+            network: flags & FLAG_NETWORK != 0,
+            writable_roots: cursor.paths()?,
+            unreadable: cursor.paths()?,
+            protected: cursor.paths()?,
+            nested: cursor.paths()?,
+            sealed: cursor.paths()?,
+        };
         let argv = cursor.list(|cursor| Ok(cursor.string()?.to_vec()))?;
         let env =
             cursor.list(|cursor| Ok((cursor.string()?.to_vec(), cursor.string()?.to_vec())))?;
         if !cursor.rest.is_empty() {
             return Err(PlanError::WrongLength);
         }
-        let network = flags & FLAG_NETWORK != 0;
         let plan = Plan {
-            policy: Policy { access, writable_roots, network, unreadable, protected, sealed },
+            policy,
             apart,
             program,
             argv,

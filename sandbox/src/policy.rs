@@ -40,6 +40,10 @@ pub struct Policy {
     /// mounts of the command's own, and where there is nothing to mount, they are put back when it
     /// has ended.
     pub protected: Vec<PathBuf>,
+    /// Such paths in repositories that lie within the workspace, each with a `.git` on its way or
+    /// for its name. They are put back in any case, but not if that `.git` is gone altogether:
+    /// commands may remove what they have cloned, which a mount would prevent.
+    pub nested: Vec<PathBuf>,
     /// The agent's own directories, which stay as they are, even below a writable root. With mounts
     /// of its own, a command sees in them what is there when it starts and is not `unreadable`.
     pub sealed: Vec<PathBuf>,
@@ -54,13 +58,19 @@ impl Policy {
             network: false,
             unreadable: Vec::new(),
             protected: Vec::new(),
+            nested: Vec::new(),
             sealed: Vec::new(),
         }
     }
 
     /// All lists of paths, in the order of the record.
-    pub(crate) fn lists(&self) -> [&Vec<PathBuf>; 4] {
-        [&self.writable_roots, &self.unreadable, &self.protected, &self.sealed]
+    pub(crate) fn lists(&self) -> [&Vec<PathBuf>; 5] {
+        [&self.writable_roots, &self.unreadable, &self.protected, &self.nested, &self.sealed]
+    }
+
+    /// All that is put back; `Restored` names these by their places.
+    pub fn kept(&self) -> impl Iterator<Item = &PathBuf> {
+        self.protected.iter().chain(&self.nested)
     }
 }
 

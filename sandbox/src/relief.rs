@@ -14,7 +14,7 @@ use crate::policy::Access;
 use crate::status::{Stage, Status};
 use crate::sys;
 
-/// Puts back what stands in the look for the protected paths of the plan, and tells of it as a
+/// Puts back what stands in the look for the paths that the plan names, and tells of it as a
 /// supervisor does.
 pub(crate) fn relieve(status: &OwnedFd) -> ! {
     match begin() {
@@ -37,5 +37,5 @@ fn begin() -> Result<Kept, Refusal> {
     }
     // Failing leaves us with what the agent has anyway.
     let _ = give_up_privileges(Access::WorkspaceWrite);
-    Kept::of_another(&plan.policy.protected, look).at(Stage::Supervise)
+    Kept::of_another(&plan.policy, look).at(Stage::Supervise)
 }

@@ -13,6 +13,7 @@ use crate::kept::Look;
 use crate::launcher::{
     CONTROL_FD, LAUNCHER_NAME, LOOK_FD, LOOK_WORD, PLAN_FD, RELIEF_WORD, STATUS_FD,
 };
+use crate::limits::PATHS_COUNT_MAX;
 use crate::namespaces::Apart;
 use crate::plan::{Plan, PlanError};
 use crate::policy::{Access, Policy};
@@ -70,10 +71,13 @@ pub fn spawn_among(
 }
 
 /// Starts the launcher only to put back what another was to that was killed, as far as it stands in
-/// the look. End first what that one has left. `protected` is the list of its policy.
-pub fn spawn_relief(exe: &Path, protected: &[PathBuf], look: &Look) -> io::Result<Spawned> {
+/// the look. End first what that one has left. `kept` are those of its policy.
+pub fn spawn_relief(exe: &Path, kept: &[PathBuf], look: &Look) -> io::Result<Spawned> {
+    // Which list a path is in makes no difference here.
+    let (protected, nested) = kept.split_at(kept.len().min(PATHS_COUNT_MAX));
+    let (protected, nested) = (protected.to_vec(), nested.to_vec());
     let plan = Plan {
-        policy: Policy { protected: protected.to_vec(), ..Policy::of(Access::WorkspaceWrite) },
+        policy: Policy { protected, nested, ..Policy::of(Access::WorkspaceWrite) },
         apart: Some(Apart::Nothing),
         program: Vec::new(),
         argv: vec![RELIEF_WORD.to_bytes().to_vec()],

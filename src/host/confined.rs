@@ -53,7 +53,7 @@ pub fn run(invocation: &Invocation, exe: PathBuf) -> u8 {
     });
     match begun {
         Ok((signals, spawned)) => {
-            let restored = Restored::among(plan.policy.protected);
+            let restored = Restored::among(plan.policy.kept().cloned().collect());
             follow(signals, spawned, restored, (&program, Path::new(&place.cwd)))
         }
         Err(error) => fail(&format!("cannot start the launcher: {error}"), EXIT_REFUSED),

@@ -242,6 +242,14 @@ pub const ANSWER_BYTES_MAX: u64 = 64;
 /// What a list keeps of the first thing that was asked.
 pub const PREVIEW_BYTES_MAX: usize = 4 * 1024;
 
+/// Entries of a writable root among which repositories are looked for; each costs some 1 µs before
+/// every command, however large the workspace.
+pub const GIT_NESTED_ENTRIES_MAX: usize = 256;
+
+/// Repositories beside each other in a writable root whose control files are put back; each costs
+/// some 100 µs before every command.
+pub const GIT_NESTED_MAX: usize = 8;
+
 /// Small files of git: HEAD, a ref, a pointer to another directory.
 pub const GIT_POINTER_BYTES_MAX: usize = 4096;
 

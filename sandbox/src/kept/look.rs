@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! used u64 | record ...
-//! record = root u32 | path bytes | node            bytes = length u32, so many
+//! record = root u32 | nested u32 (0, 1) | path bytes | node            bytes = length u32, so many
 //! node   = 0 (missing) | 1 sign bytes (file) | 2 bytes (link)
 //!        | 3 sign count u32, so many: name bytes, node (directory) | 4 (not kept)
 //! sign   = ten u64
@@ -25,8 +25,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use super::Item;
 use super::calls;
 use super::node::{Budget, Node};
 use crate::limits::{LOOK_BYTES_MAX, PATH_BYTES_MAX};
@@ -49,6 +50,8 @@ pub(super) type Found = BTreeMap<PathBuf, Record>;
 pub(super) struct Record {
     /// How many names lead to the writable root that it lies below.
     pub(super) fixed_count: usize,
+    /// Whether it may go with the repository that it belongs to.
+    pub(super) is_nested: bool,
     /// `None` if it cannot be kept, which no later look changes.
     pub(super) node: Option<Node>,
 }
@@ -127,15 +130,11 @@ impl Held<'_> {
     }
 
     /// Adds what was found at a path. `EFBIG` if there is no room for it.
-    pub(super) fn add(
-        &mut self,
-        path: &Path,
-        fixed_count: usize,
-        node: Option<&Node>,
-    ) -> io::Result<()> {
+    pub(super) fn add(&mut self, item: &Item, node: Option<&Node>) -> io::Result<()> {
         let mut bytes = Vec::new();
-        put_count(&mut bytes, fixed_count)?;
-        put_bytes(&mut bytes, path.as_os_str().as_bytes())?;
+        put_count(&mut bytes, item.fixed_count)?;
+        put_count(&mut bytes, usize::from(item.is_nested))?;
+        put_bytes(&mut bytes, item.path.as_os_str().as_bytes())?;
         match node {
             Some(node) => node.encode(&mut bytes)?,
             None => bytes.push(KIND_NOT_KEPT),
@@ -165,6 +164,7 @@ pub(super) struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     fn record(&mut self) -> io::Result<(PathBuf, Record)> {
         let fixed_count = self.count()?;
+        let is_nested = self.count()? != 0;
         let path = self.bytes()?;
         if path.len() > PATH_BYTES_MAX || path.first() != Some(&b'/') {
             return Err(damaged());
@@ -177,7 +177,7 @@ impl<'a> Cursor<'a> {
             }
             _ => Some(Node::decode(self, &mut Budget::new())?),
         };
-        Ok((path, Record { fixed_count, node }))
+        Ok((path, Record { fixed_count, is_nested, node }))
     }
 
     fn take(&mut self, len: usize) -> io::Result<&'a [u8]> {
@@ -228,6 +228,8 @@ pub(super) fn damaged() -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn place(name: &str) -> PathBuf {
@@ -235,6 +237,10 @@ mod tests {
         let path = path.join(format!("windlass-look-{name}-{}", std::process::id()));
         std::fs::create_dir(&path).unwrap();
         path
+    }
+
+    fn item(path: &str, fixed_count: usize) -> Item {
+        Item::of(0, Path::new(path), fixed_count).unwrap()
     }
 
     fn node(directory: &Path, name: &str) -> Node {
@@ -257,15 +263,18 @@ mod tests {
         let look = Look::new().unwrap();
         let mut held = look.hold().unwrap();
         assert!(held.found().unwrap().is_empty());
-        held.add(Path::new("/a"), 2, Some(&tree)).unwrap();
-        held.add(Path::new("/b"), 0, None).unwrap();
-        held.add(Path::new("/c"), 1, Some(&tree)).unwrap();
-        held.add(Path::new("/c"), 1, Some(&nothing)).unwrap();
+        held.add(&item("/a", 2), Some(&tree)).unwrap();
+        held.add(&item("/b", 0), None).unwrap();
+        held.add(&item("/c", 1), Some(&tree)).unwrap();
+        held.add(&item("/c", 1), Some(&nothing)).unwrap();
         drop(held);
         let held = look.hold().unwrap();
         let found = held.found().unwrap();
-        assert_eq!(found[Path::new("/a")], Record { fixed_count: 2, node: Some(tree) });
-        assert_eq!(found[Path::new("/b")], Record { fixed_count: 0, node: None });
+        assert_eq!(
+            found[Path::new("/a")],
+            Record { fixed_count: 2, is_nested: false, node: Some(tree) }
+        );
+        assert_eq!(found[Path::new("/b")], Record { fixed_count: 0, is_nested: false, node: None });
         assert_eq!(found[Path::new("/c")].node, Some(nothing));
         std::fs::remove_dir_all(place).unwrap();
     }
@@ -276,8 +285,8 @@ mod tests {
         std::fs::write(place.join("file"), "content").unwrap();
         let look = Look::new().unwrap();
         let mut held = look.hold().unwrap();
-        held.add(Path::new("/a"), 2, Some(&node(&place, "file"))).unwrap();
-        held.add(Path::new("/b"), 2, Some(&node(&place, "none"))).unwrap();
+        held.add(&item("/a", 2), Some(&node(&place, "file"))).unwrap();
+        held.add(&item("/b", 2), Some(&node(&place, "none"))).unwrap();
         let used = held.used;
         drop(held);
         let mut whole = vec![0; used as usize];
@@ -305,7 +314,7 @@ mod tests {
         look.file.write_all_at(&[0; 50], 0).unwrap();
         let mut held = look.hold().unwrap();
         assert!(held.found().unwrap().is_empty());
-        held.add(Path::new("/a"), 0, None).unwrap();
+        held.add(&item("/a", 0), None).unwrap();
         look.file.write_all_at(&[9; 50], held.used).unwrap();
         assert_eq!(held.found().unwrap().len(), 1);
     }
@@ -316,8 +325,8 @@ mod tests {
         let mut held = look.hold().unwrap();
         let target = std::ffi::CString::new(vec![b'x'; LOOK_BYTES_MAX / 2 + 1]).unwrap();
         let link = Node::Link { target };
-        held.add(Path::new("/a"), 0, Some(&link)).unwrap();
-        let error = held.add(Path::new("/b"), 0, Some(&link)).unwrap_err();
+        held.add(&item("/a", 0), Some(&link)).unwrap();
+        let error = held.add(&item("/b", 0), Some(&link)).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EFBIG));
         // More than may be kept is no look of ours.
         assert!(held.found().is_err());

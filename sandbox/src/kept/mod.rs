@@ -32,7 +32,7 @@ use crate::policy::{Access, Missing, Policy};
 use crate::status::Status;
 use crate::sys;
 
-use look::{Found, Held};
+use look::{Found, Held, Record};
 use node::{Budget, Node};
 use taken::Before;
 
@@ -70,6 +70,8 @@ struct Item {
     names: Vec<CString>,
     /// How many of the names lead to the writable root; nothing above is changed.
     fixed_count: usize,
+    /// Whether it may go with the repository that it belongs to.
+    is_nested: bool,
     /// `None` until it was looked at.
     node: Option<Node>,
 }
@@ -87,7 +89,7 @@ impl Kept {
     pub(crate) fn of(policy: &Policy, apart: Apart, look: Option<Look>) -> (Kept, Missing) {
         match (policy.access, look) {
             (Access::Full, Some(look)) => (Kept::to_be_taken(look), Missing::NONE),
-            (Access::WorkspaceWrite, look) if !policy.protected.is_empty() => {
+            (Access::WorkspaceWrite, look) if policy.kept().next().is_some() => {
                 Kept::to_be_put_back(policy, apart, look)
             }
             (Access::Full | Access::ReadOnly | Access::WorkspaceWrite, _) => {
@@ -115,13 +117,13 @@ impl Kept {
     }
 
     /// What a supervisor was to keep that was killed.
-    pub(crate) fn of_another(protected: &[PathBuf], look: Look) -> io::Result<Kept> {
+    pub(crate) fn of_another(policy: &Policy, look: Look) -> io::Result<Kept> {
         let found = look.hold()?.found()?;
         let mut items = Vec::new();
-        for (index, path) in protected.iter().enumerate() {
+        for (index, path) in policy.kept().enumerate() {
             // The others were held by mounts, or nobody kept them.
             let Some(record) = found.get(path) else { continue };
-            let item = Item::of(index, path, record.fixed_count)?;
+            let item = Item::recorded(index, path, record)?;
             items.push(Item { node: record.node.clone(), ..item });
         }
         Ok(Kept { items, look: Some(look), ..Kept::default() })
@@ -159,6 +161,9 @@ impl Kept {
             };
             // Nobody keeps it any more.
             let Some(node) = node else { continue };
+            if item.is_nested && item.is_gone() {
+                continue;
+            }
             let outcome = match item.restore(node) {
                 Err(error) if error.raw_os_error() == Some(libc::EACCES) => {
                     item.open_way().and_then(|()| item.restore(node))
@@ -186,15 +191,16 @@ fn find(
     let mut budget = Budget::new();
     // Where this is too much already, hardly anything more is kept, which is said below.
     let _ = found.values().flat_map(|it| &it.node).try_for_each(|node| node.charge(&mut budget));
-    for (index, path) in policy.protected.iter().enumerate() {
+    for (index, path) in policy.kept().enumerate() {
         let Some(root) = outermost_root(policy, path) else { continue };
         if policy.sealed.iter().any(|sealed| path.starts_with(sealed)) {
             // Nothing below it is granted for writing.
             continue;
         }
         let known = found.get(path);
-        if known.is_none() && apart != Apart::Nothing && paths::open(path).is_ok() {
-            // A mount holds it.
+        let is_nested = index >= policy.protected.len();
+        let is_mounted = known.is_none() && apart != Apart::Nothing && !is_nested;
+        if is_mounted && paths::open(path).is_ok() {
             continue;
         }
         let mut is_shared = true;
@@ -204,13 +210,14 @@ fn find(
             true => Err(io::Error::from_raw_os_error(libc::EACCES)),
             false => components(root).and_then(|root| {
                 let mut item = Item::of(index, path, root.len())?;
+                item.is_nested = is_nested;
                 if let Some(record) = known {
                     item.node = Some(record.node.clone().ok_or_else(look::damaged)?);
                     return Ok(item);
                 }
                 let node = item.look(&mut budget);
                 if let Some(held) = &mut held {
-                    let added = held.add(path, item.fixed_count, node.as_ref().ok());
+                    let added = held.add(&item, node.as_ref().ok());
                     is_shared = added.is_ok();
                 }
                 item.node = Some(node?);
@@ -236,7 +243,29 @@ impl Item {
     fn of(index: usize, path: &Path, fixed_count: usize) -> io::Result<Item> {
         let names = components(path)?;
         let index = u32::try_from(index).map_err(|_| io::Error::from_raw_os_error(libc::E2BIG))?;
-        Ok(Item { index, path: path.to_path_buf(), names, fixed_count, node: None })
+        Ok(Item {
+            index,
+            path: path.to_path_buf(),
+            names,
+            fixed_count,
+            is_nested: false,
+            node: None,
+        })
+    }
+
+    /// One that others have found.
+    fn recorded(index: usize, path: &Path, record: &Record) -> io::Result<Item> {
+        let item = Item::of(index, path, record.fixed_count)?;
+        Ok(Item { is_nested: record.is_nested, ..item })
+    }
+
+    /// Whether the repository that it belongs to is not there any more. One behind a link is not
+    /// gone: whoever follows that may meet another.
+    fn is_gone(&self) -> bool {
+        let last = self.names.iter().rposition(|name| name.as_c_str() == c".git");
+        let names = last.and_then(|last| self.names.get(..=last)).unwrap_or(&self.names);
+        let opened = paths::open_names(names, 0);
+        opened.is_err_and(|error| error.raw_os_error() == Some(libc::ENOENT))
     }
 
     /// What the name leads to now.

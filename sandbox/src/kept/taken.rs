@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::look::Held;
+use super::look::{Held, Record};
 use super::node::{Budget, Node};
 use super::{Item, Kept, Look, Task};
 
@@ -24,12 +24,11 @@ impl Kept {
     pub(super) fn to_be_taken(look: Look) -> Kept {
         let found = look.hold().and_then(|held| held.found()).unwrap_or_default();
         let mut budget = Budget::new();
-        let node = |(path, fixed_count): (PathBuf, usize)| {
-            let node = Item::of(0, &path, fixed_count).and_then(|item| item.look(&mut budget));
-            Some((path, node.ok()?))
+        let node = |(path, record): (PathBuf, Record)| {
+            let item = Item::recorded(0, &path, &record);
+            Some((path, item.and_then(|item| item.look(&mut budget)).ok()?))
         };
-        let paths = found.into_iter().map(|(path, record)| (path, record.fixed_count));
-        let before: Before = paths.filter_map(node).collect();
+        let before: Before = found.into_iter().filter_map(node).collect();
         Kept { task: Task::Take(before), look: Some(look), ..Kept::default() }
     }
 }
@@ -39,15 +38,15 @@ pub(super) fn take(before: &Before, held: &mut Held<'_>) {
     let Ok(found) = held.found() else { return };
     let mut budget = Budget::new();
     for (path, record) in found {
+        let Ok(item) = Item::recorded(0, &path, &record) else { continue };
         // What nobody keeps needs no leave.
-        let Some(node) = record.node else { continue };
-        let Ok(item) = Item::of(0, &path, record.fixed_count) else { continue };
+        let Some(node) = &record.node else { continue };
         let is_at = |node: &Node| item.is_at(node).unwrap_or(false);
-        if is_at(&node) || before.get(&path).is_some_and(is_at) {
+        if is_at(node) || before.get(&path).is_some_and(is_at) {
             continue;
         }
         let now = item.look(&mut budget);
         // Without room for it, others undo the change, and say so.
-        let _ = held.add(&path, record.fixed_count, now.as_ref().ok());
+        let _ = held.add(&item, now.as_ref().ok());
     }
 }

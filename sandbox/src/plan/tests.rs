@@ -8,6 +8,7 @@ fn sample() -> Plan {
             network: true,
             unreadable: vec![PathBuf::from("/home/someone/.secret")],
             protected: vec![PathBuf::from("/work/space/.git/config")],
+            nested: vec![PathBuf::from("/w/sub/.git/config")],
             sealed: vec![PathBuf::from("/home/someone/.windlass")],
         },
         apart: Some(Apart::View),

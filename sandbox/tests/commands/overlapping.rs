@@ -16,6 +16,7 @@ pub(crate) const CASES: &[Case] = &[
     ("what_one_planted_is_not_held_for_another", what_one_planted_is_not_held_for_another),
     ("what_could_not_be_kept_is_not_kept_later", what_could_not_be_kept_is_not_kept_later),
     ("what_was_allowed_stays", what_was_allowed_stays),
+    ("a_repository_within_is_put_back_or_gone", a_repository_within_is_put_back_or_gone),
     ("a_killed_supervisor_is_relieved", a_killed_supervisor_is_relieved),
     ("many_at_once_leave_nothing", many_at_once_leave_nothing),
     ("a_damaged_look_is_said", a_damaged_look_is_said),
@@ -50,6 +51,17 @@ impl Ground {
         let mut plan = with_roots(shell(Access::WorkspaceWrite, line), &[&self.work]);
         plan.cwd = self.work.clone();
         plan.policy.protected = NAMES.map(|name| self.work.join(name)).to_vec();
+        plan
+    }
+
+    /// The same with a repository in it.
+    fn plan_within(&self, line: &str) -> Plan {
+        let git = self.work.join("sub/.git");
+        fs::create_dir_all(git.join("hooks")).unwrap();
+        fs::write(git.join("hooks/pre-commit"), "").unwrap();
+        fs::write(git.join("config"), "[core]\n").unwrap();
+        let mut plan = self.plan(line);
+        plan.policy.nested = ["hooks", "config", "commondir"].map(|name| git.join(name)).to_vec();
         plan
     }
 
@@ -165,6 +177,34 @@ fn what_was_allowed_stays() {
     assert_eq!(named(".git/hooks/post-commit"), [b"y\n"]);
     assert_eq!(named(".codex"), Vec::<&Vec<u8>>::new(), "nobody has allowed it");
     assert_eq!(after.len(), before.len() + 3, "{after:?}");
+}
+
+fn a_repository_within_is_put_back_or_gone() {
+    let changing = [
+        "echo x > sub/.git/hooks/late; echo x >> sub/.git/config",
+        "rm -rf sub/.git; mkdir -p sub/.git/hooks; echo x > sub/.git/config; echo x > sub/.git/hooks/a",
+        "mv sub away; ln -s away sub; echo x > away/.git/config",
+        "mv sub/.git sub/g; ln -s g sub/.git; echo x > sub/g/config",
+        "mv sub/.git sub/g; echo 'gitdir: g' > sub/.git",
+        "mv sub away; mkdir sub; cp -r away/.git sub/; echo x > sub/.git/config",
+    ];
+    for line in changing {
+        let ground = Ground::new("overlap-within");
+        let plan = ground.plan_within(line);
+        let before = files(&ground.work.join("sub/.git/hooks"));
+        let run = start(&plan, &Look::new().unwrap()).finish();
+        let config = fs::read(ground.work.join("sub/.git/config")).unwrap();
+        assert_eq!(config, b"[core]\n", "{line}: {}", run.said());
+        assert_eq!(files(&ground.work.join("sub/.git/hooks")), before, "{line}");
+        assert!(is_restored(&run), "{line}");
+    }
+    for line in ["rm -rf sub", "rm -rf sub/.git", "mv sub gone"] {
+        let ground = Ground::new("overlap-gone");
+        let run = start(&ground.plan_within(line), &Look::new().unwrap()).finish();
+        assert_eq!(run.end(), Status::Exited(0), "{line}: {}", run.said());
+        assert!(!ground.work.join("sub/.git").exists(), "{line}");
+        assert!(!is_restored(&run), "{line}");
+    }
 }
 
 fn a_killed_supervisor_is_relieved() {

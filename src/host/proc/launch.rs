@@ -145,7 +145,8 @@ impl Starter {
         };
         let (spawned, output) = self.start(&plan, stdin, ends, shared.look)?;
         let child = Child::new(op, purpose, spawned, output, typing, program, plan.cwd);
-        Ok(child.with_advice(advice(settings)).with_protected(plan.policy.protected, &self.exe))
+        let kept = plan.policy.kept().cloned().collect();
+        Ok(child.with_advice(advice(settings)).with_protected(kept, &self.exe))
     }
 
     /// Starts `windlass-files` with a request. It may look where the thread may look; it may write,
@@ -182,8 +183,8 @@ impl Starter {
         let name = FILES_NAME.to_string();
         let child = Child::new(op, purpose, spawned, output, None, name, plan.cwd);
         let is_writing = plan.policy.access == Access::WorkspaceWrite;
-        let protected = if is_writing { plan.policy.protected } else { Vec::new() };
-        Ok(child.with_protected(protected, &self.exe))
+        let kept = plan.policy.kept().filter(|_| is_writing).cloned().collect();
+        Ok(child.with_protected(kept, &self.exe))
     }
 
     /// Starts the launcher; gives it and our end of the output.
@@ -239,6 +240,7 @@ impl Starter {
             (Confinement::Sandboxed, SandboxMode::WorkspaceWrite) => Access::WorkspaceWrite,
         };
         let (mut writable_roots, mut protected) = (Vec::new(), Vec::new());
+        let mut nested = Vec::new();
         if access == Access::WorkspaceWrite {
             let tmp = (!sandbox.exclude_slash_tmp).then(|| PathBuf::from("/tmp"));
             let tmpdir = self.tmpdir.clone().filter(|_| !sandbox.exclude_tmpdir_env_var);
@@ -247,6 +249,7 @@ impl Starter {
             let named = named.filter_map(|root| Path::new(root).canonicalize().ok());
             for root in named {
                 protected.extend(protection::protected(&root));
+                nested.extend(protection::nested(&root));
                 writable_roots.extend(protection::linked_git(&root));
                 writable_roots.push(root);
             }
@@ -257,6 +260,10 @@ impl Starter {
             });
             protected.dedup();
             protected.truncate(PATHS_COUNT_MAX);
+            nested.retain(|path| !protected.contains(path));
+            nested.sort_unstable();
+            nested.dedup();
+            nested.truncate(PATHS_COUNT_MAX);
             let temporary = tmp.into_iter().chain(tmpdir);
             writable_roots.extend(temporary.filter_map(|root| root.canonicalize().ok()));
         }
@@ -271,7 +278,7 @@ impl Starter {
         // Where one works in the agent's own directory, only its secrets are covered.
         let is_worked_in = |home: &PathBuf| writable_roots.iter().any(|it| it.starts_with(home));
         let sealed = self.home.iter().filter(|home| !is_worked_in(home)).cloned().collect();
-        Policy { access, writable_roots, network, unreadable, protected, sealed }
+        Policy { access, writable_roots, network, unreadable, protected, nested, sealed }
     }
 }
 

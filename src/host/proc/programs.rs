@@ -232,7 +232,7 @@ impl Starter {
         let spawned = windlass_sandbox::spawn_among(self.exe(), &plan, stdio, shared.look)?;
         let name = String::from_utf8_lossy(&name).into_owned();
         let mut launched = Launched::new(spawned, name, plan.cwd);
-        launched.protect(plan.policy.protected, self.exe().to_path_buf());
+        launched.protect(plan.policy.kept().cloned().collect(), self.exe().to_path_buf());
         let outputs = outputs.map(|output| output.map(File::from));
         Ok(Program { launched, outputs, typing, is_held: false })
     }

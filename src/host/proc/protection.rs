@@ -3,12 +3,22 @@
 //! The agent's project directories, and of a repository what makes git run programs: hooks and
 //! settings. Objects, references and the index stay writable, so that commits work; for a linked
 //! worktree their place elsewhere becomes writable too, if that place names the worktree.
+//!
+//! Beside the repository of the root itself, which may be a bare one, those are known whose place
+//! is found without a walk: directories of the root with a `.git`, and where the root's repository
+//! has submodules and worktrees. Not held are repositories deeper within the workspace, those below
+//! `/tmp`, and submodules of repositories in the root; nor what a command makes itself: it may
+//! `git init` or clone, with hooks, in the workspace too, and from the next command on that is as
+//! it left it. Whoever runs git there runs what the model could have run, but unconfined.
 
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::limits::{GIT_MODULE_VISITS_MAX, GIT_POINTER_BYTES_MAX, GIT_SUBMODULES_MAX};
+use crate::limits::{
+    GIT_MODULE_VISITS_MAX, GIT_NESTED_ENTRIES_MAX, GIT_NESTED_MAX, GIT_POINTER_BYTES_MAX,
+    GIT_SUBMODULES_MAX,
+};
 use crate::words::sort;
 
 /// The project directories of agents and accounts.
@@ -43,10 +53,60 @@ pub fn protected(root: &Path) -> Vec<PathBuf> {
                 paths.extend(controls(&common));
             }
         }
+        Err(_) if is_bare(root) => paths.extend(controls(root)),
         // `git init` may make one.
         Err(_) => {}
     }
     paths
+}
+
+/// Whether a directory is a repository without a working tree, as git sees it.
+fn is_bare(root: &Path) -> bool {
+    root.join("HEAD").is_file() && root.join("objects").is_dir() && root.join("refs").is_dir()
+}
+
+/// The same of repositories within a writable root, which may be removed as a whole. Pointers are
+/// among them: where one leads to decides whose hooks run.
+pub fn nested(root: &Path) -> Vec<PathBuf> {
+    let mut paths = Vec::new();
+    let mut count = 0;
+    for directory in directories(root, GIT_NESTED_ENTRIES_MAX) {
+        let git = directory.join(".git");
+        let Ok(found) = fs::symlink_metadata(&git) else { continue };
+        if count == GIT_NESTED_MAX {
+            break;
+        }
+        count += 1;
+        match found.is_dir() {
+            true => paths.extend(GIT_CONTROL.map(|name| git.join(name))),
+            false => paths.push(git),
+        }
+    }
+    let git = root.join(".git");
+    let mut modules = Vec::new();
+    let mut visits_left = GIT_MODULE_VISITS_MAX;
+    find_modules(&git.join("modules"), &mut visits_left, &mut modules);
+    let trees = modules.iter().filter_map(|module| Some(working_tree(module)?.join(".git")));
+    let worktrees = directories(&git.join("worktrees"), GIT_SUBMODULES_MAX);
+    let others = worktrees.iter().filter_map(|own| read_line(&own.join("gitdir")));
+    let pointers = trees.chain(others.map(PathBuf::from));
+    let is_within = |path: &PathBuf| {
+        let parent = path.parent().and_then(|parent| parent.canonicalize().ok());
+        parent.is_some_and(|parent| path.starts_with(&parent) && parent.starts_with(root))
+            && path.parent() != Some(root)
+    };
+    let is_pointer = |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|it| it.is_file());
+    paths.extend(pointers.filter(|path| is_within(path) && is_pointer(path)));
+    paths.sort_unstable();
+    paths.dedup();
+    paths
+}
+
+/// Where the settings of a submodule say that its files are.
+fn working_tree(module: &Path) -> Option<PathBuf> {
+    let text = read_start(&module.join("config"))?;
+    let value = text.lines().find_map(|line| line.trim().strip_prefix("worktree = "))?;
+    module.join(value).canonicalize().ok()
 }
 
 /// Where commits from a linked worktree are written.
@@ -70,14 +130,14 @@ fn controls(git: &Path) -> Vec<PathBuf> {
     let mut visits_left = GIT_MODULE_VISITS_MAX;
     find_modules(&git.join("modules"), &mut visits_left, &mut modules);
     paths.extend(modules.iter().flat_map(|module| GIT_MODULE.map(|name| module.join(name))));
-    let worktrees = directories(&git.join("worktrees"));
+    let worktrees = directories(&git.join("worktrees"), GIT_SUBMODULES_MAX);
     paths.extend(worktrees.iter().flat_map(|own| GIT_WORKTREE.map(|name| own.join(name))));
     paths
 }
 
 /// The git directories of submodules, and of theirs.
 fn find_modules(within: &Path, visits_left: &mut usize, found: &mut Vec<PathBuf>) {
-    for directory in directories(within) {
+    for directory in directories(within, GIT_SUBMODULES_MAX) {
         if *visits_left == 0 || found.len() == GIT_SUBMODULES_MAX {
             return;
         }
@@ -92,11 +152,11 @@ fn find_modules(within: &Path, visits_left: &mut usize, found: &mut Vec<PathBuf>
     }
 }
 
-/// Some of the directories in a directory, in order of their names.
-fn directories(within: &Path) -> Vec<PathBuf> {
+/// The directories among so many entries of a directory, in order of their names.
+fn directories(within: &Path, entries_max: usize) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(within) else { return Vec::new() };
     let is_directory = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
-    let found = entries.flatten().filter(is_directory).take(GIT_SUBMODULES_MAX);
+    let found = entries.take(entries_max).flatten().filter(is_directory);
     let mut paths: Vec<PathBuf> = found.map(|entry| entry.path()).collect();
     sort::by(&mut paths, &mut Ord::cmp);
     paths
@@ -116,13 +176,18 @@ fn pointed_to(git: &Path) -> Option<(PathBuf, PathBuf)> {
 
 /// The first line of a small file.
 fn read_line(path: &Path) -> Option<String> {
+    Some(read_start(path)?.lines().next()?.trim_end().to_owned())
+}
+
+/// What a small file holds, or the start of a large one.
+fn read_start(path: &Path) -> Option<String> {
     if !fs::symlink_metadata(path).ok()?.is_file() {
         return None;
     }
     let mut text = String::new();
     let file = fs::File::open(path).ok()?;
     file.take(GIT_POINTER_BYTES_MAX as u64).read_to_string(&mut text).ok()?;
-    Some(text.lines().next()?.trim_end().to_owned())
+    Some(text)
 }
 
 #[cfg(test)]
@@ -189,6 +254,72 @@ mod tests {
         check(&place, "linked", &linked);
         fs::create_dir(place.0.join("none")).unwrap();
         check(&place, "none", &[]);
+    }
+
+    fn check_nested(place: &Place, expected: &[&str]) {
+        let found = nested(&place.0.join("w"));
+        let found: Vec<_> =
+            found.iter().map(|it| it.strip_prefix(&place.0).unwrap().to_str().unwrap()).collect();
+        assert_eq!(found, *expected);
+    }
+
+    #[test]
+    fn repositories_in_a_root_are_found_without_a_walk() {
+        let place = Place::new("nested");
+        place.write("w/file", "");
+        check_nested(&place, &[]);
+        place.write("w/sub/.git/HEAD", "");
+        place.write("w/deep/er/.git/HEAD", "");
+        place.write("w/pointer/.git", "gitdir: /elsewhere");
+        let sub = ["commondir", "config", "config.worktree", "hooks"];
+        let sub = sub.map(|name| format!("w/sub/.git/{name}"));
+        let mut expected: Vec<&str> = sub.iter().map(String::as_str).collect();
+        expected.insert(0, "w/pointer/.git");
+        check_nested(&place, &expected);
+        // Settings and lists of the root's own say where the others are.
+        place.write("w/.git/modules/m/HEAD", "");
+        place.write("w/.git/modules/m/config", "[core]\n\tworktree = ../../../libs/m\n");
+        place.write("w/libs/m/.git", "gitdir: ../../.git/modules/m\n");
+        let tree = place.0.join("w/trees/t/.git");
+        place.write("w/.git/worktrees/t/gitdir", &format!("{}\n", tree.display()));
+        place.write("w/trees/t/.git", "");
+        let outside = place.0.join("elsewhere/.git");
+        place.write("elsewhere/.git", "");
+        place.write("w/.git/worktrees/u/gitdir", &format!("{}\n", outside.display()));
+        expected.insert(0, "w/libs/m/.git");
+        expected.push("w/trees/t/.git");
+        check_nested(&place, &expected);
+    }
+
+    #[test]
+    fn repositories_in_a_root_are_bounded() {
+        let place = Place::new("nested-many");
+        for number in 0..=GIT_NESTED_MAX {
+            place.write(&format!("w/{number}/.git"), "");
+        }
+        assert_eq!(nested(&place.0.join("w")).len(), GIT_NESTED_MAX);
+        for number in 0..GIT_NESTED_ENTRIES_MAX + 9 {
+            fs::create_dir(place.0.join(format!("w/d{number}"))).unwrap();
+        }
+        assert_eq!(directories(&place.0.join("w"), GIT_NESTED_ENTRIES_MAX).len(), 256);
+    }
+
+    #[test]
+    fn a_root_may_be_a_repository_itself() {
+        let place = Place::new("bare");
+        for name in ["HEAD", "objects/x", "refs/x"] {
+            place.write(&format!("w/{name}"), "");
+        }
+        check(
+            &place,
+            "w",
+            &GIT_CONTROL.map(|name| match name {
+                "hooks" => "w/hooks",
+                "config" => "w/config",
+                "config.worktree" => "w/config.worktree",
+                _ => "w/commondir",
+            }),
+        );
     }
 
     #[test]
