@@ -70,7 +70,7 @@ impl Look {
     /// Keeps all other launchers from it until the result is dropped.
     pub(super) fn hold(&self) -> io::Result<Held<'_>> {
         calls::lock(self.file.as_fd(), libc::F_WRLCK)?;
-        let mut held = Held { file: &self.file, used: HEADER_BYTES };
+        let mut held = Held { file: &self.file, used: HEADER_BYTES, fresh: Vec::new() };
         let mut header = [0; HEADER_BYTES as usize];
         if sys::file_size(self.file.as_fd())? >= HEADER_BYTES {
             self.file.read_exact_at(&mut header, 0)?;
@@ -93,6 +93,8 @@ pub(super) struct Held<'a> {
     file: &'a File,
     /// Invariant: `HEADER_BYTES <= used`.
     used: u64,
+    /// What is yet to be written.
+    fresh: Vec<u8>,
 }
 
 impl Drop for Held<'_> {
@@ -118,6 +120,9 @@ impl Held<'_> {
     pub(super) fn found(&self) -> io::Result<Found> {
         let len = self.used.checked_sub(HEADER_BYTES).and_then(|len| usize::try_from(len).ok());
         let len = len.filter(|len| *len <= LOOK_BYTES_MAX).ok_or_else(damaged)?;
+        if len == 0 {
+            return Ok(Found::new());
+        }
         let mut bytes = vec![0; len];
         self.file.read_exact_at(&mut bytes, HEADER_BYTES)?;
         let mut cursor = Cursor { rest: &bytes };
@@ -129,7 +134,7 @@ impl Held<'_> {
         Ok(found)
     }
 
-    /// Adds what was found at a path. `EFBIG` if there is no room for it.
+    /// Takes what was found at a path, for `write`. `EFBIG` if there is no room for it.
     pub(super) fn add(&mut self, item: &Item, node: Option<&Node>) -> io::Result<()> {
         let mut bytes = Vec::new();
         put_count(&mut bytes, item.fixed_count)?;
@@ -139,11 +144,21 @@ impl Held<'_> {
             Some(node) => node.encode(&mut bytes)?,
             None => bytes.push(KIND_NOT_KEPT),
         }
-        let used = self.used + bytes.len() as u64;
-        if used > LOOK_BYTES_MAX as u64 {
+        if self.used + (self.fresh.len() + bytes.len()) as u64 > LOOK_BYTES_MAX as u64 {
             return Err(io::Error::from_raw_os_error(libc::EFBIG));
         }
-        self.file.write_all_at(&bytes, self.used)?;
+        self.fresh.append(&mut bytes);
+        Ok(())
+    }
+
+    /// Adds all that was taken.
+    pub(super) fn write(&mut self) -> io::Result<()> {
+        if self.fresh.is_empty() {
+            return Ok(());
+        }
+        let fresh = std::mem::take(&mut self.fresh);
+        let used = self.used + fresh.len() as u64;
+        self.file.write_all_at(&fresh, self.used)?;
         self.file.write_all_at(&used.to_le_bytes(), 0)?;
         self.used = used;
         Ok(())
@@ -267,6 +282,7 @@ mod tests {
         held.add(&item("/b", 0), None).unwrap();
         held.add(&item("/c", 1), Some(&tree)).unwrap();
         held.add(&item("/c", 1), Some(&nothing)).unwrap();
+        held.write().unwrap();
         drop(held);
         let held = look.hold().unwrap();
         let found = held.found().unwrap();
@@ -287,6 +303,7 @@ mod tests {
         let mut held = look.hold().unwrap();
         held.add(&item("/a", 2), Some(&node(&place, "file"))).unwrap();
         held.add(&item("/b", 2), Some(&node(&place, "none"))).unwrap();
+        held.write().unwrap();
         let used = held.used;
         drop(held);
         let mut whole = vec![0; used as usize];
@@ -315,6 +332,7 @@ mod tests {
         let mut held = look.hold().unwrap();
         assert!(held.found().unwrap().is_empty());
         held.add(&item("/a", 0), None).unwrap();
+        held.write().unwrap();
         look.file.write_all_at(&[9; 50], held.used).unwrap();
         assert_eq!(held.found().unwrap().len(), 1);
     }
@@ -328,6 +346,7 @@ mod tests {
         held.add(&item("/a", 0), Some(&link)).unwrap();
         let error = held.add(&item("/b", 0), Some(&link)).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EFBIG));
+        held.write().unwrap();
         // More than may be kept is no look of ours.
         assert!(held.found().is_err());
     }

@@ -188,6 +188,7 @@ fn find(
     mut held: Option<&mut Held<'_>>,
 ) -> (Vec<Item>, Missing) {
     let (mut items, mut missing) = (Vec::new(), Missing::NONE);
+    let mut ways = Ways::default();
     let mut budget = Budget::new();
     // Where this is too much already, hardly anything more is kept, which is said below.
     let _ = found.values().flat_map(|it| &it.node).try_for_each(|node| node.charge(&mut budget));
@@ -199,33 +200,35 @@ fn find(
         }
         let known = found.get(path);
         let is_nested = index >= policy.protected.len();
-        let is_mounted = known.is_none() && apart != Apart::Nothing && !is_nested;
-        if is_mounted && paths::open(path).is_ok() {
-            continue;
-        }
+        let may_be_mounted = known.is_none() && apart != Apart::Nothing && !is_nested;
         let mut is_shared = true;
         // Whatever is set aside could be read by its new name.
         let has_secrets = policy.unreadable.iter().any(|secret| secret.starts_with(path));
-        let item = match has_secrets {
-            true => Err(io::Error::from_raw_os_error(libc::EACCES)),
-            false => components(root).and_then(|root| {
-                let mut item = Item::of(index, path, root.len())?;
-                item.is_nested = is_nested;
-                if let Some(record) = known {
-                    item.node = Some(record.node.clone().ok_or_else(look::damaged)?);
-                    return Ok(item);
-                }
-                let node = item.look(&mut budget);
-                if let Some(held) = &mut held {
-                    let added = held.add(&item, node.as_ref().ok());
-                    is_shared = added.is_ok();
-                }
-                item.node = Some(node?);
-                Ok(item)
-            }),
-        };
-        match item {
-            Ok(item) => {
+        let found = components(root).and_then(|root| {
+            let mut item = Item::of(index, path, root.len())?;
+            item.is_nested = is_nested;
+            let way = ways.of(&item);
+            if may_be_mounted && way.as_ref().is_ok_and(|way| is_mountable(*way, &item)) {
+                return Ok(None);
+            }
+            if has_secrets {
+                return Err(io::Error::from_raw_os_error(libc::EACCES));
+            }
+            if let Some(record) = known {
+                item.node = Some(record.node.clone().ok_or_else(look::damaged)?);
+                return Ok(Some(item));
+            }
+            let node = way.and_then(|way| look_at(way, &item, &mut budget));
+            if let Some(held) = &mut held {
+                is_shared = held.add(&item, node.as_ref().ok()).is_ok();
+            }
+            item.node = Some(node?);
+            Ok(Some(item))
+        });
+        match found {
+            // A mount holds it.
+            Ok(None) => {}
+            Ok(Some(item)) => {
                 missing = missing.with(Missing::UNCHANGED_FILES);
                 items.push(item);
             }
@@ -235,7 +238,41 @@ fn find(
             missing = missing.with(Missing::CONTROL_FILES);
         }
     }
+    if held.is_some_and(|held| held.write().is_err()) {
+        missing = missing.with(Missing::CONTROL_FILES);
+    }
     (items, missing)
+}
+
+/// The directory that held the name looked at last: the next is beside it more often than not.
+#[derive(Debug, Default)]
+struct Ways {
+    last: Option<(Vec<CString>, Option<OwnedFd>)>,
+}
+
+impl Ways {
+    /// The directory that holds the name of an item; `None` if there is none.
+    fn of(&mut self, item: &Item) -> io::Result<Option<BorrowedFd<'_>>> {
+        let names = item.names.split_last().map_or(&[][..], |(_, way)| way);
+        if self.last.as_ref().is_none_or(|(last, _)| last != names) {
+            let way = item.way()?.map(|(way, _)| way);
+            self.last = Some((names.to_vec(), way));
+        }
+        Ok(self.last.as_ref().and_then(|(_, way)| Some(way.as_ref()?.as_fd())))
+    }
+}
+
+/// Whether there is something that a mount can hold, which is anything but a link.
+fn is_mountable(way: Option<BorrowedFd<'_>>, item: &Item) -> bool {
+    let (Some(way), Some(name)) = (way, item.names.last()) else { return false };
+    calls::stat(way, name).is_ok_and(|stat| stat.st_mode & libc::S_IFMT != libc::S_IFLNK)
+}
+
+fn look_at(way: Option<BorrowedFd<'_>>, item: &Item, budget: &mut Budget) -> io::Result<Node> {
+    match (way, item.names.last()) {
+        (Some(way), Some(name)) => Node::of(way, name, budget),
+        _ => Ok(Node::Missing),
+    }
 }
 
 impl Item {
@@ -270,10 +307,7 @@ impl Item {
 
     /// What the name leads to now.
     fn look(&self, budget: &mut Budget) -> io::Result<Node> {
-        match self.way()? {
-            Some((way, name)) => Node::of(way.as_fd(), name, budget),
-            None => Ok(Node::Missing),
-        }
+        look_at(Ways::default().of(self)?, self, budget)
     }
 
     /// Whether the name leads to this now.

@@ -49,4 +49,5 @@ pub(super) fn take(before: &Before, held: &mut Held<'_>) {
         // Without room for it, others undo the change, and say so.
         let _ = held.add(&item, now.as_ref().ok());
     }
+    let _ = held.write();
 }
