@@ -201,7 +201,10 @@ fn turns_are_read_as_they_ended_whatever_ended_them() {
     let input = json!([{"type": "text", "text": "killed"}]);
     let turn = client.ask("turn/start", json!({"threadId": thread, "input": input}));
     turn_ids.push(turn["turn"]["id"].clone());
-    client.heard("the message", |line| line["params"]["item"]["text"] == "Well:");
+    let Client { world, run, .. } = &mut client;
+    world.until(run.as_mut().unwrap(), "the message", |_, run| {
+        run.stdout().contains("\"text\":\"Well:\"")
+    });
     client.run.as_mut().unwrap().signal(libc::SIGKILL);
     let Client { mut world, run, .. } = client;
     world.finish(run.unwrap());
@@ -311,6 +314,37 @@ fn what_others_have_recorded_is_forked_behind_any_turn() {
     client.turn(&fork, "another second", Reply::message("x"));
     let input = client.world.requests().last().unwrap().body["input"].to_string();
     assert!(input.contains("do it") && !input.contains("do more"), "{input}");
+    client.end();
+}
+
+#[test]
+fn a_thread_goes_on_with_the_model_and_effort_it_was_recorded_with() {
+    let mut client = Client::new(World::new());
+    let started = client.ask("thread/start", json!({"model": "gpt-5.1"}));
+    let thread = started["thread"]["id"].as_str().unwrap().to_owned();
+    client.world.reply(Reply::message("x"));
+    let input = json!([{"type": "text", "text": "first"}]);
+    let params = json!({"threadId": thread, "input": input, "effort": "high"});
+    client.ask("turn/start", params);
+    client.hear("turn/completed");
+    let mut client = client.again();
+    let check = |client: &mut Client, method: &str, more: Value, expected: [Value; 2]| {
+        let mut params = json!({"threadId": thread});
+        params.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let opened = client.ask(method, params);
+        assert_eq!([opened["model"].clone(), opened["reasoningEffort"].clone()], expected);
+        opened["thread"]["id"].as_str().unwrap().to_owned()
+    };
+    let config = json!({"config": {"model_reasoning_effort": "low"}});
+    check(&mut client, "thread/fork", config, [json!("gpt-5.1"), json!("low")]);
+    let other = json!({"model": "gpt-5.1-codex-mini"});
+    let opened = client.ask("thread/fork", json!({"threadId": thread, "model": other["model"]}));
+    assert_eq!(opened["model"], other["model"]);
+    assert_ne!(opened["reasoningEffort"], "high");
+    check(&mut client, "thread/resume", json!({}), [json!("gpt-5.1"), json!("high")]);
+    client.turn(&thread, "second", Reply::message("y"));
+    let body = &client.world.requests().last().unwrap().body;
+    assert_eq!((&body["model"], &body["reasoning"]["effort"]), (&json!("gpt-5.1"), &json!("high")));
     client.end();
 }
 

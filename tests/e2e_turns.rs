@@ -345,6 +345,29 @@ fn first_turn(world: &mut World) -> Ended {
     ended
 }
 
+#[test]
+fn a_session_goes_on_with_the_model_and_effort_it_was_recorded_with() {
+    let mut world = World::new();
+    let exec = |world: &mut World, words: &[&str]| {
+        world.reply(Reply::message("done"));
+        let ended = world.exec(&[&["--skip-git-repo-check"][..], words].concat());
+        ended.exits(0);
+        let body = &world.requests().last().unwrap().body;
+        let said = format!("{} {}", body["model"], body["reasoning"]["effort"]);
+        (said.replace('"', ""), ended.stderr.clone())
+    };
+    let (first, _) = exec(&mut world, &["-m", "gpt-5.1", "-c", "model_reasoning_effort=high", "a"]);
+    assert_eq!(first, "gpt-5.1 high");
+    let (resumed, shown) = exec(&mut world, &["resume", "--last", "b"]);
+    assert_eq!(resumed, "gpt-5.1 high");
+    assert!(shown.contains("gpt-5.1\n"), "{shown}");
+    assert_eq!(exec(&mut world, &["fork", "--last", "b"]).0, "gpt-5.1 high");
+    let low = ["-c", "model_reasoning_effort=low", "resume", "--last", "c"];
+    assert_eq!(exec(&mut world, &low).0, "gpt-5.1 low");
+    let other = exec(&mut world, &["-m", "o3", "resume", "--last", "d"]).0;
+    assert!(other.starts_with("o3 ") && !other.ends_with("low"), "{other}");
+}
+
 /// What a resumed request must hold after `first_turn` and another prompt.
 fn check_resumed(world: &World, first: &Ended, second: &Ended, prompt: &str) {
     second.exits(0);

@@ -127,6 +127,19 @@ impl Layers {
         Ok(())
     }
 
+    /// Whether somebody asks for this key beyond what is always configured: by a profile, on the
+    /// command line, as a client, or for the machine.
+    pub fn is_asked(&self, key: &str) -> bool {
+        let asks = |rank| matches!(rank, Rank::ProfileFile | Rank::Given | Rank::Managed);
+        let is_tabled = |name: &str| {
+            let path = ["profiles", name, key];
+            self.tables().any(|source| source.find(&path).is_some())
+        };
+        let mut stack = self.stack().into_iter();
+        stack.any(|(rank, source)| asks(rank) && source.find(&[key]).is_some())
+            || self.profile().is_some_and(is_tabled)
+    }
+
     /// All sources, the lowest first, each with its place.
     ///
     /// Tables of profiles are inside their sources and stand above projects all the same.

@@ -27,6 +27,7 @@ use crate::host::net::{Net, Trust};
 use crate::host::playing::{EXIT_MISMATCH, Recorded};
 use crate::host::proc::launch::Starter;
 use crate::host::prompting::{Asks, Prompting, Stage};
+use crate::host::recall::Recall;
 use crate::host::recorder::Recording;
 use crate::host::rollouts::{Keeping, Rollouts};
 use crate::host::routes::{self, Routes};
@@ -92,7 +93,7 @@ pub fn run(
     embedded: Option<&'static str>,
     journal: Option<&Path>,
 ) -> Result<u8, String> {
-    let Loaded { home, resolved, .. } = loaded;
+    let Loaded { home, layers, resolved, .. } = loaded;
     let Resolved { mut settings, provider, options, shell_environment, notify, .. } = resolved;
     let since_ms = clock::mono_ms();
     let time = options.timeout_ms.map(|length_ms| TimeBudget { since_ms, length_ms });
@@ -118,6 +119,8 @@ pub fn run(
     let notify = notify::Program::new(&notify, nofile);
     let notifier = notify.is_some().then(|| Notifier::new(&settings.cwd));
     let mut rollouts = Rollouts::new(keeping);
+    let (wire, is_model_asked) = (provider.wire.clone(), options.is_model_asked);
+    let recall = Some(Box::new(Recall { layers, wire, is_model_asked }));
     let prompting = prompting(&options, settings, &mut rollouts.album);
     let mut host = Host::new(Parts {
         seam: Seam::new(seed, rollouts, Front::Exec(Box::new(front))).showing(status),
@@ -133,6 +136,7 @@ pub fn run(
     })
     .map_err(|error| format!("cannot set up the loop: {error}"))?;
     host.seam.notifier = notifier;
+    host.seam.recall = recall;
     host.seam.journal = journal;
     let code = host.run().map_err(|error| format!("the loop failed: {error}"))?;
     if let Some(path) = last_message {

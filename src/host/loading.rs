@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::core::input::Input;
 use crate::core::restore::{Fold, Unfit};
+use crate::host::FRONT;
 use crate::host::album::Album;
 use crate::host::disk::Failure;
 use crate::host::disk::copying::Stretch;
@@ -21,9 +22,9 @@ use crate::limits::{
     HISTORY_KEPT_BYTES_MAX, ITEM_BYTES, READ_BUDGET_BYTES, RESTORED_BYTES_MAX,
     ROLLOUT_LINE_HELD_BYTES, ROLLOUT_PASSED_BYTES_MAX, ROLLOUT_PASSED_MAX,
 };
-use crate::wire::rollout::{self, Glance};
+use crate::wire::rollout::{self, Glance, Setup};
 use crate::wire::sieve::{self, Cut, Sieve};
-use crate::words::command::{Course, Restored, Which};
+use crate::words::command::{Command, Course, Restored, Which};
 use crate::words::ids::{ConversationId, OpId, ThreadId};
 use crate::words::item::{Image, Item, Part};
 use crate::words::record::Remembered;
@@ -36,6 +37,8 @@ pub struct Loading {
     /// Whether the rollout will be written on.
     grows: bool,
     stage: Stage,
+    /// What the session was set up with, once it was read.
+    setup: Option<Setup>,
 }
 
 #[derive(Debug)]
@@ -90,7 +93,8 @@ impl Loading {
             None => Err("there is no home directory that could hold sessions".to_string()),
             Some(home) => Seeking::begin(which, home, grows),
         };
-        Loading { op, thread, grows, stage: stage.unwrap_or_else(Stage::Failed) }
+        let stage = stage.unwrap_or_else(Stage::Failed);
+        Loading { op, thread, grows, stage, setup: None }
     }
 
     /// Goes on; `None` once the result was told.
@@ -117,6 +121,7 @@ impl Loading {
                 match past.read_on(reader, self.thread, &mut seam.rollouts.album) {
                     Ok(Progress::More) => return Some(self),
                     Ok(Progress::End) => {
+                        self.setup = Some(std::mem::take(&mut past.setup));
                         let restored = finish(path, std::mem::take(&mut past.fold));
                         let restored = match rollout.take() {
                             _ if restored.is_err() => restored,
@@ -146,7 +151,13 @@ impl Loading {
         if result.is_err() {
             seam.rollouts.album.release(self.thread);
         }
+        let setup = self.setup.filter(|_| result.is_ok());
+        let recalled = setup.and_then(|setup| seam.recall(self.thread, &setup));
         seam.feed(Input::Restored { op: self.op, result: result.map_err(Into::into) });
+        if let Some(settings) = recalled {
+            let command = Command::Configure { thread: self.thread, settings };
+            seam.feed(Input::Command { front: FRONT, command });
+        }
         None
     }
 }
@@ -243,6 +254,7 @@ struct Past {
     from_bytes: Option<u64>,
     /// Where the last line ends.
     until_bytes: u64,
+    setup: Setup,
     /// Lines that are read again.
     line: Vec<u8>,
     sieve: Sieve,
@@ -274,7 +286,10 @@ impl Past {
                 Glance::Unsaid => self.pass(Passed::Unsaid(place), place.bytes_count),
                 Glance::Unsure => {
                     let remembered = match is_whole {
-                        true => rollout::decode(line.bytes).ok(),
+                        true => {
+                            self.setup.take(line.bytes);
+                            rollout::decode(line.bytes).ok()
+                        }
                         false => self.read_again(reader, place, thread, album)?,
                     };
                     match remembered {

@@ -28,6 +28,7 @@ pub mod playing;
 pub mod poller;
 pub mod proc;
 pub mod prompting;
+pub mod recall;
 pub mod recorder;
 pub mod responses;
 pub mod rollouts;

@@ -21,14 +21,17 @@ use crate::fronts::notify::Notifier;
 use crate::host::app_server::turn_diffs::TurnDiffs;
 use crate::host::clock;
 use crate::host::journal::Journal;
+use crate::host::recall::Recall;
 use crate::host::rollouts::Rollouts;
 use crate::limits::{OUTPUT_QUEUE_BYTES_HIGH, TOLD_IMAGES_BYTES_MAX};
+use crate::wire::rollout::Setup;
 use crate::words::call::Seen;
 use crate::words::command::Command;
 use crate::words::event::Event;
 use crate::words::ids::{ItemIndex, ThreadId};
 use crate::words::item::{Image, Item, Part};
 use crate::words::record::Record;
+use crate::words::settings::ThreadSettings;
 
 /// The machine, its records and who listens.
 #[derive(Debug)]
@@ -51,6 +54,8 @@ pub struct Seam {
     pub thread: Option<ThreadId>,
     /// Who follows the thread for the user's program, if there is one.
     pub notifier: Option<Notifier>,
+    /// What a run is called with, if it may go on from a session.
+    pub recall: Option<Box<Recall>>,
     /// What the user's program is to be told: one argument for each completed turn.
     pub completed: Vec<String>,
 }
@@ -124,6 +129,7 @@ impl Seam {
             output: Output::default(),
             thread: None,
             notifier: None,
+            recall: None,
             completed: Vec::new(),
         }
     }
@@ -227,6 +233,16 @@ impl Seam {
             let message = failure.to_string().into();
             Failed { thread, lost, message }
         })
+    }
+
+    /// What a thread is to go on with that was loaded, if that differs from what it was opened
+    /// with; people are shown that.
+    pub fn recall(&mut self, thread: ThreadId, past: &Setup) -> Option<Box<ThreadSettings>> {
+        let settings = self.recall.as_ref()?.settings(self.agent.settings(thread)?, past)?;
+        if let Front::Exec(exec) = &mut self.front {
+            exec.recalled(&settings);
+        }
+        Some(Box::new(settings))
     }
 
     /// The app server, if that is the front.

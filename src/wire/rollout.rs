@@ -130,6 +130,33 @@ pub fn decode(line: &[u8]) -> Result<Remembered, LineError> {
     }
 }
 
+/// What a session was recorded with, as far as a line says.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Setup {
+    pub provider: Option<Box<str>>,
+    pub model: Option<Box<str>>,
+    pub effort: Option<Box<str>>,
+}
+
+impl Setup {
+    /// Takes over what a line says; a later one counts.
+    pub fn take(&mut self, line: &[u8]) {
+        let Ok(line) = str::from_utf8(line) else { return };
+        let Ok([Some(kind), Some(payload)]) = json::pick(line, ["type", "payload"]) else { return };
+        let text = |name: &str| json::field(payload, name).and_then(json::boxed);
+        match json::text(kind).as_deref() {
+            Some("session_meta") if self.provider.is_none() => {
+                self.provider = text("model_provider");
+            }
+            Some("turn_context") => {
+                self.model = text("model").or(self.model.take());
+                self.effort = text("effort");
+            }
+            _ => {}
+        }
+    }
+}
+
 /// What a line is, as far as its beginning says in the order in which all programs write it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Glance {
@@ -486,6 +513,7 @@ fn decode_limits(json: &str) -> Option<RateLimits> {
 pub fn fuzz(bytes: &[u8]) {
     heading::fuzz(bytes);
     sieve::fuzz(bytes);
+    Setup::default().take(bytes);
     match decode(bytes) {
         Ok(Remembered::Item(item)) => items::fuzz(&item),
         Ok(Remembered::Compacted { replacement, .. }) => {

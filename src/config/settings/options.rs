@@ -21,6 +21,8 @@ pub struct ExecOptions {
     pub review: Option<Target>,
     /// A session to go on from, and how.
     pub past: Option<(Which, Course)>,
+    /// A model is asked for, whatever a session was recorded with.
+    pub is_model_asked: bool,
     pub images: Vec<PathBuf>,
     pub json: bool,
     pub color: Color,
@@ -56,6 +58,7 @@ pub(super) fn options(
             _ => None,
         },
         past,
+        is_model_asked: invocation.model.is_some() || layers.is_asked("model"),
         images: invocation.images.clone(),
         json: invocation.json,
         color: invocation.color,

@@ -24,6 +24,7 @@ use crate::words::event::{Budget, CommandEnd, Ended, Event, Failed};
 use crate::words::ids::ItemIndex;
 use crate::words::item::{Item, Part, Role};
 use crate::words::review::Verdict;
+use crate::words::settings::ThreadSettings;
 
 /// The turn completed.
 pub const EXIT_COMPLETED: u8 = 0;
@@ -103,6 +104,14 @@ impl Exec {
     pub fn keeping_last_message(mut self) -> Exec {
         self.is_last_message_wanted = true;
         self
+    }
+
+    /// The thread goes on with these settings instead.
+    pub fn recalled(&mut self, settings: &ThreadSettings) {
+        match &mut self.manner {
+            Manner::Plain(plain) => plain.recalled(settings),
+            Manner::Jsonl(_) => {}
+        }
     }
 
     /// The run is a review in this directory.

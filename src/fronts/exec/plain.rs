@@ -94,6 +94,11 @@ impl Plain {
         }
     }
 
+    /// Says of these settings, not of others, what it will say of any.
+    pub fn recalled(&mut self, settings: &ThreadSettings) {
+        self.banner = banner(settings);
+    }
+
     /// Shows an error so that it is not overlooked.
     pub fn error(&mut self, message: &str, err: &mut Vec<u8>) {
         self.block("ERROR", Ink::Bad, message, Ink::Bad, err);

@@ -40,6 +40,7 @@ pub struct Known {
     /// What it was last recorded with, for what the client says nothing of.
     pub cwd: Text,
     pub model: Option<Text>,
+    pub effort: Option<Text>,
     pub provider: Option<Text>,
 }
 
@@ -283,7 +284,7 @@ pub(super) fn known(told: Told, request: &ClientRequest, name: Option<Text>) -> 
         created_at: told.created_ms.filter(|_| !is_fork).map(objects::seconds),
         forked_from: if is_fork { Some(told.id) } else { told.forked_from },
     };
-    Known { past, cwd: told.cwd, model: told.model, provider: told.provider }
+    Known { past, cwd: told.cwd, model: told.model, effort: told.effort, provider: told.provider }
 }
 
 /// Reads what a thread is opened from, as far as the request wants it.

@@ -17,7 +17,7 @@ use crate::host::app_server::histories;
 use crate::host::app_server::listed::Known;
 use crate::host::app_server::settings::{Overrides, TurnOverrides, settings_for, turn_overrides};
 use crate::host::disk::config::Loaded;
-use crate::host::{Host, clock, exec, git, images};
+use crate::host::{Host, clock, exec, git, images, recall};
 use crate::limits::GIVEN_WAIT_MS;
 use crate::words::command::{Command, Which};
 use crate::words::ids::{ConversationId, ThreadId};
@@ -255,16 +255,21 @@ fn settings_as_recorded(
     if overrides.cwd.is_none() && Path::new(&*known.cwd).is_dir() {
         overrides.cwd = Some(known.cwd.clone());
     }
-    let loaded = settings_for(base, overrides)?;
+    let mut loaded = settings_for(base, overrides)?;
     let settings = &loaded.resolved.settings;
     let is_same = known.provider.as_deref().is_none_or(|provider| *provider == *settings.provider);
-    match &known.model {
-        Some(model) if overrides.model.is_none() && is_same && **model != *settings.model => {
-            overrides.model = Some(model.clone());
-            settings_for(base, overrides)
-        }
-        Some(_) | None => Ok(loaded),
+    let asks = overrides.model.as_ref();
+    if !is_same || asks.is_some_and(|model| Some(model) != known.model.as_ref()) {
+        return Ok(loaded);
     }
+    if let Some(model) = known.model.as_ref().filter(|model| ***model != *settings.model) {
+        overrides.model = Some(model.clone());
+        loaded = settings_for(base, overrides)?;
+    }
+    if !loaded.layers.is_asked("model_reasoning_effort") {
+        recall::effort(&mut loaded.resolved.settings, known.effort.as_deref());
+    }
+    Ok(loaded)
 }
 
 /// What a request that opens a thread says of its settings.

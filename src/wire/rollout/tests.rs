@@ -232,6 +232,23 @@ fn events_are_what_people_saw() {
 }
 
 #[test]
+fn the_last_line_says_what_a_session_was_recorded_with() {
+    let mut setup = Setup::default();
+    setup.take(b"\xff");
+    for line in SAMPLE.lines().chain(["{", "{}", "[]"]) {
+        setup.take(line.as_bytes());
+    }
+    let known = |text: &str| Some(text.into());
+    let expected = Setup { provider: known("mock"), model: known("gpt-5-codex"), effort: None };
+    assert_eq!(setup, expected);
+    let mut settings = settings();
+    settings.reasoning.effort = known("high");
+    setup.take(line(&Record::TurnContext, &settings, &[]).as_bytes());
+    let model = Some(settings.model);
+    assert_eq!(setup, Setup { model, effort: known("high"), ..expected });
+}
+
+#[test]
 fn tokens_read_back_as_they_were_written() {
     let total = Usage {
         input: 100,
