@@ -1,5 +1,5 @@
-//! Programs that others wrote for the peer's app server drive ours, for real: installed by pip or
-//! npm, run by python or node, against a scripted provider on the loopback.
+//! Programs that others wrote for the peer's app server, or its exec, drive ours, for real:
+//! installed by pip or npm, run by python or node, against a scripted provider on the loopback.
 //!
 //! It takes a registry, so it runs only where `WINDLASS_INTEROP=1` asks for it.
 
@@ -211,4 +211,34 @@ fn a_model_provider_drives_exec_and_the_server() {
         assert!(said.contains(part), "no {part:?} in\n{said}");
     }
     assert!(world.cwd.join("zz").exists());
+}
+
+#[test]
+fn sdks_of_earlier_years_drive_exec() {
+    if !node::is_wanted("sdk_older.mjs") {
+        return;
+    }
+    for version in ["0.46.0", "0.63.0"] {
+        let mut world = World::new();
+        let packages = [&*format!("@openai/codex-sdk@{version}"), "--omit=optional"];
+        let Some(modules) = node::installed(&world.root, "modules", &packages) else { return };
+        world.reply(Reply::message("one")).reply(Reply::script("echo hello"));
+        world.reply(Reply::message("two")).reply(Reply::message(r#"{"verdict":"fine"}"#));
+        let mut node = Command::new("node");
+        node.arg(fixture("sdk_older.mjs")).arg(modules).arg(env!("CARGO_BIN_EXE_windlass"));
+        node.arg(&world.cwd);
+        let said = run_client(&mut world, &mut node);
+        let events = "events thread.started turn.started item.started:command_execution \
+                      item.completed:command_execution item.completed:agent_message \
+                      turn.completed";
+        assert_eq!(said, format!("run one\n{events}\nresumed {{\"verdict\":\"fine\"}}\n"));
+    }
+}
+
+#[test]
+fn a_port_of_the_sdk_drives_exec() {
+    let mut world = World::new();
+    world.reply(Reply::message("one")).reply(Reply::message("two"));
+    let Some(said) = drive(&mut world, "codex-sdk-py==0.0.9", "ported_sdk.py") else { return };
+    assert_eq!(said, "run one 20\nagain two\n");
 }
