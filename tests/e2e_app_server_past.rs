@@ -497,6 +497,8 @@ fn a_turn_that_runs_is_shown_and_stopped_before_its_thread_is_put_away() {
     assert_eq!(read["thread"]["status"]["type"], "active");
     let statuses = turns(&read["thread"]["turns"]);
     assert!(statuses[2].starts_with("inProgress userMessage:item-5"), "{statuses:?}");
+    let forked = client.ask("thread/fork", json!({"threadId": thread}));
+    assert_eq!(forked["thread"]["turns"][2]["status"], "interrupted");
     client.ask("thread/archive", json!({"threadId": thread}));
     let archived = json!({"threadId": thread, "includeTurns": true});
     let read = client.ask("thread/read", archived);

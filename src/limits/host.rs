@@ -198,8 +198,8 @@ pub const DIRECTORY_DEPTH_MAX: usize = 256;
 
 /// What one read of a rollout asks for.
 pub const ROLLOUT_READ_BYTES: usize = 256 * 1024;
-/// What of a fork's past is copied at once: less than a millisecond's work on a busy disk cache.
-pub const FORK_SLICE_BYTES: u64 = 512 * 1024;
+/// What of a fork's past is copied at once: about a millisecond on a busy machine.
+pub const FORK_SLICE_BYTES: u64 = 256 * 1024;
 /// Lines of a rollout that are passed over until a summary replaces them; more than a window holds.
 pub const ROLLOUT_PASSED_MAX: usize = 16_384;
 /// The same in bytes; to read them after all takes some tens of milliseconds.

@@ -301,7 +301,9 @@ pub(super) fn opening(
         ClientRequest::ThreadFork(params) => params.last_turn_id.clone(),
         _ => None,
     };
-    Reading::begin_until(path, window, runs, last)
+    // What runs in the thread that is forked does not run in the fork.
+    let is_fork = matches!(request, ClientRequest::ThreadFork(_));
+    Reading::begin_until(path, window, runs && !is_fork, last)
 }
 
 /// Which turns a page holds: the newest first, unless it is asked for the oldest.
