@@ -106,3 +106,18 @@ fn a_fork_that_is_killed_meanwhile_is_there_whole_or_not_at_all() {
     }
     assert!(parts_seen + whole_seen > 0, "a kill finds something");
 }
+
+#[test]
+fn a_fork_that_the_disk_does_not_take_fails_and_leaves_nothing() {
+    let (mut world, past) = world();
+    let mut call = world.call(&["--json", "--skip-git-repo-check", "fork", ID, "go on"]);
+    call.file_bytes_max = Some(past.len() as u64 / 2);
+    let ended = world.run(call);
+    ended.exits(1);
+    let lines = ended.lines();
+    let last = lines.last().unwrap();
+    assert_eq!(last["type"], "turn.failed", "{ended}");
+    let message = last["error"]["message"].as_str().unwrap();
+    assert!(message.contains("record the fork"), "{message}");
+    assert_eq!((files(&world), world.requests().len()), ((vec![], vec![]), 0));
+}
