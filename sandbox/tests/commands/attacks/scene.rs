@@ -99,6 +99,9 @@ impl Scene {
             .stdout(File::create(path("victim-said")).unwrap())
             .spawn()
             .unwrap();
+        // Execve lets go of us before its environment can be read.
+        let environ = format!("/proc/{}/environ", victim.id());
+        while fs::read(&environ).unwrap().is_empty() {}
         for file in &inherited {
             // SAFETY: F_SETFD takes integers.
             assert_eq!(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFD, 0) }, 0);
