@@ -98,7 +98,7 @@ fn a_turn_is_told_from_its_first_to_its_last_word() {
     let welcome = client.lines[0]["result"].clone();
     assert_eq!(welcome["codexHome"], json!(client.world.home));
     let agent = welcome["userAgent"].as_str().unwrap();
-    let version = env!("CARGO_PKG_VERSION");
+    let version = "0.169.0";
     assert!(agent.starts_with(&format!("probe/{version} (Linux ")), "{agent}");
     assert!(agent.ends_with(" (probe; 1.0)"), "{agent}");
     let thread = client.thread(json!({"approvalPolicy": TEMPERATE, "sandbox": "workspace-write"}));

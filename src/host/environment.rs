@@ -117,9 +117,8 @@ pub fn of_commands(
     kept.into_iter().map(|(name, value)| (name.into(), value.into())).collect()
 }
 
-/// Who asks, as providers read it: originator, version, system, terminal.
-pub fn user_agent(originator: &str) -> String {
-    let version = env!("CARGO_PKG_VERSION");
+/// Who asks, as others read it: originator, version, system, terminal.
+pub fn user_agent(originator: &str, version: &str) -> String {
     let arch = std::env::consts::ARCH;
     let terminal = std::env::var("TERM_PROGRAM").or_else(|_| std::env::var("TERM"));
     let terminal = terminal.unwrap_or_default();

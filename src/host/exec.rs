@@ -45,6 +45,9 @@ use crate::words::policy::SandboxMode;
 use crate::words::review::Target;
 use crate::words::settings::{ThreadSettings, TimeBudget};
 
+/// Ours.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// Runs `exec` and gives the exit code; what is wrong before the run is said on stderr.
 pub fn exec(invocation: &Invocation, exe: PathBuf) -> u8 {
     let env = |name: &str| std::env::var(name).ok();
@@ -115,7 +118,7 @@ pub fn run(
     let nofile = environment::raise_open_files();
     let starter = starter(exe, nofile, home.path.as_deref(), &shell_environment, &provider)?;
     warn_of_no_sandbox(settings.sandbox.mode);
-    let user_agent = environment::user_agent(&settings.originator);
+    let user_agent = environment::user_agent(&settings.originator, VERSION);
     let notify = notify::Program::new(&notify, nofile);
     let notifier = notify.is_some().then(|| Notifier::new(&settings.cwd));
     let mut rollouts = Rollouts::new(keeping);

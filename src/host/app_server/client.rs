@@ -8,12 +8,16 @@ use crate::host::app_server::Surroundings;
 use crate::host::environment;
 use crate::limits::ORIGINATOR_BYTES_MAX;
 
+/// The newest release of the other agent whose protocol we speak. Clients look here whether the
+/// server is new enough for them, which our own version could not tell them.
+pub const PROTOCOL_VERSION: &str = "0.169.0";
+
 /// A client that has introduced itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Client {
     /// As it calls itself; what threads of it are given as `Overrides::client`.
     pub name: Box<str>,
-    /// What providers and the client are told.
+    /// What the client is told.
     pub user_agent: Box<str>,
 }
 
@@ -21,7 +25,7 @@ impl Client {
     pub fn new(around: &Surroundings<'_>, told: &v1::ClientInfo) -> Client {
         let requested = Requested { client: told.name.clone(), ..Requested::default() };
         let originator = settings::originator(Some(&requested), around.env);
-        let ours = environment::user_agent(&originator);
+        let ours = environment::user_agent(&originator, PROTOCOL_VERSION);
         let (name, version) = (plain(&told.name), plain(&told.version));
         Client { name: told.name.clone(), user_agent: format!("{ours} ({name}; {version})").into() }
     }
@@ -68,7 +72,7 @@ mod tests {
     #[test]
     fn the_client_is_named_first_and_last() {
         let agent = client("probe", "1.0").user_agent;
-        let expected = format!("probe/{} (Linux ", env!("CARGO_PKG_VERSION"));
+        let expected = format!("probe/{PROTOCOL_VERSION} (Linux ");
         assert!(agent.starts_with(&expected), "{agent}");
         assert!(agent.ends_with(" (probe; 1.0)"), "{agent}");
     }

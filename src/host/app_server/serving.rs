@@ -116,7 +116,7 @@ fn run(invocation: &Invocation, loaded: Loaded, exe: PathBuf) -> Result<u8, Stri
     let starter = exec::starter(exe, nofile, home.path.as_deref(), &shell_environment, &provider)?;
     exec::warn_of_no_sandbox(resolved.settings.sandbox.mode);
     let ThreadSettings { cwd, sandbox, originator, .. } = resolved.settings;
-    let user_agent = environment::user_agent(&originator);
+    let user_agent = environment::user_agent(&originator, exec::VERSION);
     let failed = |error: io::Error| format!("cannot set up the loop: {error}");
     let mut host = Host::new(Parts {
         seam: Seam::new(seed, Rollouts::new(keeping), front),
