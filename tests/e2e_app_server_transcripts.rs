@@ -114,7 +114,8 @@ fn place(world: &World, value: &mut Value) {
         if text == "V" {
             version.to_owned()
         } else {
-            text.replace("probe/V", &format!("probe/{version} ("))
+            // Clients are told the version of the protocol.
+            text.replace("probe/V", "probe/0.169.0 (")
         }
     });
 }

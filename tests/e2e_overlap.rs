@@ -88,6 +88,8 @@ fn what_a_killed_supervisor_was_to_put_back_is_put_back() {
         let launcher = launcher_of(run.pid()).unwrap();
         // SAFETY: kill takes integers; the launcher is alive, or its number is not taken anew yet.
         assert_eq!(unsafe { libc::kill(launcher, libc::SIGKILL) }, 0);
+        // What the agent kills in its place may need a moment to be gone.
+        run.leaves_something = true;
         let ended = world.finish(run);
         ended.exits(0);
         let output = &world.outputs()[0];
