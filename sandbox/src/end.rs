@@ -12,12 +12,13 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::RangeInclusive;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 use libc::{c_int, pid_t};
 
 use crate::limits::{
-    DESCENDANTS_COUNT_MAX, PID_MAX, PROC_LINE_BYTES_MAX, ROUND_PAUSE_MS_MAX, STRANGER_ROUNDS_COUNT,
+    DESCENDANTS_COUNT_MAX, HERITAGE_MS_MAX, PID_MAX, PROC_LINE_BYTES_MAX, ROUND_PAUSE_MS_MAX,
+    STRANGER_ROUNDS_COUNT,
 };
 use crate::sys;
 
@@ -46,10 +47,20 @@ pub(crate) fn signal_descendants(signal: c_int) -> usize {
 }
 
 /// Kills every process that became our child because its supervisor was killed, and reaps it.
+/// `killed` is that supervisor, a child of ours that may not be reaped yet: what it held open closes
+/// before its children become ours, so whoever has just heard of its end is early.
 ///
 /// They are known by their session, which is neither ours nor that of a supervisor in `known`. Our
 /// process must be a subreaper. What is left after so many rounds is met by the next call.
-pub fn end_strangers(known: &[i32]) -> usize {
+pub fn end_strangers(known: &[i32], killed: Option<i32>) -> usize {
+    if let Some(Ok(pidfd)) = killed.map(sys::pidfd_open) {
+        let fd = pidfd.as_raw_fd();
+        // It is readable once the process has handed over all it had; an error costs only that.
+        let _ = sys::poll(
+            &mut [libc::pollfd { fd, events: libc::POLLIN, revents: 0 }],
+            HERITAGE_MS_MAX,
+        );
+    }
     let mut count = 0;
     for round in 0..STRANGER_ROUNDS_COUNT {
         let us = sys::pid();

@@ -33,6 +33,10 @@ pub const ROUND_PAUSE_MS_MAX: i32 = 20;
 /// Rounds of killing without a pause, to outrun processes that fork and exit.
 pub const ROUNDS_RUSHED_COUNT: u32 = 64;
 
+/// A killed supervisor whose end is known needs this long at most to hand over its children. It is
+/// microseconds but for a machine in distress.
+pub const HERITAGE_MS_MAX: i32 = 100;
+
 /// Rounds of killing what a killed supervisor left to the agent: 0.3 s at most, as its loop waits.
 pub const STRANGER_ROUNDS_COUNT: i32 = 24;
 

@@ -198,7 +198,7 @@ pub(crate) fn play_guard(marker: &str) {
     let began = Instant::now();
     let mut ended = 0;
     while processes_with(marker).len() > 1 {
-        ended += windlass_sandbox::end_strangers(&[]);
+        ended += windlass_sandbox::end_strangers(&[], None);
         assert!(began.elapsed() < Duration::from_secs(10));
     }
     assert!(ended >= 2, "{ended}");

@@ -201,14 +201,14 @@ impl Children {
     fn see_off(&mut self, launched: &Launched) {
         self.unreaped.push(launched.pid());
         if launched.is_abandoned() {
-            self.end_strangers();
+            self.end_strangers(launched.pid());
         }
     }
 
-    /// Ends what killed launchers have left.
-    fn end_strangers(&self) {
+    /// Ends what killed launchers have left, of which this one is the last.
+    fn end_strangers(&self, killed: i32) {
         let known = self.launched().map(Launched::pid).chain(self.unreaped.iter().copied());
-        windlass_sandbox::end_strangers(&known.collect::<Vec<i32>>());
+        windlass_sandbox::end_strangers(&known.collect::<Vec<i32>>(), Some(killed));
     }
 
     /// All that have a launcher.

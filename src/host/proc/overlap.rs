@@ -49,7 +49,7 @@ impl Children {
         };
         let Some(launched) = launched.filter(|launched| launched.wants_relief()) else { return };
         let Some(look) = &self.look else { return };
-        self.end_strangers();
+        self.end_strangers(launched.pid());
         let (exe, protected) = launched.kept();
         let Ok(spawned) = windlass_sandbox::spawn_relief(exe, protected, look) else { return };
         if poller.register_fd(spawned.status.as_fd(), key, Interest::READABLE).is_err() {
