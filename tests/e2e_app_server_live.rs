@@ -423,16 +423,42 @@ fn that_a_person_is_waited_for_is_told_before_what_waits_begins() {
 }
 
 #[test]
-fn a_script_is_one_unknown_action_and_a_message_has_its_time() {
+fn items_have_the_times_at_which_they_began_and_ended() {
+    let mut client = running("sleep 0.02");
+    let thread = client.thread(json!({"sandbox": "workspace-write"}));
+    let turn = client.turn(&thread, "go");
+    let ended = client.ended(&turn);
+    let told =
+        |method: &'static str| client.lines.iter().filter(move |line| line["method"] == method);
+    let whole: Vec<&Value> = told("item/completed").map(|line| &line["params"]).collect();
+    let kinds: Vec<_> = whole.iter().map(|params| &params["item"]["type"]).collect();
+    assert_eq!(kinds, ["userMessage", "commandExecution", "agentMessage"]);
+    for params in &whole {
+        let item = &params["item"];
+        let begun = told("item/started").find(|line| line["params"]["item"]["id"] == item["id"]);
+        let begun = &begun.unwrap()["params"];
+        assert!(begun["startedAtMs"].is_i64(), "{begun}");
+        assert_eq!(begun["item"]["startedAtMs"], begun["startedAtMs"]);
+        assert_eq!(begun["item"].get("completedAtMs"), None);
+        assert_eq!(item["startedAtMs"], begun["startedAtMs"]);
+        assert_eq!(item["completedAtMs"], params["completedAtMs"]);
+    }
+    let took = |item: &Value| {
+        item["completedAtMs"].as_i64().unwrap() - item["startedAtMs"].as_i64().unwrap()
+    };
+    assert!(took(&whole[1]["item"]) >= 20, "{}", whole[1]);
+    assert_eq!(ended["items"], json!([whole[2]["item"]]));
+    client.leave().0.exits(0);
+}
+
+#[test]
+fn a_script_is_one_unknown_action() {
     let mut client = running("touch zz && echo ok");
     let thread = client.thread(json!({"sandbox": "workspace-write"}));
     let turn = client.turn(&thread, "go");
     client.ended(&turn);
     let actions = json!([{"type": "unknown", "command": "touch zz && echo ok"}]);
     assert_eq!(command(&mut client)["commandActions"], actions);
-    let said = client.told("item/started");
-    assert_eq!(said["params"]["item"]["type"], "userMessage");
-    assert_eq!(said["params"]["item"]["startedAtMs"], said["params"]["startedAtMs"]);
     client.leave().0.exits(0);
 }
 

@@ -86,7 +86,7 @@ impl AppServer {
             });
             *duration_ms = Some(lent.wall_ms.saturating_sub(started_ms) as i64);
         }
-        self.item_completed(thread, &item, lent, out);
+        self.item_completed(thread, item, lent, out);
     }
 
     pub(super) fn patch_ended(
@@ -106,7 +106,7 @@ impl AppServer {
                 (false, false) => PatchApplyStatus::Failed,
             };
         }
-        self.item_completed(thread, &item, lent, out);
+        self.item_completed(thread, item, lent, out);
     }
 
     pub(super) fn call_answered(
@@ -121,7 +121,7 @@ impl AppServer {
             && let Some(path) = json::field(&asked.arguments, "path").and_then(json::boxed)
         {
             let item = items::item(ThreadItemKind::ImageView { id: asked.call_id.clone(), path });
-            self.item_whole(thread, &item, lent, out);
+            self.item_whole(thread, item, lent, out);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::fronts::Output;
 use crate::fronts::app_server::envelope;
+use crate::fronts::app_server::past_calls::id_of;
 use crate::fronts::app_server::turns::Reasoning;
 use crate::fronts::app_server::types::codec::{Maybe, Text};
 use crate::fronts::app_server::types::methods::ServerNotification;
@@ -155,7 +156,11 @@ impl AppServer {
         lent: Lent<'_>,
         out: &mut Output,
     ) {
-        let (item, started_at_ms) = (item.clone(), lent.wall_ms as i64);
+        let (mut item, started_at_ms) = (item.clone(), lent.wall_ms as i64);
+        item.times.started_at_ms = Maybe(Some(started_at_ms));
+        if let Some(turn) = self.running(thread) {
+            turn.begun.push((id_of(&item).into(), started_at_ms));
+        }
         self.with_turn(
             thread,
             |thread_id, turn_id| {
@@ -166,35 +171,45 @@ impl AppServer {
         );
     }
 
+    /// Gives the item back with its times.
     pub(super) fn item_completed(
         &mut self,
         thread: ThreadId,
-        item: &ThreadItem,
+        mut item: ThreadItem,
         lent: Lent<'_>,
         out: &mut Output,
-    ) {
-        let (item, completed_at_ms) = (item.clone(), lent.wall_ms as i64);
+    ) -> ThreadItem {
+        let completed_at_ms = lent.wall_ms as i64;
+        item.times.completed_at_ms = Maybe(Some(completed_at_ms));
+        if let Some(turn) = self.running(thread)
+            && let Some(index) = turn.begun.iter().position(|(id, _)| **id == *id_of(&item))
+        {
+            item.times.started_at_ms = Maybe(Some(turn.begun.remove(index).1));
+        }
+        let told = item.clone();
         self.with_turn(
             thread,
             |thread_id, turn_id| {
+                let item = told;
                 let completed =
                     ItemCompletedNotification { item, thread_id, turn_id, completed_at_ms };
                 ServerNotification::ItemCompleted(completed)
             },
             out,
         );
+        item
     }
 
     /// Tells of an item that is whole as soon as it is there.
     pub(super) fn item_whole(
         &mut self,
         thread: ThreadId,
-        item: &ThreadItem,
+        item: ThreadItem,
         lent: Lent<'_>,
         out: &mut Output,
-    ) {
-        self.item_started(thread, item, lent, out);
-        self.item_completed(thread, item, lent, out);
+    ) -> ThreadItem {
+        self.item_started(thread, &item, lent, out);
+        self.item_completed(thread, item, lent, out)
     }
 
     fn fresh_id(&mut self, thread: ThreadId) -> Text {
@@ -219,9 +234,7 @@ impl AppServer {
             .turn
             .as_mut()
             .and_then(|turn| (!turn.client_ids.is_empty()).then(|| turn.client_ids.remove(0)));
-        let mut item = items::user_message(id, client_id, message);
-        item.times.started_at_ms = Maybe(Some(lent.wall_ms as i64));
-        self.item_whole(thread, &item, lent, out);
+        self.item_whole(thread, items::user_message(id, client_id, message), lent, out);
     }
 
     fn text_delta(&mut self, thread: ThreadId, from: u32, lent: Lent<'_>, out: &mut Output) {
@@ -360,7 +373,7 @@ impl AppServer {
         if !has_started {
             self.item_started(thread, &item, lent, out);
         }
-        self.item_completed(thread, &item, lent, out);
+        let item = self.item_completed(thread, item, lent, out);
         if let (ThreadItemKind::AgentMessage { .. }, Some(turn)) =
             (&item.kind, self.running(thread))
         {
@@ -433,7 +446,7 @@ impl AppServer {
     fn compacted(&mut self, thread: ThreadId, lent: Lent<'_>, out: &mut Output) {
         if let Some(id) = self.running(thread).and_then(|turn| turn.compaction.take()) {
             let item = items::item(ThreadItemKind::ContextCompaction { id });
-            self.item_completed(thread, &item, lent, out);
+            self.item_completed(thread, item, lent, out);
         }
         self.with_turn(
             thread,
@@ -448,7 +461,7 @@ impl AppServer {
     fn review_entered(&mut self, thread: ThreadId, hint: &str, lent: Lent<'_>, out: &mut Output) {
         let id = self.fresh_id(thread);
         let item = items::item(ThreadItemKind::EnteredReviewMode { id, review: hint.into() });
-        self.item_whole(thread, &item, lent, out);
+        self.item_whole(thread, item, lent, out);
     }
 
     fn review_exited(
@@ -468,11 +481,11 @@ impl AppServer {
         let id = self.fresh_id(thread);
         let shown = review.clone().unwrap_or_default();
         let item = items::item(ThreadItemKind::ExitedReviewMode { id, review: shown });
-        self.item_whole(thread, &item, lent, out);
+        self.item_whole(thread, item, lent, out);
         // What people read is the last word of the turn.
         let Some(review) = review else { return };
         let item = items::agent_message(self.fresh_id(thread), review);
-        self.item_whole(thread, &item, lent, out);
+        let item = self.item_whole(thread, item, lent, out);
         if let Some(turn) = self.running(thread) {
             turn.said = Some(item);
             turn.is_reviewed = true;

@@ -35,6 +35,8 @@ pub struct Running {
     /// The search that the provider does.
     pub search: Option<Text>,
     pub compaction: Option<Text>,
+    /// Items that have not completed, and when they began, in Unix milliseconds.
+    pub begun: Vec<(Text, i64)>,
     /// Commands and patches whose items have not completed.
     pub calls: Vec<Open>,
     /// How many questions are open.
@@ -188,6 +190,7 @@ impl AppServer {
             reasoning: None,
             search: None,
             compaction: None,
+            begun: Vec::new(),
             calls: Vec::new(),
             questions: 0,
             is_foreseen: false,
