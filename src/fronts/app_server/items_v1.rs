@@ -17,7 +17,7 @@ use crate::fronts::app_server::types::v2_items;
 use crate::fronts::app_server::{Lent, objects};
 use crate::tools::parsed::{Parsed, parsed};
 use crate::wire::holes::Holes;
-use crate::wire::layout::{self, Layout};
+use crate::wire::layout::Layout;
 use crate::wire::responses::items::{self, Form, Ids};
 use crate::wire::review;
 use crate::words::call::{self, Answer, Change, ChangeKind};
@@ -216,10 +216,8 @@ pub fn command_end(
         CommandEnd::Interrupted => call::printed(text).into(),
         CommandEnd::Exited { .. } | CommandEnd::NotStarted | CommandEnd::Declined => text.into(),
     };
-    let (exit_code, formatted_output, took_ms) = match answer {
-        Some(Answer::Command(command)) => {
-            (command.exit_code, layout::lay_out(command, Layout::Text).into(), command.wall_ms)
-        }
+    let (exit_code, took_ms) = match answer {
+        Some(Answer::Command(command)) => (command.exit_code, command.wall_ms),
         Some(Answer::Text { .. }) | None => {
             let code = match ended {
                 CommandEnd::Exited { exit_code } => exit_code,
@@ -227,7 +225,7 @@ pub fn command_end(
                     NO_EXIT_CODE
                 }
             };
-            (code, text.into(), took_ms)
+            (code, took_ms)
         }
     };
     let (stdout, stderr) = match ended {
@@ -243,7 +241,7 @@ pub fn command_end(
         aggregated_output: printed,
         exit_code,
         duration,
-        formatted_output,
+        formatted_output: text.into(),
     }
 }
 
@@ -348,7 +346,7 @@ mod tests {
             concat!(
                 r#"{"call_id":"c","stdout":"no\n","stderr":"","aggregated_output":"no\n","#,
                 r#""exit_code":3,"duration":{"secs":1,"nanos":250000000},"#,
-                r#""formatted_output":"Exit code: 3\nWall time: 1.3 seconds\nOutput:\nno\n"}"#,
+                r#""formatted_output":"no\n"}"#,
             ),
         );
         let stopped = Answer::failure(call::aborted(100, "user", "so far"));
