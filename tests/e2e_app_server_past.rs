@@ -355,7 +355,9 @@ fn a_thread_is_put_away_brought_back_and_named() {
     // Loaded, it is closed first.
     client.ask("thread/archive", of.clone());
     client.hear("thread/archived");
-    assert_eq!(client.told("thread/closed"), vec![of.clone()]);
+    assert_eq!(client.told("thread/closed"), [Value::Null; 0]);
+    let unloaded = json!({"threadId": thread, "status": {"type": "notLoaded"}});
+    assert_eq!(client.told("thread/status/changed").last(), Some(&unloaded));
     assert_eq!(client.list(json!({})), [""; 0]);
     assert_eq!(client.list(json!({"archived": true})), [&*thread]);
     assert!(client.refusal("thread/archive", of.clone()).contains("no rollout"));

@@ -154,6 +154,13 @@ impl AppServer {
         self.threads.get(&thread).is_some_and(|loaded| loaded.turn.is_some())
     }
 
+    /// A thread is about to close since its rollout goes to the archive.
+    pub fn archive(&mut self, thread: ThreadId) {
+        if let Some(loaded) = self.threads.get_mut(&thread) {
+            loaded.is_archived = true;
+        }
+    }
+
     /// Shows what is known of a recorded thread that is loaded as well.
     pub fn update(&self, thread: &mut Thread) {
         let Some(loaded) = self.loaded(&thread.id).and_then(|id| self.threads.get(&id)) else {

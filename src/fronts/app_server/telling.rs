@@ -10,8 +10,9 @@ use crate::fronts::app_server::types::v2_items::{
     AccountRateLimitsUpdatedNotification, CodexErrorInfo, ContextCompactedNotification,
     ErrorNotification, ItemCompletedNotification, ItemStartedNotification,
     ReasoningSummaryPartAddedNotification, ThreadClosedNotification, ThreadItem, ThreadItemKind,
-    ThreadTokenUsage, ThreadTokenUsageUpdatedNotification, TurnError, TurnPlanStep,
-    TurnPlanStepStatus, TurnPlanUpdatedNotification, WarningNotification,
+    ThreadStatus, ThreadStatusChangedNotification, ThreadTokenUsage,
+    ThreadTokenUsageUpdatedNotification, TurnError, TurnPlanStep, TurnPlanStepStatus,
+    TurnPlanUpdatedNotification, WarningNotification,
 };
 use crate::fronts::app_server::{AppServer, Lent, items, objects};
 use crate::wire::json::{self, Fields};
@@ -494,8 +495,16 @@ impl AppServer {
 
     fn thread_closed(&mut self, thread: ThreadId, out: &mut Output) {
         let Some(loaded) = self.threads.get(&thread) else { return };
-        let closed = ThreadClosedNotification { thread_id: loaded.id.clone() };
-        self.notify_of(thread, &ServerNotification::ThreadClosed(closed), out);
+        let thread_id = loaded.id.clone();
+        // Of one that is put away clients are told where it went instead.
+        let told = if loaded.is_archived {
+            let status = ThreadStatus::NotLoaded;
+            let changed = ThreadStatusChangedNotification { thread_id, status };
+            ServerNotification::ThreadStatusChanged(changed)
+        } else {
+            ServerNotification::ThreadClosed(ThreadClosedNotification { thread_id })
+        };
+        self.notify_of(thread, &told, out);
         self.threads.remove(&thread);
         self.forget_questions(thread);
     }

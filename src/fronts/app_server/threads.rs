@@ -33,6 +33,8 @@ pub struct Loaded {
     pub items_count: u32,
     /// Whether this client is told of it in the words of the second protocol.
     pub is_subscribed: bool,
+    /// It closes since its rollout goes to the archive.
+    pub is_archived: bool,
     /// Who listens in the words of the first protocol.
     pub listeners: Vec<Listener>,
     pub turn: Option<Box<Running>>,
@@ -64,6 +66,7 @@ impl Loaded {
             updated_at: 0,
             items_count: 0,
             is_subscribed: false,
+            is_archived: false,
             listeners: Vec::new(),
             turn: None,
             dialect: Dialect::Second,
@@ -143,6 +146,7 @@ impl AppServer {
             updated_at: now_s,
             items_count: past.items_count,
             is_subscribed: dialect == Dialect::Second,
+            is_archived: false,
             listeners: Vec::new(),
             turn: None,
             dialect,

@@ -254,6 +254,9 @@ impl Host {
         let Some(path) = path.map(PathBuf::from) else {
             return Err(Failure::refused(format!("no rollout found for thread id {id}")));
         };
+        if let Some(front) = self.seam.server() {
+            front.archive(thread);
+        }
         self.seam.feed(Input::Command { front: FRONT, command: Command::Close { thread } });
         Ok(Stage::Closing { thread, path })
     }
