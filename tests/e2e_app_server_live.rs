@@ -452,6 +452,33 @@ fn items_have_the_times_at_which_they_began_and_ended() {
 }
 
 #[test]
+fn limits_are_told_after_the_tokens_or_before_the_end_of_a_turn_without_any() {
+    let limited =
+        |reply: Reply, percent: &str| reply.header("x-codex-primary-used-percent", percent);
+    let mut world = World::new();
+    world.reply(limited(Reply::script("true"), "10")).reply(limited(Reply::message("x"), "20"));
+    let failed = reply::failed("insufficient_quota", "used up");
+    world.reply(limited(Reply::events(&[reply::created(), failed]), "30"));
+    let mut client = Client::new(world);
+    let thread = client.thread(json!({}));
+    for _ in 0..2 {
+        let turn = client.turn(&thread, "go");
+        client.ended(&turn);
+    }
+    const LIMITS: &str = "account/rateLimits/updated";
+    let kinds = [LIMITS, "thread/tokenUsage/updated", "error", "turn/completed"];
+    let told = client.lines.iter().filter_map(|line| {
+        let method = line["method"].as_str().filter(|method| kinds.contains(method))?;
+        let used = &line["params"]["rateLimits"]["primary"]["usedPercent"];
+        Some(used.as_i64().map_or(method.to_owned(), |used| format!("{used} %")))
+    });
+    let (tokens, end) = (kinds[1], kinds[3]);
+    let turns = [tokens, "10 %", tokens, "20 %", end, "30 %", "error", end];
+    assert_eq!(told.collect::<Vec<_>>(), turns);
+    client.leave().0.exits(0);
+}
+
+#[test]
 fn a_script_is_one_unknown_action() {
     let mut client = running("touch zz && echo ok");
     let thread = client.thread(json!({"sandbox": "workspace-write"}));

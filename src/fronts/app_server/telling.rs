@@ -88,8 +88,23 @@ impl AppServer {
     }
 
     fn limits_changed(&mut self, thread: ThreadId, limits: &RateLimits, out: &mut Output) {
-        let rate_limits = objects::limits(limits);
-        self.limits = Some(rate_limits.clone());
+        self.limits = Some(objects::limits(limits));
+        match self.running(thread) {
+            Some(turn) => turn.has_news_of_limits = true,
+            None => self.tell_limits(thread, out),
+        }
+    }
+
+    /// Tells of limits that came with a turn: after the tokens that they came with, or at its end.
+    pub(super) fn settle_limits(&mut self, thread: ThreadId, out: &mut Output) {
+        let news = self.running(thread).map(|turn| &mut turn.has_news_of_limits);
+        if news.is_some_and(std::mem::take) {
+            self.tell_limits(thread, out);
+        }
+    }
+
+    fn tell_limits(&mut self, thread: ThreadId, out: &mut Output) {
+        let Some(rate_limits) = self.limits.clone() else { return };
         let updated = AccountRateLimitsUpdatedNotification { rate_limits };
         self.notify_of(thread, &ServerNotification::AccountRateLimitsUpdated(updated), out);
     }
@@ -112,6 +127,7 @@ impl AppServer {
             ServerNotification::ThreadTokenUsageUpdated(updated)
         };
         self.with_turn(thread, told, out);
+        self.settle_limits(thread, out);
     }
 
     /// Writes a notification, unless the client does not want it.

@@ -39,6 +39,8 @@ pub struct Running {
     pub begun: Vec<(Text, i64)>,
     /// Commands and patches whose items have not completed.
     pub calls: Vec<Open>,
+    /// Limits came that are told after the tokens.
+    pub has_news_of_limits: bool,
     /// How many questions are open.
     pub questions: u32,
     /// The next question was counted before it is asked.
@@ -192,6 +194,7 @@ impl AppServer {
             compaction: None,
             begun: Vec::new(),
             calls: Vec::new(),
+            has_news_of_limits: false,
             questions: 0,
             is_foreseen: false,
             said: None,
@@ -229,6 +232,7 @@ impl AppServer {
         out: &mut Output,
     ) {
         self.close_open_items(thread, lent, out);
+        self.settle_limits(thread, out);
         let Some(loaded) = self.threads.get_mut(&thread) else { return };
         let Some(running) = loaded.turn.take() else { return };
         loaded.updated_at = objects::seconds(lent.wall_ms);
