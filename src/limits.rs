@@ -273,6 +273,9 @@ pub const SETTINGS_COMPARED_MAX: usize = 16;
 /// Outside work in progress, over all threads: a turn needs one, its calls `CALLS_PARALLEL_MAX`.
 pub const OPS_MAX: usize = 4096;
 
+/// A command line of the user: what Linux takes as one argument (`MAX_ARG_STRLEN`) without its NUL.
+pub const USER_COMMAND_BYTES_MAX: usize = (128 << 10) - 1;
+
 /// What one history may hold in bytes; a model's window of 400,000 tokens is about 1.6 MB of text,
 /// the rest is room for images and encrypted reasoning.
 pub const HISTORY_BYTES_MAX: u64 = 32 << 20;

@@ -32,6 +32,8 @@ mod settings;
 mod telling;
 #[path = "sim/user.rs"]
 mod user;
+#[path = "sim/user_commands.rs"]
+mod user_commands;
 #[path = "sim/watch.rs"]
 mod watch;
 #[path = "sim/world.rs"]

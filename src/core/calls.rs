@@ -540,6 +540,11 @@ impl Thread {
                 unreachable!("looked at one line above")
             };
             let (id, item) = (call.id, call.item);
+            if self.turn_mut().command.is_some() {
+                self.settle_user_command(id, (&answer, report), desk);
+                continue;
+            }
+            let call = &self.calls_mut()[index];
             let output = Output { call_id: call.call_id.clone(), kind: call.kind, answer };
             let output = self.remember(Item::Output(output), desk);
             if matches!(report, Report::Session { starter, .. } if starter != id) {

@@ -121,6 +121,7 @@ impl Task {
             | Event::ItemCompleted { .. }
             | Event::CommandStarted { .. }
             | Event::CommandEnded { .. }
+            | Event::UserCommandStarted { .. }
             | Event::SessionEnded { .. }
             | Event::PatchStarted { .. }
             | Event::PatchEnded { .. }

@@ -38,6 +38,7 @@ pub mod slots;
 pub mod stop;
 pub mod thread;
 pub mod turn;
+pub mod user_command;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -318,6 +319,11 @@ impl Agent {
             }
             Command::Compact { thread } => {
                 self.on_fronts_thread(thread, now, out, Thread::on_compact)
+            }
+            Command::Run { thread, line, timeout_ms } => {
+                self.on_fronts_thread(thread, now, out, |thread, desk| {
+                    thread.on_user_command(line, timeout_ms, desk)
+                })
             }
             Command::Interrupt { thread } => {
                 self.on_fronts_thread(thread, now, out, |thread, desk| {

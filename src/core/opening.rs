@@ -48,9 +48,8 @@ pub fn changed(settings: &ThreadSettings, history: &[Item]) -> Vec<Item> {
 
 /// Whether a message of the user is not theirs, but one of those that say what must be known.
 pub fn is_told(message: &Message) -> bool {
-    let begins = ["<environment_context>", "# AGENTS.md instructions for ", "<user_instructions>"];
     match message.parts.as_slice() {
-        [Part::Text(text)] => begins.iter().any(|begin| text.starts_with(begin)),
+        [Part::Text(text)] => is_opening(text),
         _ => false,
     }
 }
@@ -60,8 +59,11 @@ pub fn is_opening(text: &str) -> bool {
     OPENINGS.iter().any(|opening| text.starts_with(opening))
 }
 
-const OPENINGS: [&str; 3] =
-    ["<environment_context>", "# AGENTS.md instructions for ", "<user_instructions>"];
+/// Begins what the model is told of a command of the user; other clients know this tag.
+pub const USER_COMMAND: &str = "<user_shell_command>";
+
+const OPENINGS: [&str; 4] =
+    ["<environment_context>", "# AGENTS.md instructions for ", "<user_instructions>", USER_COMMAND];
 
 fn message(role: Role, text: &str) -> Item {
     Item::Message(Message::text(role, text))

@@ -47,6 +47,7 @@ mod review;
 mod sessions;
 mod sharing;
 mod turns;
+mod user_commands;
 
 /// An agent with one thread, and what its last input led to.
 struct Story {

@@ -27,6 +27,7 @@ use crate::core::retry::Tries;
 use crate::core::review::Review;
 use crate::core::stop::Stopping;
 use crate::core::thread::{Phase, Thread};
+use crate::core::user_command::UserCommand;
 use crate::limits::HISTORY_BYTES_MAX;
 use crate::tools;
 use crate::words::command::Unsteerable;
@@ -55,6 +56,8 @@ pub struct Turn {
     pub(crate) compacts: bool,
     /// If it is a review.
     pub(crate) review: Option<Review>,
+    /// If it runs a command of the user, until that has ended.
+    pub(crate) command: Option<Box<UserCommand>>,
     pub(crate) wait: Wait,
 }
 
@@ -140,6 +143,7 @@ impl Thread {
             said: None,
             compacts: false,
             review: None,
+            command: None,
             wait: Wait::Retry { at_ms: desk.now.mono_ms, tries },
         }));
     }
@@ -160,9 +164,10 @@ impl Thread {
         self.facts = Some(facts);
         // The past comes with the first line.
         self.meta_recorded |= self.fork.is_some();
-        match self.turn_mut().compacts {
-            true => self.compact_all(desk),
-            false => self.request(desk),
+        match self.turn_mut() {
+            Turn { compacts: true, .. } => self.compact_all(desk),
+            Turn { command: Some(_), .. } => self.run_user_command(desk),
+            _ => self.request(desk),
         }
     }
 
@@ -219,6 +224,9 @@ impl Thread {
             unreachable!("calls go on only while the turn waits for them")
         };
         if calls.iter().all(Call::is_settled) {
+            if self.turn_mut().command.is_some() {
+                return self.rest_after_user_command(desk);
+            }
             self.show_images(desk);
             self.request(desk);
         }

@@ -120,7 +120,12 @@ fn said(payload: &str) -> Option<String> {
         }
     };
     json::elements(content?, &mut add).ok()?;
-    let opening = ["<environment_context>", "<user_instructions>", "# AGENTS.md instructions"];
+    let opening = [
+        "<environment_context>",
+        "<user_instructions>",
+        "# AGENTS.md instructions",
+        "<user_shell_command>",
+    ];
     let is_opening = opening.iter().any(|tag| said.trim_start().starts_with(tag));
     (!is_opening && !said.is_empty()).then_some(said)
 }

@@ -40,6 +40,8 @@ pub enum Command {
     Answer { thread: ThreadId, call: CallId, decision: Decision },
     /// Replace the history by a summary of it, in a turn of its own.
     Compact { thread: ThreadId },
+    /// Run a line of the user with their shell, in a turn of its own that asks no model.
+    Run { thread: ThreadId, line: Box<str>, timeout_ms: u64 },
     /// The first stops the turn, the second skips its grace.
     Interrupt { thread: ThreadId },
     /// Stop the turn if there is one, then forget the thread.

@@ -69,6 +69,12 @@ pub enum Event {
         item: ItemIndex,
         ended: CommandEnd,
     },
+    /// A command of the user starts; that it has ended is told as of a session.
+    UserCommandStarted {
+        call: CallId,
+        argv: Vec<String>,
+        cwd: Box<str>,
+    },
     /// A command that outlived its call, or could have, has ended; outside turns as well.
     SessionEnded {
         /// The call that started it.

@@ -63,6 +63,7 @@ impl Watch {
                 if let Ended::Failed { kind: Failed::Spent(budget), .. } = how {
                     self.assert_spent(agent, thread, *budget);
                 }
+                self.line_was_run(thread, how);
                 self.turn_ended(thread, *turn, how);
                 // Not when the next one is told: its first request is made before that.
                 let told = self.told(thread);
@@ -78,7 +79,10 @@ impl Watch {
             Event::Warning { .. } | Event::Limits { .. } => {
                 self.told(thread);
             }
-            Event::SessionEnded { call, .. } => self.session_ended(thread, *call),
+            Event::SessionEnded { call, .. } => {
+                self.user_command_ended(agent, thread, *call);
+                self.session_ended(thread, *call);
+            }
             Event::ThreadLoading => assert!(!self.threads.contains_key(&thread), "it has started"),
             Event::ThreadClosed => self.closed(thread),
             Event::Refused { .. } => panic!("not for a thread: {event:?}"),
@@ -176,6 +180,9 @@ impl Watch {
                 assert_eq!(before, None, "a command starts once");
                 self.batch.begun.push(*call);
                 assert!(matches!(items[item.0 as usize], Item::Call(_)));
+            }
+            Event::UserCommandStarted { call, argv, cwd } => {
+                self.user_command_started(thread, *call, (argv.clone(), cwd.clone()));
             }
             Event::PatchStarted { call, item, changes } => {
                 let before = self.told(thread).patches.insert(*call, changes.clone());

@@ -26,7 +26,7 @@ impl World {
         } else {
             self.chance.pick(&threads)
         };
-        match self.chance.below(54) {
+        match self.chance.below(57) {
             0..20 => self.prompt(thread),
             20..23 => {
                 let parts = vec![Part::Text(self.chance.pick(&["", " \n"]).into())];
@@ -61,6 +61,7 @@ impl World {
                 let hint = "apart".into();
                 self.command(Command::ReviewApart { thread, settings, parts, hint });
             }
+            54..57 => self.run_line(thread),
             47..50 => {
                 let (turn, parts) = (TurnId(self.chance.below(6) as u32), self.prompt_parts());
                 self.command(Command::Steer { thread, turn, parts });
@@ -129,6 +130,14 @@ impl World {
     fn prompt(&mut self, thread: ThreadId) {
         let parts = self.prompt_parts();
         self.command(Command::Prompt { thread, parts });
+    }
+
+    /// Has the user's shell run a line that nobody has run before.
+    fn run_line(&mut self, thread: ThreadId) {
+        self.prompts_count += 1;
+        let line = format!("echo {}", self.prompts_count).into();
+        let timeout_ms = self.chance.pick(&[1, 10_000, u64::MAX]);
+        self.command(Command::Run { thread, line, timeout_ms });
     }
 
     fn prompt_parts(&mut self) -> Vec<Part> {

@@ -36,6 +36,10 @@ pub(crate) struct Watch {
     pub(crate) loading: BTreeSet<ConversationId>,
     pub(crate) restoring: BTreeMap<OpId, ConversationId>,
     pub(crate) inspecting: BTreeMap<OpId, (ThreadId, PatchPlan)>,
+    /// Lines that users want to be run, and that were not.
+    pub(crate) lines: BTreeMap<ThreadId, Box<str>>,
+    /// Users' commands that have started and not ended.
+    pub(crate) running: BTreeSet<(ThreadId, CallId)>,
     /// What runs in a sandbox.
     pub(crate) confined: BTreeMap<OpId, Confined>,
     pub(crate) family: Family,
@@ -133,6 +137,8 @@ pub(crate) struct Batch {
     /// What the command had printed whose end the input was.
     pub(crate) printed: Option<Box<str>>,
     pub(crate) prompt: Option<(ThreadId, Box<str>)>,
+    /// The input was a user's wish to run this.
+    pub(crate) line: Option<(ThreadId, Box<str>)>,
     pub(crate) answered: Option<(ThreadId, CallId)>,
     /// The input was the end of a session that was refused nothing, as it looks.
     pub(crate) ended_well: bool,
@@ -263,6 +269,9 @@ impl Watch {
                     }
                     Question::Command { .. } | Question::Patch { .. } => {}
                 }
+            }
+            Input::Command { command: Command::Run { thread, line, .. }, .. } => {
+                self.batch.line = Some((*thread, line.clone()));
             }
             Input::Command { command: Command::Interrupt { thread }, .. } => {
                 self.batch.interrupted = Some(*thread);
@@ -412,6 +421,9 @@ impl Watch {
             }
             Effect::Spawn { op, thread, command, confinement } => {
                 self.go_on(*thread, Lane::Act);
+                if self.is_users(agent, *thread, command, *confinement) {
+                    return;
+                }
                 let plan = Plan::Command((**command).clone());
                 self.assert_recorded(agent, disk, *thread, &plan);
                 let settings = agent.settings(*thread).unwrap();
@@ -553,6 +565,7 @@ impl Watch {
         {
             self.waiting.entry(thread).or_default().push_back(text);
         }
+        self.batch.line = None;
         if let Some(told) = self.threads.get_mut(&thread) {
             if let Some((_, call)) = self.batch.answered {
                 told.questions.remove(&call);
@@ -568,6 +581,7 @@ impl Watch {
     /// A batch was done to its end.
     pub(crate) fn end(&mut self, agent: &Agent, disk: &Disk) {
         self.note_assessed(agent);
+        self.note_line();
         let batch = std::mem::take(&mut self.batch);
         if let Some(told) = batch.thread.and_then(|thread| self.threads.get(&thread)) {
             assert_done_is_told(told, &batch, &self.family);
@@ -648,6 +662,7 @@ impl Watch {
             let is_taken = waiting == 0 || !agent.may_record(*thread);
             assert!(is_taken, "{thread:?}: every prompt that was accepted was taken");
         }
+        assert!(self.lines.is_empty(), "every command of a user was run or not: {:?}", self.lines);
         assert!(self.loading.is_empty(), "every session was loaded or not: {:?}", self.loading);
     }
 

@@ -28,6 +28,11 @@ impl AppServer {
             }
         };
         let (call, item) = match event {
+            Event::UserCommandStarted { call, argv, cwd } => {
+                let source = CommandExecutionSource::UserShell;
+                let id = self.fresh_id(thread);
+                (*call, items::command(id, argv, cwd, source))
+            }
             Event::CommandStarted { call, item, argv, cwd, .. } => {
                 let source = CommandExecutionSource::Agent;
                 (*call, items::command(name(*item, *call), argv, cwd, source))

@@ -44,7 +44,9 @@ impl AppServer {
             Event::ReasoningBreak => self.reasoning_break(thread),
             Event::ServedStarted => self.search_started(thread, lent, out),
             Event::ItemCompleted { item } => self.item_said(thread, *item, lent, out),
-            Event::CommandStarted { .. } | Event::PatchStarted { .. } => {
+            Event::CommandStarted { .. }
+            | Event::UserCommandStarted { .. }
+            | Event::PatchStarted { .. } => {
                 self.call_started(thread, event, lent, out);
             }
             Event::CommandEnded { call, item, ended } => {
@@ -229,7 +231,7 @@ impl AppServer {
         self.item_completed(thread, item, lent, out)
     }
 
-    fn fresh_id(&mut self, thread: ThreadId) -> Text {
+    pub(super) fn fresh_id(&mut self, thread: ThreadId) -> Text {
         self.threads.get_mut(&thread).map(|loaded| loaded.item_id()).unwrap_or_default()
     }
 

@@ -62,7 +62,10 @@ impl<'a> Teller<'a> {
             Event::ServedStarted => self.search_started(),
             Event::ItemCompleted { item } => self.item_said(*item),
             Event::CommandStarted { call, item, argv, cwd } => {
-                self.command_started(*call, *item, argv, cwd);
+                self.command_started(*call, (self.call_id(*item, *call), false), argv, cwd);
+            }
+            Event::UserCommandStarted { call, argv, cwd } => {
+                self.user_command_started(*call, argv, cwd);
             }
             Event::CommandEnded { call, item, ended } => {
                 let answer = self.answer(*item);
@@ -369,8 +372,18 @@ impl<'a> Teller<'a> {
         self.legacy(item);
     }
 
-    fn command_started(&mut self, call: CallId, item: ItemIndex, argv: &[String], cwd: &str) {
-        let call_id = self.call_id(item, call);
+    fn user_command_started(&mut self, call: CallId, argv: &[String], cwd: &str) {
+        let call_id = self.fresh_id();
+        self.command_started(call, (call_id, true), argv, cwd);
+    }
+
+    fn command_started(
+        &mut self,
+        call: CallId,
+        (call_id, is_user_shell_command): (Text, bool),
+        argv: &[String],
+        cwd: &str,
+    ) {
         // Each ends in time: the machine bounds sessions, and the calls of one response.
         self.state.calls.push((call, call_id.clone(), self.lent.wall_ms));
         self.say(&EventMsg::ExecCommandBegin(ExecCommandBeginEvent {
@@ -378,7 +391,7 @@ impl<'a> Teller<'a> {
             command: items_v1::texts(argv),
             cwd: cwd.into(),
             parsed_cmd: items_v1::parsed_command(argv),
-            is_user_shell_command: false,
+            is_user_shell_command,
         }));
     }
 

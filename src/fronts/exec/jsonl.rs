@@ -87,7 +87,8 @@ impl Jsonl {
                 web_search(out, Phase::Started, number, "", NO_ACTION);
             }
             Event::ItemCompleted { item } => self.item_completed(items, *item, out),
-            Event::CommandStarted { call, argv, .. } => {
+            Event::CommandStarted { call, argv, .. }
+            | Event::UserCommandStarted { call, argv, .. } => {
                 self.command_started(*call, shell_join(argv), out);
             }
             Event::CommandEnded { call, item, ended } => {

@@ -143,7 +143,8 @@ impl Plain {
             }
             Event::ReviewEntered { hint, .. } => self.review_entered(hint, err),
             Event::ItemCompleted { item } => self.item_completed(items, *item, err),
-            Event::CommandStarted { call, argv, cwd, .. } => {
+            Event::CommandStarted { call, argv, cwd, .. }
+            | Event::UserCommandStarted { call, argv, cwd } => {
                 self.command_started(*call, argv, cwd, err);
             }
             Event::CommandEnded { call, item, ended } => {

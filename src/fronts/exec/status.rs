@@ -117,7 +117,8 @@ impl Status {
                 self.tokens = total.used();
                 self.does(Doing::Calls);
             }
-            Event::CommandStarted { call, argv, .. } => {
+            Event::CommandStarted { call, argv, .. }
+            | Event::UserCommandStarted { call, argv, .. } => {
                 self.commands.push(Running {
                     call: *call,
                     command: shown(argv),

@@ -78,6 +78,7 @@ variants!(written Event {
     ItemCompleted { item },
     CommandStarted { call, item, argv, cwd },
     CommandEnded { call, item, ended },
+    UserCommandStarted { call, argv, cwd },
     SessionEnded { call, ended, output },
     PatchStarted { call, item, changes },
     PatchEnded { call, item, changes, applied },

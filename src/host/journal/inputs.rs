@@ -50,6 +50,7 @@ variants!(Command {
     ReviewApart { thread, settings, parts, hint },
     Answer { thread, call, decision },
     Compact { thread },
+    Run { thread, line, timeout_ms },
     Interrupt { thread },
     Close { thread },
 });
