@@ -24,6 +24,7 @@ pub mod telling_v1;
 pub mod threads;
 pub mod turns;
 pub mod types;
+pub mod user_commands;
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -105,6 +105,10 @@ impl AppServer {
                 self.follow(&params.thread_id);
                 self.compact(id, &params.thread_id)
             }
+            ClientRequest::ThreadShellCommand(params) => {
+                self.follow(&params.thread_id);
+                self.run_user_command(id, params)
+            }
             ClientRequest::ReviewStart(params) => {
                 self.follow(&params.thread_id);
                 let thread = self.find(&params.thread_id)?;
