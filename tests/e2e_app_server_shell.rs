@@ -121,7 +121,12 @@ fn what_came_of_it_is_known_after_a_resume() {
     ended.exits(0);
     world.reply(Reply::message("yes"));
     let mut client = Client::new(world);
-    client.call("thread/resume", json!({"threadId": thread}));
+    let resumed = client.call("thread/resume", json!({"threadId": thread}));
+    let item = &resumed["thread"]["turns"][0]["items"][0];
+    assert_eq!((&item["type"], &item["source"]), (&json!("commandExecution"), &json!("userShell")));
+    assert!(item["command"].as_str().unwrap().ends_with("'echo remembered'"), "{item}");
+    assert_eq!((&item["exitCode"], &item["status"]), (&json!(0), &json!("completed")));
+    assert_eq!(item["aggregatedOutput"], "remembered\n");
     let turn = client.turn(&thread, "do you know it?");
     client.ended(&turn);
     let asked = asked(&client);

@@ -184,6 +184,7 @@ mod tests {
     fn who_said_nothing_has_no_session() {
         assert_eq!(read(&[]), None);
         assert_eq!(read(&[&meta(), &message("<environment_context>"), "{", "\0"]), None);
+        assert_eq!(read(&[&meta(), &message("<user_shell_command>")]), None);
         assert_eq!(read(&[EVENT]), None);
         assert_eq!(read(&[&message("of a fork"), &meta()]).unwrap().preview, "of a fork".into());
     }

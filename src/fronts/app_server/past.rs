@@ -240,6 +240,9 @@ impl Fold {
                 if !self.is_eventful && !calls::is_told(&message) {
                     self.candidate = Some(inputs(&message));
                 }
+                if let Some(ran) = calls::user_command(&message, &self.told.cwd) {
+                    self.put(ran, bytes);
+                }
             }
             Item::Message(_) | Item::Reasoning(_) | Item::Served { .. } => {
                 self.take_candidate();

@@ -44,6 +44,19 @@ pub fn item_of(call: &CallAsked, cwd: &str) -> Option<ThreadItemKind> {
     }
 }
 
+/// The item of a command of the user, if that is what the message tells of.
+pub fn user_command(message: &Message, cwd: &str) -> Option<ThreadItemKind> {
+    let told = message.texts().next()?.strip_prefix("<user_shell_command>\n<command>\n")?;
+    let (line, result) = told.split_once("\n</command>\n<result>\n")?;
+    let result = result.strip_suffix("\n</result>\n</user_shell_command>")?;
+    let argv = ["bash", "-lc", line].map(str::to_owned);
+    let source = CommandExecutionSource::UserShell;
+    let mut item = items::command(Text::default(), &argv, cwd, source);
+    // One without an exit code has not ended by itself.
+    answered(&mut item, &Answer::failure(result));
+    Some(item.kind)
+}
+
 /// Takes the answer to a call into its item.
 pub fn answered(item: &mut ThreadItem, answer: &Answer) {
     let heard = heard(answer);

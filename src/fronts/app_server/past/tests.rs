@@ -1,5 +1,6 @@
 use super::*;
 use crate::fronts::app_server::types::codec::Typed;
+use crate::fronts::app_server::types::v2_items::{CommandExecutionSource, CommandExecutionStatus};
 
 const ID: &str = "01990000-0000-7000-8000-0000000000aa";
 
@@ -342,4 +343,36 @@ fn lines_in_any_order_are_folded() {
         }
         fuzz(&bytes);
     }
+}
+
+#[test]
+fn a_command_of_the_user_is_an_item_and_nothing_they_said() {
+    let ran = |result: &str| {
+        let text = format!(
+            "<user_shell_command>\\n<command>\\nls 'a b'\\n</command>\\n<result>\\n{result}\\n\
+             </result>\\n</user_shell_command>"
+        );
+        let fold = folded(Window::newest(), &[message("user", &text)]);
+        let [item] = fold.turns[0].items.as_slice() else { panic!("one item") };
+        match &item.kind {
+            ThreadItemKind::CommandExecution {
+                source,
+                status,
+                exit_code,
+                aggregated_output,
+                ..
+            } => {
+                assert_eq!(*source, CommandExecutionSource::UserShell);
+                (*status, *exit_code, aggregated_output.clone())
+            }
+            other => panic!("not a command: {other:?}"),
+        }
+    };
+    let (completed, failed) = (CommandExecutionStatus::Completed, CommandExecutionStatus::Failed);
+    let ended = ran("Exit code: 0\\nDuration: 0.1 seconds\\nOutput:\\na\\n");
+    assert_eq!(ended, (completed, Some(0), Some("a\n".into())));
+    let wrong = ran("Exit code: 3\\nDuration: 0.1 seconds\\nOutput:\\n");
+    assert_eq!(wrong, (failed, Some(3), Some("".into())));
+    let stopped = ran("Wall time: 0.1 seconds\\naborted by user\\nOutput:\\nso far");
+    assert_eq!(stopped, (failed, None, Some("so far".into())));
 }
