@@ -47,8 +47,8 @@ pub(crate) fn signal_descendants(signal: c_int) -> usize {
 }
 
 /// Kills every process that became our child because its supervisor was killed, and reaps it.
-/// `killed` is that supervisor, a child of ours that may not be reaped yet: what it held open closes
-/// before its children become ours, so whoever has just heard of its end is early.
+/// `killed` is that supervisor, a child of ours that may not be reaped yet: what it held open is
+/// closed before its children become ours, so whoever has just heard of its end is early.
 ///
 /// They are known by their session, which is neither ours nor that of a supervisor in `known`. Our
 /// process must be a subreaper. What is left after so many rounds is met by the next call.
