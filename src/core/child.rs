@@ -184,7 +184,7 @@ impl Agent {
     }
 
     /// Whether something is due between threads.
-    pub(crate) fn is_step_due(&self) -> bool {
+    pub fn is_step_due(&self) -> bool {
         self.step_due().is_some()
     }
 
