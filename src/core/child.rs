@@ -153,6 +153,11 @@ impl Desk<'_> {
     pub(crate) fn is_child(&self, op: OpId) -> bool {
         self.ops.owner(op).is_some_and(|owner| owner.what == Work::Child)
     }
+
+    /// Whether a child for this has begun, which is told of a stop and ends by itself.
+    pub(crate) fn has_begun(&self, op: OpId) -> bool {
+        self.is_child(op) && self.wanted.iter().all(|wanted| wanted.op != op)
+    }
 }
 
 impl Agent {
@@ -184,7 +189,7 @@ impl Agent {
     }
 
     /// Whether something is due between threads.
-    pub fn is_step_due(&self) -> bool {
+    pub(crate) fn is_step_due(&self) -> bool {
         self.step_due().is_some()
     }
 

@@ -139,7 +139,7 @@ impl Thread {
         stopping.hardness += 1;
         if stopping.hardness > 2 {
             // A child that is told so gives up what it waits for, and ends.
-            let (children, ops) = stopping.ops.drain(..).partition(|op| desk.is_child(*op));
+            let (children, ops) = stopping.ops.drain(..).partition(|op| desk.has_begun(*op));
             stopping.ops = children;
             stopping.until_ms = u64::MAX;
             let is_over = stopping.ops.is_empty();

@@ -117,6 +117,8 @@ impl Call {
             ("PATH", std::env::var("PATH").unwrap().as_str()),
             ("HOME", &world.root.to_string_lossy()),
             ("WINDLASS_HOME", &world.home.to_string_lossy()),
+            // The checkout that worlds stand in is no repository of theirs.
+            ("GIT_CEILING_DIRECTORIES", &world.root.to_string_lossy()),
             ("OPENAI_BASE_URL", &world.provider.url()),
             ("CODEX_API_KEY", KEY),
             ("TZ", "UTC"),

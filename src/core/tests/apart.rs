@@ -158,6 +158,21 @@ fn a_third_interrupt_gives_the_child_up() {
 }
 
 #[test]
+fn a_child_that_has_not_begun_is_not_waited_for() {
+    let (mut story, op) = Story::asked(settings());
+    story.say(op, said("done"));
+    story.say(op, completed());
+    story.review_apart(settings());
+    for _ in 0..3 {
+        assert_eq!(story.ended(), None);
+        story.interrupt();
+    }
+    assert_eq!(story.ended(), Some(&Ended::Interrupted));
+    story.settle();
+    assert!(story.effects.is_empty(), "no child begins");
+}
+
+#[test]
 fn grace_ends_for_a_child_as_for_any_work() {
     let (mut story, op) = reviewing(settings());
     story.interrupt();
