@@ -8,69 +8,34 @@
 mod support;
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use support::World;
-use support::client::Client;
+use support::client::{self, Client};
 use support::reply::{self, End, Reply};
 use support::run::Stdin;
 
 /// Compares what was written from a line on with a story.
 #[track_caller]
 fn tells(client: &Client, from: usize, story: &str) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots/app_server");
-    let path = folder.join(format!("{story}.jsonl"));
-    let told = client.story(from);
-    if std::env::var_os("WINDLASS_SNAPSHOTS").is_some() {
-        fs::create_dir_all(folder).unwrap();
-        fs::write(path, told).unwrap();
-        return;
-    }
-    let expected = fs::read_to_string(&path).unwrap_or_default();
-    let both = expected.lines().zip(told.lines()).enumerate();
-    for (index, (expected, told)) in both {
-        assert_eq!(told, expected, "line {} of {story}", index + 1);
-    }
-    assert_eq!(told.lines().count(), expected.lines().count(), "{story}:\n{told}");
+    client::is_as_written("app_server", story, &client.story(from));
 }
 
 fn reasoned() -> Reply {
-    Reply::events(&[
-        reply::created(),
-        json!({
-            "type": "response.reasoning_summary_part.added",
-            "item_id": "rs_1", "summary_index": 0,
-        }),
-        json!({
-            "type": "response.reasoning_summary_text.delta",
-            "item_id": "rs_1", "summary_index": 0, "delta": "think",
-        }),
-        reply::done(&reply::reasoning("think")),
-        reply::delta("Hel"),
-        reply::delta("lo"),
-        reply::done(&reply::message("Hello")),
-        reply::completed(),
-    ])
-    .header("x-codex-primary-used-percent", "12.5")
-    .header("x-codex-primary-window-minutes", "300")
-    .header("x-codex-primary-reset-at", "1764000000")
+    let mut events = vec![reply::created()];
+    events.extend(reply::thought("think"));
+    events.extend([reply::delta("Hel"), reply::delta("lo")]);
+    events.extend([reply::done(&reply::message("Hello")), reply::completed()]);
+    Reply::events(&events)
+        .header("x-codex-primary-used-percent", "12.5")
+        .header("x-codex-primary-window-minutes", "300")
+        .header("x-codex-primary-reset-at", "1764000000")
 }
 
 const TEMPERATE: &str = "on-request";
-
-/// A command that the model wants to run outside of the sandbox.
-fn escalated(script: &str) -> Reply {
-    let arguments = json!({
-        "command": ["bash", "-lc", script],
-        "with_escalated_permissions": true,
-        "justification": "need it?",
-    });
-    Reply::calls(&[("shell", arguments)])
-}
 
 fn added(name: &str) -> Reply {
     let patch = format!("*** Begin Patch\n*** Add File: {name}\n+hello\n*** End Patch\n");
@@ -120,7 +85,7 @@ fn commands_are_asked_for_and_run_or_not() {
         [("accept", "completed"), ("decline", "completed"), ("cancel", "interrupted")]
     {
         let mut world = World::new();
-        world.reply(escalated("touch zz && echo ok"));
+        world.reply(Reply::escalated("touch zz && echo ok"));
         if decision != "cancel" {
             world.reply(Reply::message("done"));
         }
@@ -139,7 +104,7 @@ fn commands_are_asked_for_and_run_or_not() {
 fn what_is_accepted_for_the_session_is_asked_once() {
     let mut world = World::new();
     for _ in 0..2 {
-        world.reply(escalated("touch zz"));
+        world.reply(Reply::escalated("touch zz"));
     }
     world.reply(Reply::message("done"));
     let mut client = Client::new(world);
@@ -159,7 +124,7 @@ fn an_answer_that_is_no_answer_is_a_no() {
         json!({"result": 7}),
     ] {
         let mut world = World::new();
-        world.reply(escalated("touch zz")).reply(Reply::message("done"));
+        world.reply(Reply::escalated("touch zz")).reply(Reply::message("done"));
         let mut client = Client::new(world);
         let thread = client.thread(json!({"approvalPolicy": TEMPERATE}));
         let turn = client.turn(&thread, "go");

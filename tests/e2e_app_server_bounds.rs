@@ -19,15 +19,6 @@ fn memory_kib(client: &Client) -> u64 {
     outside::status_kib(client.run.pid(), "VmRSS").unwrap()
 }
 
-/// A command that the model wants to run outside of the sandbox.
-fn escalated(script: &str) -> Reply {
-    let arguments = json!({
-        "command": ["bash", "-lc", script], "with_escalated_permissions": true,
-        "justification": "need it?",
-    });
-    Reply::calls(&[("shell", arguments)])
-}
-
 #[test]
 fn lines_that_are_no_messages_are_named_and_left_out() {
     let mut client = Client::new(World::new());
@@ -75,7 +66,8 @@ fn a_line_without_end_takes_no_memory() {
     let (now_kib, peak_kib) = (memory_kib(&client), client.run.memory_kib());
     assert!(peak_kib < most_kib, "{before_kib} KiB at first, {peak_kib} KiB at most");
     assert!(now_kib < before_kib + 4096, "{before_kib} KiB became {now_kib} KiB");
-    assert!(client.run.stderr().contains("longer than"), "{}", client.run.told());
+    let Client { world, run, .. } = &mut client;
+    world.until(run, "it has named the line", |_, run| run.stderr().contains("longer than"));
     client.leave().0.exits(0);
 }
 
@@ -147,7 +139,7 @@ fn whoever_stops_reading_stops_the_streams_and_not_the_server() {
 #[test]
 fn a_client_that_goes_away_in_mid_question_runs_nothing() {
     let mut world = World::new();
-    world.reply(escalated("touch zz"));
+    world.reply(Reply::escalated("touch zz"));
     let mut client = Client::new(world);
     let thread = client.thread(json!({"approvalPolicy": "on-request"}));
     client.turn(&thread, "go");

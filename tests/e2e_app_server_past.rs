@@ -4,8 +4,12 @@
 
 mod support;
 
+use std::fs;
+use std::time::UNIX_EPOCH;
+
 use serde_json::{Value, json};
 use support::World;
+use support::outside;
 use support::reply::{Reply, call, message};
 use support::run::{Ended, Run, Stdin};
 
@@ -124,6 +128,21 @@ fn turns(turns: &Value) -> Vec<String> {
         format!("{}{items}", turn["status"].as_str().unwrap())
     };
     turns.as_array().unwrap().iter().map(turn).collect()
+}
+
+/// Waits until a file that is written is newer than all that were written before: the time of a
+/// file is as exact as the kernel's clock ticks.
+fn await_tick(world: &World) {
+    let probe = world.root.join("probe");
+    let written = || {
+        fs::write(&probe, "").unwrap();
+        let since = fs::metadata(&probe).unwrap().modified().unwrap().duration_since(UNIX_EPOCH);
+        since.unwrap().as_millis()
+    };
+    let first = written();
+    while written() == first {
+        outside::poll(&mut [], 1);
+    }
 }
 
 fn ids(turns: &Value) -> Vec<Value> {
@@ -397,6 +416,7 @@ fn lists_are_filtered_and_in_the_order_that_is_asked_for() {
         client.turn(&id, text, Reply::message("x"));
         ids.push(id);
     }
+    await_tick(&client.world);
     client.turn(&ids[0].clone(), "once more", Reply::message("x"));
     let updated = json!({"sortKey": "updated_at", "limit": 1});
     assert_eq!(client.list(updated), ids[..1]);

@@ -19,12 +19,7 @@ fn asked(answer: &str, is_thread: bool) -> (Option<Value>, Value) {
     let mut world = World::new();
     let settings = "[features]\nexperimental_sandbox_command_assessment = true\n";
     fs::write(world.home.join("config.toml"), settings).unwrap();
-    let arguments = json!({
-        "command": ["bash", "-lc", "touch zz && echo ok"],
-        "with_escalated_permissions": true,
-        "justification": "need it?",
-    });
-    world.reply(Reply::calls(&[("shell", arguments)])).reply(Reply::message(answer));
+    world.reply(Reply::escalated("touch zz && echo ok")).reply(Reply::message(answer));
     world.reply(Reply::message("done"));
     let mut client = Client::new(world);
     let wishes = json!({"cwd": client.world.cwd, "approvalPolicy": "on-request"});

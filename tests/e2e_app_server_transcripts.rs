@@ -281,7 +281,10 @@ fn second() -> World {
             .header("x-codex-primary-window-minutes", "300")
             .header("x-codex-primary-reset-at", "1764000000"),
     );
-    world.reply(escalated()).reply(streamed("done")).reply(Reply::beginning("Hel"));
+    world
+        .reply(Reply::escalated("touch zz && echo ok"))
+        .reply(streamed("done"))
+        .reply(Reply::beginning("Hel"));
     let patch = "*** Begin Patch\n*** Update File: a.txt\n@@\n-hello\n+bye\n*** End Patch\n";
     world.reply(Reply::items(&[reply::custom_call("p1", "apply_patch", patch)]));
     world.reply(streamed("done"));
@@ -289,15 +292,6 @@ fn second() -> World {
     let failed = reply::failed("context_length_exceeded", "too long");
     world.reply(Reply::events(&[reply::created(), failed]));
     world
-}
-
-fn escalated() -> Reply {
-    let arguments = json!({
-        "command": ["bash", "-lc", "touch zz && echo ok"],
-        "with_escalated_permissions": true,
-        "justification": "need it?",
-    });
-    Reply::items(&[reply::call("c9", "shell", &arguments.to_string())])
 }
 
 /// A message with one piece before the whole.
@@ -319,7 +313,10 @@ fn client(world: World) -> Client {
 fn transcripts_of_the_peer_are_played_again() {
     let mut found = played(client(second()), "v2.txt");
     let mut world = World::new();
-    world.reply(streamed("Hello")).reply(escalated()).reply(streamed("done"));
+    world
+        .reply(streamed("Hello"))
+        .reply(Reply::escalated("touch zz && echo ok"))
+        .reply(streamed("done"));
     found.append(&mut played(client(world), "v1.txt"));
     let is_meant = |found: &&String| MEANT.iter().any(|pattern| fits(pattern, found));
     let unknown: Vec<_> = found.iter().filter(|found| !is_meant(found)).collect();

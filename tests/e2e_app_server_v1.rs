@@ -6,14 +6,13 @@
 
 mod support;
 
-use std::fs;
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use support::World;
-use support::client::Client;
+use support::client::{self, Client};
 use support::reply::{self, End, Reply};
 use windlass::fronts::app_server::types::codec::Typed;
 use windlass::fronts::app_server::types::events::EventMsg;
@@ -31,6 +30,14 @@ fn listen(client: &mut Client, conversation: &str) -> String {
     let params = json!({"conversationId": conversation});
     let added = client.call("addConversationListener", params);
     added["subscriptionId"].as_str().unwrap().to_owned()
+}
+
+/// A client that opened a conversation in this world and listens to it.
+fn heard(world: World, more: Value) -> (Client, String) {
+    let mut client = Client::new(world);
+    let conversation = converse(&mut client, more);
+    listen(&mut client, &conversation);
+    (client, conversation)
 }
 
 fn say(client: &mut Client, conversation: &str, text: &str) {
@@ -95,21 +102,9 @@ fn leave(client: Client) -> World {
 /// Compares what was written from a line on with a story; see `e2e_app_server`.
 #[track_caller]
 fn tells(client: &Client, from: usize, story: &str) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots/app_server_v1");
-    let path = folder.join(format!("{story}.jsonl"));
     // Paths are names of fields, too.
     let told = client.story(from).replace(client.world.root.to_str().unwrap(), "/R");
-    let told = untimed(&told);
-    if std::env::var_os("WINDLASS_SNAPSHOTS").is_some() {
-        fs::create_dir_all(folder).unwrap();
-        fs::write(path, told).unwrap();
-        return;
-    }
-    let expected = fs::read_to_string(&path).unwrap_or_default();
-    for (index, (expected, told)) in expected.lines().zip(told.lines()).enumerate() {
-        assert_eq!(told, expected, "line {} of {story}", index + 1);
-    }
-    assert_eq!(told.lines().count(), expected.lines().count(), "{story}:\n{told}");
+    client::is_as_written("app_server_v1", story, &untimed(&told));
 }
 
 const ENDED: &str = "exec_command_end";
@@ -140,16 +135,6 @@ fn plain() -> Reply {
         reply::done(&reply::message("Hello")),
         reply::completed(),
     ])
-}
-
-/// A command that the model wants to run outside of the sandbox.
-fn escalated(script: &str) -> Reply {
-    let arguments = json!({
-        "command": ["bash", "-lc", script],
-        "with_escalated_permissions": true,
-        "justification": "need it",
-    });
-    Reply::items(&[reply::call("c9", "shell", &arguments.to_string())])
 }
 
 fn added(name: &str) -> Reply {
@@ -214,28 +199,14 @@ fn reasoning_and_searches_are_told_in_both_forms() {
         "type": "web_search_call", "id": "ws_1", "status": "completed",
         "action": {"type": "search", "query": "weather"},
     });
-    world.reply(Reply::events(&[
-        reply::created(),
-        json!({
-            "type": "response.reasoning_summary_part.added",
-            "item_id": "rs_1", "summary_index": 0,
-        }),
-        json!({
-            "type": "response.reasoning_summary_text.delta",
-            "item_id": "rs_1", "summary_index": 0, "delta": "think",
-        }),
-        reply::done(&reply::reasoning("think")),
-        json!({
-            "type": "response.output_item.added",
-            "item": {"type": "web_search_call", "id": "ws_1", "status": "in_progress"},
-        }),
-        reply::done(&search),
-        reply::done(&reply::message("Hello")),
-        reply::completed(),
-    ]));
-    let mut client = Client::new(world);
-    let conversation = converse(&mut client, json!({}));
-    listen(&mut client, &conversation);
+    let begun = json!({"type": "web_search_call", "id": "ws_1", "status": "in_progress"});
+    let mut events = vec![reply::created()];
+    events.extend(reply::thought("think"));
+    events.push(json!({"type": "response.output_item.added", "item": begun}));
+    events.extend([search, reply::message("Hello")].map(|item| reply::done(&item)));
+    events.push(reply::completed());
+    world.reply(Reply::events(&events));
+    let (mut client, conversation) = heard(world, json!({}));
     let from = client.lines.len();
     say_through(&mut client, &conversation, "hi");
     tells(&client, from, "reasoned");
@@ -246,14 +217,12 @@ fn reasoning_and_searches_are_told_in_both_forms() {
 fn commands_are_asked_for_and_run_or_not() {
     for decision in ["approved", "denied", "abort"] {
         let mut world = World::new();
-        world.reply(escalated("touch zz && echo ok"));
+        world.reply(Reply::escalated("touch zz && echo ok"));
         if decision != "abort" {
             world.reply(Reply::message("done"));
         }
         world.reply(Reply::message("again"));
-        let mut client = Client::new(world);
-        let conversation = converse(&mut client, json!({"approvalPolicy": ASKING}));
-        listen(&mut client, &conversation);
+        let (mut client, conversation) = heard(world, json!({"approvalPolicy": ASKING}));
         let from = client.lines.len();
         decided(&mut client, &conversation, "execCommandApproval", decision);
         tells(&client, from, &format!("command_{decision}"));
@@ -273,10 +242,8 @@ fn patches_are_asked_for_and_applied_or_not() {
         if decision != "abort" {
             world.reply(Reply::message("done"));
         }
-        let mut client = Client::new(world);
         let wishes = json!({"approvalPolicy": "untrusted", "sandbox": "read-only"});
-        let conversation = converse(&mut client, wishes);
-        listen(&mut client, &conversation);
+        let (mut client, conversation) = heard(world, wishes);
         let from = client.lines.len();
         decided(&mut client, &conversation, "applyPatchApproval", decision);
         tells(&client, from, &format!("patch_{decision}"));
@@ -289,10 +256,8 @@ fn patches_are_asked_for_and_applied_or_not() {
 fn a_patch_that_nobody_is_asked_about_says_so() {
     let mut world = World::new();
     world.reply(added("new.txt")).reply(Reply::message("done"));
-    let mut client = Client::new(world);
     let wishes = json!({"approvalPolicy": "never", "sandbox": "workspace-write"});
-    let conversation = converse(&mut client, wishes);
-    listen(&mut client, &conversation);
+    let (mut client, conversation) = heard(world, wishes);
     say_through(&mut client, &conversation, "go");
     let begin = of_type(&client.lines, "patch_apply_begin")[0];
     assert_eq!(begin["auto_approved"], true);
@@ -305,9 +270,7 @@ fn a_patch_that_nobody_is_asked_about_says_so() {
 fn an_interrupt_is_answered_once_the_turn_is_over() {
     let mut world = World::new();
     world.reply(Reply::beginning("so "));
-    let mut client = Client::new(world);
-    let conversation = converse(&mut client, json!({}));
-    listen(&mut client, &conversation);
+    let (mut client, conversation) = heard(world, json!({}));
     let of = json!({"conversationId": conversation});
     let refused = client.refused("interruptConversation", of.clone());
     assert_eq!(refused["code"], -32600);
@@ -327,10 +290,8 @@ fn what_is_said_while_a_turn_runs_joins_it() {
     let mut world = World::new();
     world.reply(Reply::script("until test -e more; do sleep 0.01; done"));
     world.reply(Reply::message("done"));
-    let mut client = Client::new(world);
     let wishes = json!({"approvalPolicy": "never", "sandbox": "workspace-write"});
-    let conversation = converse(&mut client, wishes);
-    listen(&mut client, &conversation);
+    let (mut client, conversation) = heard(world, wishes);
     let from = client.lines.len();
     say(&mut client, &conversation, "go");
     client.told_after(from, "codex/event/exec_command_begin");
@@ -389,10 +350,8 @@ fn a_conversation_has_so_many_listeners() {
 fn raw_items_are_told_to_those_who_want_them() {
     let mut world = World::new();
     world.reply(Reply::script("echo ok")).reply(plain());
-    let mut client = Client::new(world);
     let wishes = json!({"approvalPolicy": "never", "sandbox": "workspace-write"});
-    let conversation = converse(&mut client, wishes);
-    listen(&mut client, &conversation);
+    let (mut client, conversation) = heard(world, wishes);
     let raw = json!({"conversationId": conversation, "experimentalRawEvents": true});
     client.call("addConversationListener", raw);
     say_through(&mut client, &conversation, "hi");
@@ -420,9 +379,7 @@ fn failures_are_told_before_the_end() {
     let mut world = World::new();
     world.reply(Reply::beginning("so ").ending(End::Dropped));
     world.reply(Reply::status(400, r#"{"error":{"message":"no such thing"}}"#));
-    let mut client = Client::new(world);
-    let conversation = converse(&mut client, json!({}));
-    listen(&mut client, &conversation);
+    let (mut client, conversation) = heard(world, json!({}));
     say_through(&mut client, &conversation, "hi");
     let told = events(&client.lines);
     assert_eq!(told[told.len() - 3..], ["stream_error", "error", "task_complete"]);
@@ -439,9 +396,7 @@ fn plans_and_images_are_told() {
     let looks = [("update_plan", plan), ("view_image", json!({"path": "dot.png"}))];
     world.reply(Reply::calls(&looks)).reply(Reply::message("done"));
     world.file("dot.png", STANDARD.decode(DOT).unwrap());
-    let mut client = Client::new(world);
-    let conversation = converse(&mut client, json!({}));
-    listen(&mut client, &conversation);
+    let (mut client, conversation) = heard(world, json!({}));
     say_through(&mut client, &conversation, "hi");
     let steps = json!([{"step": "look", "status": "in_progress"}]);
     let told = json!({"type": "plan_update", "explanation": null, "plan": steps});
@@ -456,10 +411,8 @@ fn plans_and_images_are_told() {
 fn a_command_that_is_interrupted_ends_first() {
     let mut world = World::new();
     world.reply(Reply::script("echo so far; sleep 60"));
-    let mut client = Client::new(world);
     let wishes = json!({"approvalPolicy": "never", "sandbox": "workspace-write"});
-    let conversation = converse(&mut client, wishes);
-    listen(&mut client, &conversation);
+    let (mut client, conversation) = heard(world, wishes);
     let from = client.lines.len();
     say(&mut client, &conversation, "go");
     client.told_after(from, "codex/event/exec_command_begin");
@@ -474,7 +427,7 @@ fn a_command_that_is_interrupted_ends_first() {
 fn a_question_ends_with_its_turn() {
     for is_thread in [false, true] {
         let mut world = World::new();
-        world.reply(escalated("touch zz")).reply(Reply::message("again"));
+        world.reply(Reply::escalated("touch zz")).reply(Reply::message("again"));
         let mut client = Client::new(world);
         let wishes = json!({"approvalPolicy": ASKING});
         let conversation = match is_thread {
@@ -527,10 +480,8 @@ fn a_conversation_that_is_open_is_resumed_as_it_is() {
 #[test]
 fn a_client_that_cannot_ask_has_said_no() {
     let mut world = World::new();
-    world.reply(escalated("touch zz")).reply(Reply::message("done"));
-    let mut client = Client::new(world);
-    let conversation = converse(&mut client, json!({"approvalPolicy": ASKING}));
-    listen(&mut client, &conversation);
+    world.reply(Reply::escalated("touch zz")).reply(Reply::message("done"));
+    let (mut client, conversation) = heard(world, json!({"approvalPolicy": ASKING}));
     say(&mut client, &conversation, "go");
     let asked = client.told("execCommandApproval");
     client.say(&json!({"id": asked["id"], "error": {"code": -1, "message": "nobody is here"}}));
@@ -562,9 +513,7 @@ fn a_review_is_told_to_listeners() {
         "overall_explanation": "It is fine.", "overall_confidence_score": 0.8,
     });
     world.reply(Reply::message(&verdict.to_string()));
-    let mut client = Client::new(world);
-    let conversation = converse(&mut client, json!({}));
-    listen(&mut client, &conversation);
+    let (mut client, conversation) = heard(world, json!({}));
     let target = json!({"type": "custom", "instructions": "look at everything"});
     client.call("review/start", json!({"threadId": conversation, "target": target}));
     client.told("codex/event/task_complete");

@@ -7,49 +7,20 @@
 
 mod support;
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use serde_json::{Value, json};
-use support::outside;
+use support::node;
 
 /// The SDK that is driven; pinned, so that a release of theirs fails no build of ours.
 const SDK: &str = "@openai/codex-sdk@0.163.0";
-
-/// Longest time for the installation, and for all turns together.
-const DEADLINE: Duration = Duration::from_secs(30);
 
 /// What a call of node came to: everything the script told.
 struct Told {
     value: Value,
     work: PathBuf,
-}
-
-/// Runs a command to its end within `DEADLINE`; gives its output, or what went wrong.
-fn run(command: &mut Command, scratch: &Path) -> Result<String, String> {
-    let (out, err) = (scratch.join("stdout"), scratch.join("stderr"));
-    command.stdin(Stdio::null());
-    command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
-    let mut child = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
-    let began = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        if began.elapsed() > DEADLINE {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            return Err(format!("{command:?} does not end"));
-        }
-        outside::poll(&mut [], 20);
-    };
-    let said = fs::read_to_string(&err).unwrap();
-    match status.success() {
-        true => Ok(fs::read_to_string(&out).unwrap()),
-        false => Err(format!("{command:?}: {status}\n{said}")),
-    }
 }
 
 /// Installs the SDK, without the peer's own binary, and lets the script drive ours.
@@ -58,11 +29,11 @@ fn drive(scratch: &Path) -> Told {
     npm.args(["install", SDK, "--omit=optional", "--ignore-scripts", "--no-package-lock"])
         .args(["--no-audit", "--no-fund", "--prefix"])
         .arg(scratch);
-    run(&mut npm, scratch).unwrap();
+    node::run(&mut npm, scratch).unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/interop/sdk.mjs");
     let mut node = Command::new("node");
     node.arg(script).arg(scratch).arg(env!("CARGO_BIN_EXE_windlass")).arg(scratch);
-    let told = run(&mut node, scratch).unwrap();
+    let told = node::run(&mut node, scratch).unwrap();
     Told { value: serde_json::from_str(&told).unwrap(), work: scratch.join("work") }
 }
 

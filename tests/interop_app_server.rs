@@ -86,15 +86,6 @@ fn run_client(world: &mut World, client: &mut Command) -> String {
     run(world, client)
 }
 
-/// A command that the model wants to run outside of the sandbox.
-fn escalated(script: &str) -> Reply {
-    let arguments = json!({
-        "command": ["bash", "-lc", script], "with_escalated_permissions": true,
-        "justification": "need it?",
-    });
-    Reply::calls(&[("shell", arguments)])
-}
-
 #[test]
 fn a_client_that_checks_every_message_understands_a_turn() {
     let mut world = World::new();
@@ -109,7 +100,7 @@ fn a_client_that_checks_every_message_understands_a_turn() {
 #[test]
 fn a_client_approves_a_command_and_talks_on() {
     let mut world = World::new();
-    world.reply(escalated("touch zz")).reply(Reply::message("done"));
+    world.reply(Reply::escalated("touch zz")).reply(Reply::message("done"));
     world.reply(Reply::message("and more"));
     let package = "codex-agent-sdk==0.0.2";
     let Some(said) = drive(&mut world, package, "approving_client.py") else { return };
@@ -198,7 +189,7 @@ fn a_model_provider_drives_exec_and_the_server() {
     world.reply(Reply::message("one"));
     world.reply(Reply::script("echo hello")).reply(Reply::message("two"));
     world.reply(Reply::message("three"));
-    world.reply(escalated("touch zz")).reply(Reply::message("four"));
+    world.reply(Reply::escalated("touch zz")).reply(Reply::message("four"));
     world.reply(Reply::message(r#"{"verdict":"fine"}"#));
     let mut node = Command::new("node");
     node.arg(fixture("provider_client.mjs")).arg(modules).arg(env!("CARGO_BIN_EXE_windlass"));

@@ -1,6 +1,8 @@
 //! A client of `app-server`: it asks, reads what it is told, and answers questions.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -255,4 +257,22 @@ fn is_uuid(text: &str, at: usize) -> bool {
         _ => byte.is_ascii_hexdigit(),
     };
     id.bytes().enumerate().all(is_right)
+}
+
+/// Compares what was told with a story in a folder of `tests/snapshots`, line by line; writes it
+/// anew where `WINDLASS_SNAPSHOTS=write` says so.
+#[track_caller]
+pub fn is_as_written(folder: &str, story: &str, told: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(folder);
+    let path = folder.join(format!("{story}.jsonl"));
+    if std::env::var_os("WINDLASS_SNAPSHOTS").is_some() {
+        fs::create_dir_all(folder).unwrap();
+        fs::write(path, told).unwrap();
+        return;
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    for (index, (expected, told)) in expected.lines().zip(told.lines()).enumerate() {
+        assert_eq!(told, expected, "line {} of {story}", index + 1);
+    }
+    assert_eq!(told.lines().count(), expected.lines().count(), "{story}:\n{told}");
 }

@@ -122,6 +122,16 @@ impl Reply {
     }
 
     /// The beginning of a message, and then nothing more until it is released or given up.
+    /// A command that the model wants to run outside of the sandbox.
+    pub fn escalated(script: &str) -> Reply {
+        let arguments = json!({
+            "command": ["bash", "-lc", script],
+            "with_escalated_permissions": true,
+            "justification": "need it?",
+        });
+        Reply::items(&[call("c9", "shell", &arguments.to_string())])
+    }
+
     pub fn beginning(text: &str) -> Reply {
         Reply::events(&[created(), delta(text)]).ending(End::Hung)
     }
@@ -266,6 +276,21 @@ pub fn sse(event: &Value) -> Vec<u8> {
 
 pub fn created() -> Value {
     json!({"type": "response.created", "response": {"id": "resp_1"}})
+}
+
+/// What comes of a thought while it is thought, to its end.
+pub fn thought(text: &str) -> [Value; 3] {
+    [
+        json!({
+            "type": "response.reasoning_summary_part.added",
+            "item_id": "rs_1", "summary_index": 0,
+        }),
+        json!({
+            "type": "response.reasoning_summary_text.delta",
+            "item_id": "rs_1", "summary_index": 0, "delta": text,
+        }),
+        done(&reasoning(text)),
+    ]
 }
 
 pub fn delta(text: &str) -> Value {

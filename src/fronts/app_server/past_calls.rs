@@ -157,41 +157,34 @@ pub fn image(url: Text) -> UserInput {
     UserInput::Image { detail: Maybe(None), url }
 }
 
+/// The field that every kind of item has.
+macro_rules! id {
+    ($kind:expr) => {
+        match $kind {
+            ThreadItemKind::UserMessage { id, .. }
+            | ThreadItemKind::AgentMessage { id, .. }
+            | ThreadItemKind::Plan { id, .. }
+            | ThreadItemKind::Reasoning { id, .. }
+            | ThreadItemKind::CommandExecution { id, .. }
+            | ThreadItemKind::FileChange { id, .. }
+            | ThreadItemKind::McpToolCall { id, .. }
+            | ThreadItemKind::DynamicToolCall { id, .. }
+            | ThreadItemKind::WebSearch { id, .. }
+            | ThreadItemKind::ImageView { id, .. }
+            | ThreadItemKind::EnteredReviewMode { id, .. }
+            | ThreadItemKind::ExitedReviewMode { id, .. }
+            | ThreadItemKind::ContextCompaction { id } => id,
+        }
+    };
+}
+
 pub fn id_of(item: &ThreadItem) -> &str {
-    match &item.kind {
-        ThreadItemKind::UserMessage { id, .. }
-        | ThreadItemKind::AgentMessage { id, .. }
-        | ThreadItemKind::Plan { id, .. }
-        | ThreadItemKind::Reasoning { id, .. }
-        | ThreadItemKind::CommandExecution { id, .. }
-        | ThreadItemKind::FileChange { id, .. }
-        | ThreadItemKind::McpToolCall { id, .. }
-        | ThreadItemKind::DynamicToolCall { id, .. }
-        | ThreadItemKind::WebSearch { id, .. }
-        | ThreadItemKind::ImageView { id, .. }
-        | ThreadItemKind::EnteredReviewMode { id, .. }
-        | ThreadItemKind::ExitedReviewMode { id, .. }
-        | ThreadItemKind::ContextCompaction { id } => id,
-    }
+    id!(&item.kind)
 }
 
 /// Gives an item its id.
 pub fn name(item: &mut ThreadItem, new: Text) {
-    match &mut item.kind {
-        ThreadItemKind::UserMessage { id, .. }
-        | ThreadItemKind::AgentMessage { id, .. }
-        | ThreadItemKind::Plan { id, .. }
-        | ThreadItemKind::Reasoning { id, .. }
-        | ThreadItemKind::CommandExecution { id, .. }
-        | ThreadItemKind::FileChange { id, .. }
-        | ThreadItemKind::McpToolCall { id, .. }
-        | ThreadItemKind::DynamicToolCall { id, .. }
-        | ThreadItemKind::WebSearch { id, .. }
-        | ThreadItemKind::ImageView { id, .. }
-        | ThreadItemKind::EnteredReviewMode { id, .. }
-        | ThreadItemKind::ExitedReviewMode { id, .. }
-        | ThreadItemKind::ContextCompaction { id } => *id = new,
-    }
+    *id!(&mut item.kind) = new;
 }
 
 /// What an answer says, in whichever layout.

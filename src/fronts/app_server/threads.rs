@@ -94,10 +94,12 @@ impl Loaded {
 }
 
 /// The id of a thread's turn, from 1, where none is recorded: the thread's, with the number in its
-/// last digits.
+/// last digits. It is none that a recorder gave (see `TurnName::of`), also if the turn began as
+/// early as the thread.
 pub fn turn_id(thread: &str, number: u32) -> Text {
     match thread.parse::<ConversationId>() {
         Ok(ConversationId(mut bytes)) => {
+            bytes[9] ^= 0xff;
             for (byte, own) in bytes[12..].iter_mut().zip(number.to_be_bytes()) {
                 *byte ^= own;
             }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::fronts::app_server::types::codec::Typed;
 use crate::fronts::app_server::types::v2_items::{CommandExecutionSource, CommandExecutionStatus};
+use crate::words::ids::{ConversationId, TurnId, TurnName};
 
 const ID: &str = "01990000-0000-7000-8000-0000000000aa";
 
@@ -90,6 +91,15 @@ fn fixture(text: &str) -> Told {
     let mut fold = Fold::new(Window::newest());
     text.lines().for_each(|line| fold.push(line.as_bytes()));
     fold.finish(false)
+}
+
+#[test]
+fn an_id_that_is_not_recorded_is_none_that_is() {
+    let thread: ConversationId = ID.parse().unwrap();
+    let ConversationId(bytes) = thread;
+    let began_ms = bytes[..6].iter().fold(0, |ms, byte| ms << 8 | u64::from(*byte));
+    let recorded = TurnName::of(thread, began_ms, TurnId(1));
+    assert_ne!(*turn_id(ID, 1), *recorded.0.to_string());
 }
 
 #[test]
