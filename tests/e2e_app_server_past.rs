@@ -485,11 +485,11 @@ fn what_others_have_recorded_is_read_and_gone_on_with() {
         let cwd = world.elsewhere.to_str().unwrap().to_owned();
         let text = text.replace("<id>", thread).replace("<cwd>", &cwd);
         let folder = world.home.join("sessions/2025/11/07");
-        std::fs::create_dir_all(&folder).unwrap();
+        fs::create_dir_all(&folder).unwrap();
         let path = folder.join(format!("rollout-2025-11-07T10-00-00-{thread}.jsonl"));
         // Damaged lines in between do no harm.
         let (first, rest) = text.split_once('\n').unwrap();
-        std::fs::write(&path, format!("{first}\n{{\"type\":\n\nnonsense\n{rest}")).unwrap();
+        fs::write(&path, format!("{first}\n{{\"type\":\n\nnonsense\n{rest}")).unwrap();
         let mut client = Client::new(world);
         let read = client.ask("thread/read", json!({"threadId": thread, "includeTurns": true}));
         assert_eq!(turns(&read["thread"]["turns"]), [expected]);
