@@ -232,6 +232,12 @@ fn summary(filled: Filled) -> String {
 /// A line with its parts in the order in which all programs write them.
 fn line(kind: &str, payload: &Value) -> String {
     let timestamp = "2026-01-01T10:00:00.000Z";
+    let mut payload = payload.clone();
+    let tag = payload.as_object_mut().and_then(|fields| fields.remove("type"));
+    let mut payload = payload.to_string();
+    if let Some(tag) = tag {
+        payload.insert_str(1, &format!("\"type\":{tag},"));
+    }
     format!("{{\"timestamp\":\"{timestamp}\",\"type\":\"{kind}\",\"payload\":{payload}}}\n")
 }
 
