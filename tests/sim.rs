@@ -30,6 +30,8 @@ mod provider;
 mod settings;
 #[path = "sim/telling.rs"]
 mod telling;
+#[path = "sim/told.rs"]
+mod told;
 #[path = "sim/user.rs"]
 mod user;
 #[path = "sim/user_commands.rs"]

@@ -12,7 +12,8 @@ use windlass::words::request::RequestView;
 
 use crate::chance::Chance;
 use crate::provider::{self, Script};
-use crate::watch::{Lane, Reviewed, Stopping, Told, Watch};
+use crate::told::{Lane, Line, Reviewed, Stopping, Told};
+use crate::watch::Watch;
 
 /// The children of one process.
 #[derive(Default)]
@@ -171,7 +172,7 @@ impl Watch {
     }
 }
 
-fn is_held_back(told: &Told, call: CallId, spawned: &[crate::watch::Line]) -> bool {
+fn is_held_back(told: &Told, call: CallId, spawned: &[Line]) -> bool {
     let line = told.commands.get(&call);
     line.is_some_and(|line| !spawned.contains(line)) && !told.questions.contains_key(&call)
 }

@@ -13,7 +13,7 @@ use crate::children::is_shown;
 use crate::disk::Disk;
 use crate::family::Family;
 use crate::policy::Allowed;
-use crate::watch::{Batch, Told};
+use crate::told::{Batch, Told};
 
 /// The recorded calls that have no recorded output.
 pub(crate) fn open_calls(disk: &Disk, conversation: ConversationId) -> Vec<&CallAsked> {

@@ -8,7 +8,8 @@ use windlass::words::ids::{CallId, ItemIndex, ThreadId, TurnId};
 use windlass::words::item::{Item, Role};
 
 use crate::promises::prompt_of;
-use crate::watch::{Lane, Reviewed, Stopping, Told, Tried, Watch};
+use crate::told::{Lane, Reviewed, Stopping, Told, Tried};
+use crate::watch::Watch;
 
 impl Watch {
     pub(crate) fn event(&mut self, agent: &Agent, to: Audience, event: &Event) {

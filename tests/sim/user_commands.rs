@@ -8,7 +8,8 @@ use windlass::words::ids::{CallId, ThreadId};
 use windlass::words::item::{Item, Role};
 use windlass::words::policy::Confinement;
 
-use crate::watch::{Line, Watch};
+use crate::told::Line;
+use crate::watch::Watch;
 
 impl Watch {
     /// Whether this is the command that the thread's user wants to be run, and as it should be.
