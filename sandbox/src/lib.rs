@@ -33,6 +33,7 @@ mod relief;
 mod seccomp;
 mod spawn;
 mod status;
+mod sweeper;
 mod sys;
 mod view;
 
