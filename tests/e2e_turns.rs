@@ -579,7 +579,15 @@ fn a_session_of_the_newer_agent_goes_on_without_its_marks() {
     }
     let lines = ended.lines();
     assert_eq!(lines.last().unwrap()["usage"]["input_tokens"], 800, "what was used before counts");
-    assert_eq!(types_of(&records_of(&path)).last().unwrap(), "event_msg/task_complete");
+    // That agent no longer opens a file in which a line lacks its number.
+    world.reply(Reply::message("and on"));
+    world.exec(&["resume", "--last", "and on"]).exits(0);
+    let records = records_of(&path);
+    assert_eq!(types_of(&records).last().unwrap(), "event_msg/task_complete");
+    let numbers = records.iter().map(|record| record["ordinal"].as_u64().unwrap());
+    let ours = numbers.skip_while(|number| *number < 43).collect::<Vec<_>>();
+    assert!(ours.len() > 12, "two turns of ours: {ours:?}");
+    assert!(ours.iter().copied().eq(43..43 + ours.len() as u64), "{ours:?}");
 }
 
 #[test]

@@ -26,6 +26,7 @@ pub struct Rollouts {
     pub album: Album,
     /// Lines that are gathered for one rollout, to be written at once.
     lines: Vec<u8>,
+    lines_count: u64,
     /// Where in these lines images belong that are not in memory.
     holes: Vec<Hole>,
     /// Whose they are: a place in `open`. Invariant: `Some` while `lines` holds anything.
@@ -50,6 +51,7 @@ impl Rollouts {
             forgone: BTreeSet::new(),
             album: Album::default(),
             lines: Vec::new(),
+            lines_count: 0,
             holes: Vec::new(),
             gathering: None,
         }
@@ -88,25 +90,30 @@ impl Rollouts {
             self.album.verify(&view.items[index.0 as usize..][..1]);
         }
         let (timestamp, mut holes) = (Rfc3339(wall_ms).to_string(), Holes::new(self.album.lost()));
-        rollout::encode(record, view, &timestamp, &mut holes, &mut self.lines);
+        let ordinal =
+            self.open[index].1.ordinal().map(|next| next.saturating_add(self.lines_count));
+        rollout::encode_numbered(record, view, &timestamp, ordinal, &mut holes, &mut self.lines);
         self.holes.extend(holes.into_open());
+        self.lines_count += 1;
     }
 
     /// Writes what is gathered to its rollout, which is made with its first line: all of it or
     /// nothing. Either way nothing is gathered any more.
     pub fn commit(&mut self) -> Result<(), Failure> {
         let Some(index) = self.gathering.take() else { return Ok(()) };
+        let lines_count = std::mem::take(&mut self.lines_count);
         if !self.holes.is_empty() {
-            return self.commit_filled(index);
+            return self.commit_filled(index, lines_count);
         }
-        let result = self.open[index].1.append(&self.lines);
+        let rollout = &mut self.open[index].1;
+        let result = rollout.append(&self.lines).map(|()| rollout.count(lines_count));
         self.lines.clear();
         self.lines.shrink_to(ROLLOUT_BATCH_BYTES);
         result
     }
 
     /// The same with images, which from then on are read back from where they were written.
-    fn commit_filled(&mut self, index: usize) -> Result<(), Failure> {
+    fn commit_filled(&mut self, index: usize, lines_count: u64) -> Result<(), Failure> {
         let (thread, rollout) = &mut self.open[index];
         let (lines, holes) = (std::mem::take(&mut self.lines), std::mem::take(&mut self.holes));
         let lines_bytes = lines.len() as u64;
@@ -129,6 +136,7 @@ impl Rollouts {
             self.album.lose(kept);
         }
         appended?;
+        rollout.count(lines_count);
         let filled_bytes = holes.iter().map(|hole| u64::from(hole.kept.url_bytes)).sum::<u64>();
         let known = rollout.file().and_then(|file| {
             let end_bytes = file.metadata().ok()?.len();

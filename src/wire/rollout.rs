@@ -40,8 +40,23 @@ pub fn encode(
     holes: &mut Holes<'_>,
     out: &mut Vec<u8>,
 ) {
+    encode_numbered(record, view, timestamp, None, holes, out);
+}
+
+/// The same with its number, in a file whose lines have one; see [`ordinal`].
+pub fn encode_numbered(
+    record: &Record,
+    view: RecordView<'_>,
+    timestamp: &str,
+    ordinal: Option<u64>,
+    holes: &mut Holes<'_>,
+    out: &mut Vec<u8>,
+) {
     let mut line = Fields::open(out);
     line.text("timestamp", timestamp);
+    if let Some(ordinal) = ordinal {
+        line.number("ordinal", ordinal);
+    }
     line.text("type", kind_of(record));
     let payload = line.key("payload");
     match record {
@@ -109,6 +124,15 @@ fn kind_of(record: &Record) -> &'static str {
         | Record::TurnAborted { .. }
         | Record::TurnFailed { .. } => "event_msg",
     }
+}
+
+/// The number of a line, for which its beginning is enough.
+///
+/// Codex 0.169 numbers the lines of its files, and no longer opens one in which a line has none.
+pub fn ordinal(head: &[u8]) -> Option<u64> {
+    let head = String::from_utf8_lossy(head);
+    let (_, number) = head.split("\"payload\"").next()?.split_once("\"ordinal\":")?;
+    number.split([',', '}']).next()?.trim().parse().ok()
 }
 
 /// Reads a line, with or without its ending.

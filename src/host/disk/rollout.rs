@@ -22,6 +22,7 @@ use crate::limits::{
     KEPT_READ_BYTES, ROLLOUT_HEAD_BYTES, ROLLOUT_LINE_BYTES_MAX, ROLLOUT_LINE_HELD_BYTES,
     ROLLOUT_READ_BYTES,
 };
+use crate::wire::rollout;
 use crate::wire::time::Civil;
 use crate::words::ids::ConversationId;
 
@@ -30,6 +31,8 @@ use crate::words::ids::ConversationId;
 pub struct Rollout {
     path: PathBuf,
     state: State,
+    /// The number of the next line, if those of this file are numbered.
+    ordinal: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -44,7 +47,7 @@ impl Rollout {
     /// A rollout for a new conversation; its file is made with the first line.
     pub fn new(home: &Path, id: ConversationId, wall_ms: u64) -> Rollout {
         let path = path_of(home, id, &Civil::local(wall_ms, zone_ahead_seconds(wall_ms)));
-        Rollout { path, state: State::NotYet }
+        Rollout { path, state: State::NotYet, ordinal: None }
     }
 
     /// Opens the rollout of a conversation that goes on; a torn last line is repaired first.
@@ -52,12 +55,23 @@ impl Rollout {
         let failed = |source| Failure::new("open the rollout", path, source);
         let file = open_alone(path).map_err(failed)?;
         repair(&file).map_err(|source| Failure::new("repair the rollout", path, source))?;
-        Ok(Rollout { path: path.to_owned(), state: State::Open(file) })
+        let ordinal = next_ordinal(&file).map_err(failed)?;
+        Ok(Rollout { path: path.to_owned(), state: State::Open(file), ordinal })
     }
 
     /// A rollout whose first lines somebody else has written.
     pub(super) fn of(path: &Path, file: File) -> Rollout {
-        Rollout { path: path.to_owned(), state: State::Open(file) }
+        Rollout { path: path.to_owned(), state: State::Open(file), ordinal: None }
+    }
+
+    /// The number of the next line, if those of this file are numbered.
+    pub fn ordinal(&self) -> Option<u64> {
+        self.ordinal
+    }
+
+    /// So many lines were appended.
+    pub fn count(&mut self, lines: u64) {
+        self.ordinal = self.ordinal.map(|ordinal| ordinal.saturating_add(lines));
     }
 
     /// Where the file is, or will be.
@@ -526,6 +540,15 @@ fn last_line_start(file: &File, length: u64) -> io::Result<Option<u64>> {
         end = start;
     }
     Ok(Some(0))
+}
+
+/// What the next line's number is, if the last line has one.
+fn next_ordinal(file: &File) -> io::Result<Option<u64>> {
+    let length = file.metadata()?.len();
+    let Some(start) = last_line_start(file, length.saturating_sub(1))? else { return Ok(None) };
+    let mut head = vec![0; (length - start).min(ROLLOUT_HEAD_BYTES as u64) as usize];
+    file.read_exact_at(&mut head, start)?;
+    Ok(rollout::ordinal(&head).and_then(|last| last.checked_add(1)))
 }
 
 /// How far the local zone is ahead of UTC at a moment; 0 if the system cannot say.
