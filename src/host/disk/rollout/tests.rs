@@ -109,7 +109,7 @@ fn only_regular_files_are_opened() {
 #[test]
 fn a_full_disk_is_told_and_leaves_the_rollout_usable() {
     let full = OpenOptions::new().append(true).open("/dev/full").expect("the device");
-    let mut rollout = Rollout { path: "/dev/full".into(), state: State::Open(full) };
+    let mut rollout = Rollout { path: "/dev/full".into(), state: State::Open(full), ordinal: None };
     for _ in 0..2 {
         let failure = rollout.append(b"{}\n").expect_err("full");
         assert_eq!(failure.source.kind(), io::ErrorKind::StorageFull);
@@ -175,7 +175,7 @@ fn a_torn_rollout_is_repaired_before_it_grows() {
     let place = Place::new();
     let path = place.file("r.jsonl", "{}\n{\"a");
     let read_only = File::open(&path).expect("open");
-    let mut rollout = Rollout { path: path.clone(), state: State::Torn(read_only) };
+    let mut rollout = Rollout { path: path.clone(), state: State::Torn(read_only), ordinal: None };
     rollout.append(b"{\"b\":1}\n").expect_err("cannot be repaired");
     assert!(matches!(rollout.state, State::Torn(_)));
     let writable = OpenOptions::new().read(true).append(true).open(&path).expect("open");
@@ -208,4 +208,23 @@ fn any_slicing_gives_the_same_lines() {
 fn the_zone_of_the_system_is_within_a_day() {
     assert!(zone_ahead_seconds(1_762_509_600_123).abs() < 86_400);
     assert_eq!(zone_ahead_seconds(u64::MAX), 0);
+}
+
+#[test]
+fn a_numbered_file_says_which_number_is_next() {
+    let place = Place::new();
+    let next = |text: &str| {
+        let path = place.file("numbered.jsonl", text);
+        Rollout::reopen(&path).expect("reopened").ordinal()
+    };
+    let long = "x".repeat(3 * ROLLOUT_HEAD_BYTES);
+    let numbered = r#"{"timestamp":"t","ordinal":41,"type":"event_msg","payload":"#;
+    assert_eq!(next(&format!("{{}}\n{numbered}{{}}}}\n")), Some(42));
+    assert_eq!(next(&format!("{{}}\n{numbered}{{}}}}\n{{\"torn")), Some(42));
+    assert_eq!(next(&format!("{{}}\n{numbered}\"é{long}\"}}\n")), Some(42));
+    let inside = r#"{"timestamp":"t","type":"event_msg","payload":{"ordinal":7}}"#;
+    assert_eq!(next(&format!("{inside}\n")), None);
+    assert_eq!(next(r#"{"ordinal":18446744073709551615,"payload":1}"#), None);
+    assert_eq!(next("{\"ordinal\":-1,\"payload\":1}\n"), None);
+    assert_eq!(next(""), None);
 }
