@@ -164,11 +164,13 @@ impl Decoder {
     ) -> Result<(), TooMuch> {
         let picked = json::pick(choice, ["delta", "message", "finish_reason"]);
         let [delta, message, finish] = picked.unwrap_or_default();
-        let names = ["content", "reasoning", "reasoning_content", "tool_calls"];
+        let names = ["content", "refusal", "reasoning", "reasoning_content", "tool_calls"];
         let delta = delta.and_then(|delta| json::pick(delta, names).ok());
-        let [content, reasoning, reasoning_content, calls] = delta.unwrap_or_default();
+        let [content, refusal, reasoning, reasoning_content, calls] = delta.unwrap_or_default();
         // Servers that know both names say the same under both.
         let reasoning = [reasoning, reasoning_content].into_iter().flatten().find_map(thought);
+        let reasoning =
+            reasoning.or_else(|| content.and_then(|content| parts(content, "thinking")));
         // Servers that say it at the end may have said it before.
         let at_end = message.filter(|_| self.reasoning.is_empty());
         let at_end = at_end.and_then(|message| json::field(message, "reasoning"));
@@ -180,7 +182,8 @@ impl Decoder {
             self.reasoning.push_str(&text);
             sink(ModelEvent::ReasoningRawDelta(&text));
         }
-        if let Some(text) = content.and_then(json::text).filter(|text| !text.is_empty()) {
+        // A refusal is an answer too: without it there would be none.
+        if let Some(text) = [content, refusal].into_iter().flatten().find_map(said) {
             self.keep(text.len())?;
             if self.text.is_empty() {
                 sink(ModelEvent::ItemStarted(ItemStart::Message));
@@ -332,6 +335,31 @@ fn thought(json: &str) -> Option<Cow<'_, str>> {
         text.or(content).and_then(json::text)
     });
     text.filter(|text| !text.is_empty())
+}
+
+/// What is said, as a text or in parts; none if it is empty.
+fn said(json: &str) -> Option<Cow<'_, str>> {
+    let text = json::text(json).or_else(|| parts(json, "text"));
+    text.filter(|text| !text.is_empty())
+}
+
+/// What the parts of a list say under this name: a text, or a list of parts with texts.
+fn parts<'a>(list: &str, name: &str) -> Option<Cow<'a, str>> {
+    let mut all = String::new();
+    // Anything but a list says nothing.
+    let _ = json::elements(list, &mut |part| {
+        let Some(value) = json::field(part, name) else { return };
+        match json::text(value) {
+            Some(text) => all.push_str(&text),
+            None => {
+                let _ = json::elements(value, &mut |part| {
+                    let text = json::field(part, "text").and_then(json::text);
+                    all.push_str(&text.unwrap_or_default());
+                });
+            }
+        }
+    });
+    (!all.is_empty()).then(|| all.into())
 }
 
 /// What an error in the stream means: an object, or a text.

@@ -96,6 +96,8 @@ fn reasoning_is_read_in_every_spelling() {
         r#""reasoning_content":"hm""#,
         r#""reasoning":"","reasoning_content":"hm""#,
         r#""reasoning":"hm","reasoning_content":"hm""#,
+        r#""content":[{"type":"thinking","thinking":[{"type":"text","text":"hm"}]}]"#,
+        r#""content":[{"type":"thinking","thinking":"hm"}]"#,
     ] {
         check(
             &[delta(fields), delta(r#""content":"a""#)],
@@ -119,6 +121,22 @@ fn reasoning_is_read_in_every_spelling() {
     ];
     check(std::slice::from_ref(&at_end), &expected);
     check(&[delta(r#""reasoning":"hm""#), at_end], &expected);
+}
+
+#[test]
+fn an_answer_in_parts_or_a_refusal_is_no_empty_answer() {
+    for fields in [
+        r#""content":[{"type":"text","text":"no, "},{"type":"text","text":"I won't"}]"#,
+        r#""content":[{"type":"text","text":"no, I won't"},{"type":"reference","text":7},8]"#,
+        r#""refusal":"no, I won't""#,
+        r#""content":null,"refusal":"no, I won't""#,
+        r#""content":"","refusal":"no, I won't""#,
+    ] {
+        let text = "no, I won't";
+        let (started, delta_told) =
+            (ModelEvent::ItemStarted(ItemStart::Message), ModelEvent::TextDelta(text));
+        check(&[delta(fields), finish("stop")], &[started, delta_told, said(text), DONE]);
+    }
 }
 
 #[test]
