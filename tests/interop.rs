@@ -175,6 +175,7 @@ fn check_given_up(told: &Told) {
         assert_eq!(thrown["type"], "thrown", "{name}");
         assert_eq!(thrown["name"], "AbortError", "{name}");
     }
+    assert_eq!(told.value["whole"], "AbortError", "no failure of the model comes first");
     let pid = fs::read_to_string(told.work.join("pid")).unwrap();
     let process = Path::new("/proc").join(pid.trim());
     assert!(!process.exists(), "the command outlived its turn");

@@ -248,7 +248,9 @@ impl Jsonl {
         self.search = None;
         let message = match how {
             Ended::Completed => return turn_completed(out, self.total.as_ref().unwrap_or(usage)),
-            Ended::Interrupted => "the turn was interrupted",
+            // Whoever ended it knows, and everybody by the exit code. The SDK would take a failure
+            // told here for the model's, and never say that its caller has aborted.
+            Ended::Interrupted => return,
             Ended::Failed { message, .. } => message,
         };
         error_line(message, out);
