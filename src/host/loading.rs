@@ -48,7 +48,7 @@ enum Stage {
         path: PathBuf,
         /// What goes on afterwards.
         rollout: Option<Rollout>,
-        reader: Reader,
+        reader: Box<Reader>,
         past: Box<Past>,
     },
     /// The journal takes what was read, before the machine does.
@@ -167,7 +167,7 @@ impl Stage {
     fn open(path: PathBuf, grows: bool, until_bytes: u64) -> Result<Stage, Failure> {
         let rollout = grows.then(|| Rollout::reopen(&path)).transpose()?;
         let reader = Reader::open_glancing(&path)?.until(until_bytes);
-        Ok(Stage::Reading { path, rollout, reader, past: Box::default() })
+        Ok(Stage::Reading { path, rollout, reader: Box::new(reader), past: Box::default() })
     }
 }
 
