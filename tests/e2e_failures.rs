@@ -61,6 +61,17 @@ fn a_provider_says_when_to_come_back() {
 }
 
 #[test]
+fn a_rate_limit_in_mid_response_is_told() {
+    let limited = failed("rate_limit_exceeded", "Rate limit. Please try again in 0.1s.");
+    let limited = Reply::events(&[created(), limited]);
+    let (_, ended) = check(&[limited.clone(), limited, Reply::message("ok")], (4, 5), 0);
+    let mut expected = OK.to_vec();
+    expected.splice(2..2, ["error", "error"]);
+    assert_eq!(ended.types(), expected);
+    assert_eq!(ended.lines()[3]["message"], "Reconnecting... 2/5");
+}
+
+#[test]
 fn a_stream_that_broke_is_told_and_begun_anew() {
     let broken = Reply::events(&[created(), delta("half an ans")]).ending(End::Dropped);
     let closed = Reply::events(&[created(), delta("half")]).framed(Framing::Close);

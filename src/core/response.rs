@@ -51,7 +51,7 @@ impl Thread {
         self.wait_for(Wait::Model(Awaited {
             op,
             items_sent: self.history.items().len(),
-            tries: Tries { sent: tries.sent + 1, ..tries },
+            tries: Tries { sent: tries.sent + 1, begun: false, ..tries },
             idle_at_ms,
             partial: String::new(),
             partial_reasoning: String::new(),
@@ -83,8 +83,8 @@ impl Thread {
         awaited.idle_at_ms = idle_at_ms;
         match event {
             ModelEvent::ItemStarted(ItemStart::Served) => desk.out.tell(id, Event::ServedStarted),
-            ModelEvent::Created
-            | ModelEvent::ItemStarted(ItemStart::Message | ItemStart::Reasoning) => {}
+            ModelEvent::Created => awaited.tries.begun = true,
+            ModelEvent::ItemStarted(ItemStart::Message | ItemStart::Reasoning) => {}
             ModelEvent::ReasoningBreak
             | ModelEvent::TextDelta(_)
             | ModelEvent::ReasoningDelta(_)

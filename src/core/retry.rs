@@ -23,6 +23,8 @@ pub struct Tries {
     pub began_ms: u64,
     /// Since when we have been trying to reach the provider in vain.
     pub unheard_ms: u64,
+    /// Whether the last of them began to be answered.
+    pub begun: bool,
 }
 
 /// Whether to try again.
@@ -41,7 +43,7 @@ pub enum Again {
 impl Tries {
     /// Nothing was tried yet.
     pub fn begin(now_ms: u64) -> Tries {
-        Tries { request: 0, stream: 0, sent: 0, began_ms: now_ms, unheard_ms: now_ms }
+        Tries { request: 0, stream: 0, sent: 0, began_ms: now_ms, unheard_ms: now_ms, begun: false }
     }
 
     /// What a person reads after the last of them has failed.
@@ -63,7 +65,9 @@ pub fn judge(
     prng: &mut Prng,
 ) -> Again {
     let request = match failure.kind {
-        FailureKind::Unreachable | FailureKind::Server | FailureKind::RateLimited => true,
+        FailureKind::Unreachable | FailureKind::Server => true,
+        // A provider that says so in the middle of a response breaks it.
+        FailureKind::RateLimited => !tries.begun,
         FailureKind::Stream => false,
         FailureKind::ContextFull
         | FailureKind::Limit
