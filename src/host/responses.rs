@@ -172,7 +172,7 @@ impl Ear<'_> {
     fn on_head(&mut self, owner: u64, head: &Head) {
         let Some(response) = self.responses.of(owner) else { return };
         let op = response.op;
-        let is_stream = errors::is_stream(head.header("content-type"));
+        let is_stream = errors::is_stream(&|name| head.header(name));
         response.stage = if head.status() / 100 == 2 && is_stream {
             Stage::Streaming(Events::default())
         } else {

@@ -80,10 +80,18 @@ pub fn incomplete(reason: Option<&str>) -> ModelFailure {
     ModelFailure::new(FailureKind::Refused, message)
 }
 
-/// Whether a reply of this content type may be a stream of events. Plain servers name none.
-pub fn is_stream(content_type: Option<&str>) -> bool {
-    let kind = content_type.unwrap_or("").split(';').next().unwrap_or("").trim();
-    !["application/json", "text/html"].iter().any(|other| kind.eq_ignore_ascii_case(other))
+/// Whether a reply with these headers may be a stream of events. Plain servers name no type.
+pub fn is_stream(header: Header<'_, '_>) -> bool {
+    let kind = header("content-type").unwrap_or("").split(';').next().unwrap_or("").trim();
+    let is_other =
+        ["application/json", "text/html"].iter().any(|other| kind.eq_ignore_ascii_case(other));
+    !is_other && encoding(header).is_none()
+}
+
+/// How a reply is encoded, which none was asked to be.
+fn encoding<'h>(header: Header<'_, 'h>) -> Option<&'h str> {
+    let encoding = header("content-encoding").map(str::trim);
+    encoding.filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case("identity"))
 }
 
 /// What an HTTP reply means that is not a stream of events: any status but 2xx, and 2xx of another
@@ -94,7 +102,10 @@ pub fn refused(
     body: &[u8],
     calendar: &Calendar,
 ) -> ModelFailure {
-    let body = String::from_utf8_lossy(body);
+    let body = match encoding(header) {
+        Some(name) => format!("it is encoded as {name}, which was not asked for").into(),
+        None => String::from_utf8_lossy(body),
+    };
     let reply = ErrorBody::read(&body);
     let code = reply.code.as_deref().or(reply.kind.as_deref());
     let kind = match kind_of_reply(status, code) {

@@ -146,14 +146,30 @@ fn a_reply_that_is_no_stream_says_so() {
     assert!(page.message.starts_with("the provider sent no stream of events: a web page"));
     let error = refusal(200, r#"{"error":{"message":"no such model"}}"#);
     assert_eq!(&*error.message, "the provider sent no stream of events: no such model");
-    for (content_type, expected) in [
-        (None, true),
-        (Some("text/event-stream; charset=utf-8"), true),
-        (Some("text/plain"), true),
-        (Some("Application/JSON; charset=utf-8"), false),
-        (Some("text/html"), false),
+    for (headers, expected) in [
+        (&[][..], true),
+        (&[("content-type", "text/event-stream; charset=utf-8")], true),
+        (&[("content-type", "text/plain")], true),
+        (&[("content-type", "Application/JSON; charset=utf-8")], false),
+        (&[("content-type", "text/html")], false),
+        (&[("content-encoding", " Identity")], true),
+        (&[("content-encoding", "")], true),
+        (&[("content-encoding", "gzip")], false),
     ] {
-        assert_eq!(is_stream(content_type), expected, "{content_type:?}");
+        let header =
+            |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+        assert_eq!(is_stream(&header), expected, "{headers:?}");
+    }
+}
+
+#[test]
+fn a_reply_that_is_encoded_says_so() {
+    let header = |name: &str| (name == "content-encoding").then_some("gzip");
+    for (status, kind) in [(200, FailureKind::Refused), (503, FailureKind::Server)] {
+        let failure = refused(status, &header, b"\x1f\x8b\x08{", &Calendar::default());
+        assert_eq!(failure.kind, kind);
+        let said = "it is encoded as gzip, which was not asked for";
+        assert!(failure.message.ends_with(said), "{}", failure.message);
     }
 }
 
