@@ -99,6 +99,23 @@ fn messages(world: &World) -> Vec<Value> {
 }
 
 #[test]
+fn a_local_server_without_responses_is_spoken_to_as_it_understands() {
+    let mut world = World::new();
+    world.reply(Reply::status(404, "404 page not found"));
+    world.reply(two_calls());
+    world.reply(message("done"));
+    let url = world.provider.url();
+    let call = world.call(&["--json", "--oss", "-m", "qwen", "hi"]);
+    let ended = world.run(call.env("CODEX_OSS_BASE_URL", &url));
+    ended.exits(0);
+    assert_eq!(ended.items("agent_message")[1]["text"], "done");
+    let requests = world.requests();
+    assert_eq!(requests.len(), 3, "it is not asked for Responses again");
+    assert!(requests[0].body["input"].is_array());
+    assert!(requests[1..].iter().all(|request| request.body["messages"].is_array()));
+}
+
+#[test]
 fn a_message_is_asked_for_and_understood() {
     for cut in [Cut::Whole, Cut::Odd] {
         let mut world = World::new();

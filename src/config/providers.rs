@@ -104,6 +104,11 @@ impl Provider {
         matches!(id, "openai" | "ollama" | "oss" | "lmstudio")
     }
 
+    /// Whether it is one of the model servers that `--oss` means.
+    pub fn is_local(&self) -> bool {
+        matches!(&*self.id, "ollama" | "oss" | "lmstudio")
+    }
+
     /// The model to ask for when nobody names one.
     pub fn default_model(&self) -> &'static str {
         match &*self.id {

@@ -234,9 +234,12 @@ impl Ear<'_> {
                 response.decoder.close(&mut |event| self.hear(response.op, event));
             }
             Stage::Refused { head, body } => {
-                if let Some(simpler) = response.dialect.simpler(head.status, &body) {
-                    let (op, thread) = (response.op, response.thread);
-                    self.routes.of_mut(thread).dialect = simpler;
+                let (op, thread) = (response.op, response.thread);
+                let is_local = self.routes.of(thread).provider.is_local();
+                let other = response.dialect.simpler(head.status, &body);
+                let older = || response.dialect.older(head.status, &body);
+                if let Some(other) = other.or_else(|| is_local.then(older).flatten()) {
+                    self.routes.of_mut(thread).dialect = other;
                     self.seam.deeds.push_back(Effect::Request { op, thread });
                     return;
                 }

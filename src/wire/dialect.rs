@@ -83,6 +83,19 @@ impl Dialect {
             (Dialect::Chat(_) | Dialect::Responses, _) => None,
         }
     }
+
+    /// What to speak with a server on this machine after it said that it does not know our path:
+    /// those of Ollama and LM Studio learned Responses late. A model that is not known is another
+    /// matter.
+    pub fn older(self, status: u16, body: &[u8]) -> Option<Dialect> {
+        let body = String::from_utf8_lossy(body).to_ascii_lowercase();
+        let is_unknown = match status {
+            404 | 405 | 501 => !body.contains("model"),
+            // LM Studio's way to say it.
+            _ => body.contains("unexpected endpoint"),
+        };
+        (self == Dialect::Responses && is_unknown).then_some(Dialect::CHAT)
+    }
 }
 
 /// Where in a body we are.
@@ -168,6 +181,22 @@ mod tests {
             (Dialect::Responses, 400, unknown, None),
         ] {
             assert_eq!(dialect.simpler(status, body.as_bytes()), expected, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_does_not_know_responses_is_older() {
+        let lm_studio = r#"{"error":"Unexpected endpoint or method. (POST /v1/responses)"}"#;
+        let no_model = r#"{"error":{"message":"model 'x' not found, try pulling it first"}}"#;
+        for (dialect, status, body, expected) in [
+            (Dialect::Responses, 404, "404 page not found", Some(Dialect::CHAT)),
+            (Dialect::Responses, 405, "", Some(Dialect::CHAT)),
+            (Dialect::Responses, 200, lm_studio, Some(Dialect::CHAT)),
+            (Dialect::Responses, 404, no_model, None),
+            (Dialect::Responses, 400, "bad tools", None),
+            (Dialect::CHAT, 404, "404 page not found", None),
+        ] {
+            assert_eq!(dialect.older(status, body.as_bytes()), expected, "{status} {body}");
         }
     }
 
