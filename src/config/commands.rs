@@ -62,6 +62,12 @@ impl Command {
         self.knows.contains(&flag.belongs) || self.also.contains(&flag.name)
     }
 
+    /// Whether its help names the flag: one that it knows and does not refuse.
+    pub fn offers(&self, flag: &Flag) -> bool {
+        let refuses = self.also.contains(&"uncommitted") && review::REFUSED.contains(&flag.name);
+        self.knows(flag) && !flag.help.is_empty() && !refuses
+    }
+
     /// The command that this word leads to from here.
     pub fn below(&self, word: &str) -> Option<&'static Command> {
         COMMANDS.iter().find(|command| self.names_of(command).any(|name| name == word))

@@ -66,9 +66,9 @@ fn spellings(flag: &Flag) -> Vec<String> {
 
 /// The flags to offer after a command, those that every command has at the end.
 fn offered(command: &Command) -> Vec<(String, Option<char>, String)> {
-    let known = FLAGS.iter().filter(|flag| command.knows(flag) && !flag.help.is_empty());
+    let offered = FLAGS.iter().filter(|flag| command.offers(flag));
     let mut rows: Vec<_> =
-        known.map(|flag| (format!("--{}", flag.name), flag.short, brief(flag.help))).collect();
+        offered.map(|flag| (format!("--{}", flag.name), flag.short, brief(flag.help))).collect();
     rows.push(("--help".to_owned(), Some('h'), "Show help".to_owned()));
     if command == TOP {
         rows.push(("--version".to_owned(), Some('V'), "Show the version".to_owned()));

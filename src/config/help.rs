@@ -19,8 +19,8 @@ pub fn text(command: &Command) -> String {
         write_commands(&mut out);
     } else {
         out.push_str("\nFlags:\n");
-        let known = FLAGS.iter().filter(|flag| command.knows(flag) && !flag.help.is_empty());
-        known.for_each(|flag| write_flag(&mut out, flag));
+        let offered = FLAGS.iter().filter(|flag| command.offers(flag));
+        offered.for_each(|flag| write_flag(&mut out, flag));
         write_row(&mut out, "  -h, --help", "Show this");
     }
     out.push_str(command.notes);
@@ -102,9 +102,12 @@ mod tests {
             }
             for flag in FLAGS.iter().filter(|flag| command.knows(flag)) {
                 let named = text.contains(&format!("--{}", flag.name));
-                assert_eq!(named, !flag.help.is_empty(), "{}", flag.name);
+                assert_eq!(named, command.offers(flag), "{}", flag.name);
             }
         }
+        let review = COMMANDS.iter().find(|command| command.also.contains(&"uncommitted"));
+        let review = text(review.expect("a command"));
+        assert!(!review.contains("--full-auto") && !review.contains("--output-schema"), "{review}");
     }
 
     #[test]

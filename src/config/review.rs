@@ -37,6 +37,11 @@ pub fn settings(settings: ThreadSettings) -> ThreadSettings {
     }
 }
 
+/// Flags of other runs that say nothing where nothing is written, and that [`target`] refuses where
+/// they would say something else.
+pub const REFUSED: &[&str] =
+    &["full-auto", "dangerously-bypass-approvals-and-sandbox", "add-dir", "output-schema"];
+
 /// The one thing that a command line asks to be reviewed.
 pub fn target(invocation: &mut Invocation) -> Result<Target, String> {
     let uncommitted = invocation.uncommitted.then_some(Target::Uncommitted);

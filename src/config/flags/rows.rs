@@ -85,7 +85,7 @@ pub static FLAGS: &[Flag] = &[
         short: None,
         takes: Takes::Nothing(|invocation| invocation.json = true),
         belongs: Belongs::Turns,
-        help: "Print events as JSON, one object a line, instead of the final message",
+        help: "Print JSON for programs: of a run its events, one object a line",
     },
     Flag {
         name: "out",
