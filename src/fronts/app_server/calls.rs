@@ -137,5 +137,24 @@ impl AppServer {
         for call in calls {
             self.command_ended(thread, call, (CommandEnd::Interrupted, None), lent, out);
         }
+        self.abandon_said(thread, lent, out);
+        if let Some(id) = self.running(thread).and_then(|turn| turn.compaction.take()) {
+            let item = items::item(ThreadItemKind::ContextCompaction { id });
+            self.item_completed(thread, item, lent, out);
+        }
+    }
+
+    /// What the model was saying is lost. Whatever it says next is an item of its own, or clients
+    /// would add it to the pieces they have; what has begun ends empty, so that nobody takes it
+    /// for said.
+    pub(super) fn abandon_said(&mut self, thread: ThreadId, lent: Lent<'_>, out: &mut Output) {
+        let Some(turn) = self.running(thread) else { return };
+        let reasoning = turn.reasoning.take();
+        let reasoning = reasoning.map(|open| items::reasoning(open.id, Vec::new(), Vec::new()));
+        let message = turn.message.take().map(|id| items::agent_message(id, Text::default()));
+        let search = turn.search.take().map(|id| items::web_search(id, Text::default(), "{}"));
+        for item in [reasoning, message, search].into_iter().flatten() {
+            self.item_completed(thread, item, lent, out);
+        }
     }
 }

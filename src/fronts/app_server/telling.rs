@@ -67,6 +67,7 @@ impl AppServer {
             }
             Event::ApprovalSettled { call } => self.approval_settled(thread, *call, out),
             Event::Retrying { attempt, attempts_max, message, .. } => {
+                self.abandon_said(thread, lent, out);
                 self.retrying(thread, (*attempt, *attempts_max), message, out);
             }
             Event::Warning { message } => self.warned(thread, message, out),

@@ -91,6 +91,7 @@ impl<'a> Teller<'a> {
                 self.approval_asked(*call, *item, question);
             }
             Event::Retrying { attempt, attempts_max, .. } => {
+                self.abandon_said();
                 let message = format!("Reconnecting... {attempt}/{attempts_max}").into();
                 self.say(&EventMsg::StreamError(StreamErrorEvent { message }));
             }
@@ -176,6 +177,7 @@ impl<'a> Teller<'a> {
     }
 
     fn turn_ended(&mut self, how: &Ended) {
+        self.abandon_said();
         match how {
             Ended::Interrupted => {
                 let reason = TurnAbortReason::Interrupted;
@@ -190,9 +192,22 @@ impl<'a> Teller<'a> {
             }
         }
         self.state.turn.said = None;
-        self.state.turn.message = None;
-        self.state.turn.reasoning = None;
-        self.state.turn.search = None;
+    }
+
+    /// What the model was saying is lost: what has begun ends empty, and what is said next is new.
+    fn abandon_said(&mut self) {
+        let turn = &mut self.state.turn;
+        let reasoning = turn.reasoning.take().map(|id| items_v1::reasoning(id, None));
+        let message = turn.message.take().map(|id| items_v1::agent_message(id, None));
+        let search = turn.search.take();
+        let found = search.clone().map(|id| items_v1::web_search(id, Text::default()));
+        for item in [reasoning, message, found].into_iter().flatten() {
+            self.item_completed(item);
+        }
+        if let Some(call_id) = search {
+            let query = Text::default();
+            self.say(&EventMsg::WebSearchEnd(WebSearchEndEvent { call_id, query }));
+        }
     }
 
     fn task_complete(&mut self) {

@@ -1,0 +1,145 @@
+//! `app-server`: whatever begins ends, once, with what was told of it, however the turn goes.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use support::World;
+use support::client::Client;
+use support::reply::{self, End, Reply};
+
+/// A client whose server tries a stream again so many times.
+fn retrying(world: World, streams: u32) -> Client {
+    let call = Client::plain_call(&world).retrying(0, streams);
+    let mut client = Client::of(world, call);
+    let info = json!({"name": "probe", "version": "1.0"});
+    client.call("initialize", json!({"clientInfo": info}));
+    client
+}
+
+/// The beginning of some reasoning.
+fn thought() -> Vec<Value> {
+    let part = json!({"item_id": "rs_1", "summary_index": 0});
+    let mut added = part.clone();
+    added["type"] = json!("response.reasoning_summary_part.added");
+    let mut delta = part;
+    delta["type"] = json!("response.reasoning_summary_text.delta");
+    delta["delta"] = json!("think");
+    vec![reply::created(), added, delta]
+}
+
+/// Items that have begun and not ended, and those that have ended with other words than their
+/// pieces; an empty end takes back what came in pieces.
+fn amiss(lines: &[Value]) -> Vec<String> {
+    let mut open: BTreeMap<String, String> = BTreeMap::new();
+    let mut amiss = Vec::new();
+    for line in lines {
+        let params = &line["params"];
+        let id = params["item"]["id"].as_str().or(params["itemId"].as_str());
+        let id = id.unwrap_or_default().to_owned();
+        match line["method"].as_str() {
+            Some("item/started") => assert_eq!(open.insert(id, String::new()), None, "{line}"),
+            Some("item/agentMessage/delta") => {
+                open.get_mut(&id).unwrap().push_str(params["delta"].as_str().unwrap());
+            }
+            Some("item/completed") => {
+                let told = open.remove(&id).unwrap();
+                let text = params["item"]["text"].as_str().unwrap_or_default();
+                if !told.is_empty() && !text.is_empty() && told != text {
+                    amiss.push(format!("{told:?} became {text:?}"));
+                }
+            }
+            _ => {}
+        }
+    }
+    amiss.extend(open.into_keys());
+    amiss
+}
+
+/// Texts of messages that were told whole.
+fn said(lines: &[Value]) -> Vec<&str> {
+    let whole = lines.iter().filter(|line| line["method"] == "item/completed");
+    whole.filter_map(|line| line["params"]["item"]["text"].as_str()).collect()
+}
+
+#[test]
+fn what_is_tried_again_is_an_item_of_its_own() {
+    let mut world = World::new();
+    let begun = [reply::created(), reply::delta("Hel")];
+    world.reply(Reply::events(&begun).ending(End::Dropped)).reply(Reply::message("Hello you"));
+    let mut client = retrying(world, 1);
+    let thread = client.thread(json!({}));
+    let turn = client.turn(&thread, "hi");
+    assert_eq!(client.ended(&turn)["status"], "completed");
+    client.settle();
+    assert_eq!(amiss(&client.lines), Vec::<String>::new());
+    assert_eq!(said(&client.lines), ["", "Hello you"]);
+    client.leave().0.exits(0);
+}
+
+#[test]
+fn reasoning_that_breaks_off_ends_with_its_turn() {
+    for is_interrupted in [false, true] {
+        let mut world = World::new();
+        let end = if is_interrupted { End::Hung } else { End::Dropped };
+        world.reply(Reply::events(&thought()).ending(end));
+        let mut client = retrying(world, 0);
+        let thread = client.thread(json!({}));
+        let turn = client.turn(&thread, "hi");
+        client.told("item/reasoning/summaryTextDelta");
+        if is_interrupted {
+            client.call("turn/interrupt", json!({"threadId": thread, "turnId": turn}));
+        }
+        client.ended(&turn);
+        client.settle();
+        assert_eq!(amiss(&client.lines), Vec::<String>::new(), "{is_interrupted}");
+        client.leave().0.exits(0);
+    }
+}
+
+#[test]
+fn a_summary_that_fails_ends_its_item() {
+    let mut world = World::new();
+    world.reply(Reply::message("first")).reply(Reply::items(&[]));
+    let mut client = retrying(world, 0);
+    let thread = client.thread(json!({}));
+    let turn = client.turn(&thread, "hi");
+    client.ended(&turn);
+    let from = client.lines.len();
+    client.call("thread/compact/start", json!({"threadId": thread}));
+    let ended = client.told_after(from, "turn/completed");
+    assert_eq!(ended["params"]["turn"]["status"], "failed");
+    client.settle();
+    assert_eq!(amiss(&client.lines), Vec::<String>::new());
+    assert!(client.lines.iter().all(|line| line["method"] != "thread/compacted"));
+    client.leave().0.exits(0);
+}
+
+#[test]
+fn listeners_of_the_first_protocol_hear_the_end_of_what_has_begun() {
+    let mut world = World::new();
+    let begun = [reply::created(), reply::delta("Hel")];
+    world.reply(Reply::events(&begun).ending(End::Dropped)).reply(Reply::message("Hello you"));
+    let mut client = retrying(world, 1);
+    let opened = client.call("newConversation", json!({"cwd": client.world.cwd}));
+    let conversation = json!({"conversationId": opened["conversationId"]});
+    client.call("addConversationListener", conversation.clone());
+    let mut words = conversation;
+    words["items"] = json!([{"type": "text", "data": {"text": "hi"}}]);
+    client.call("sendUserMessage", words);
+    client.told("codex/event/task_complete");
+    client.settle();
+    let ids = |kind: &str| -> Vec<String> {
+        let method = format!("codex/event/{kind}");
+        let told = client.lines.iter().filter(|line| line["method"] == *method);
+        let items = told.map(|line| &line["params"]["msg"]["item"]["AgentMessage"]["id"]);
+        items.filter_map(|id| id.as_str().map(str::to_owned)).collect()
+    };
+    let (begun, ended) = (ids("item_started"), ids("item_completed"));
+    assert_eq!(begun, ended);
+    assert_eq!(begun.len(), 2);
+    client.leave().0.exits(0);
+}
