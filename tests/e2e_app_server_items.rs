@@ -143,3 +143,31 @@ fn listeners_of_the_first_protocol_hear_the_end_of_what_has_begun() {
     assert_eq!(begun.len(), 2);
     client.leave().0.exits(0);
 }
+
+/// The statuses of threads that were told, and what else clients are told of a failure.
+fn fates(lines: &[Value]) -> Vec<String> {
+    let told = lines.iter().filter_map(|line| match line["method"].as_str()? {
+        "thread/status/changed" => Some(line["params"]["status"]["type"].as_str()?.to_owned()),
+        method @ ("error" | "turn/completed") => Some(method.to_owned()),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn a_thread_whose_turn_has_failed_says_so_until_the_next() {
+    let mut world = World::new();
+    world.reply(Reply::status(400, r#"{"error":{"message":"no"}}"#)).reply(Reply::message("hi"));
+    let mut client = Client::new(world);
+    let thread = client.thread(json!({}));
+    let turn = client.turn(&thread, "one");
+    client.ended(&turn);
+    assert_eq!(fates(&client.lines), ["active", "systemError", "error", "turn/completed"]);
+    let read = client.call("thread/read", json!({"threadId": thread}));
+    assert_eq!(read["thread"]["status"], json!({"type": "systemError"}));
+    let from = client.lines.len();
+    let turn = client.turn(&thread, "two");
+    client.ended(&turn);
+    assert_eq!(fates(&client.lines[from..]), ["active", "idle", "turn/completed"]);
+    client.leave().0.exits(0);
+}

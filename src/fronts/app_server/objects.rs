@@ -66,6 +66,7 @@ pub fn git(facts: &GitFacts) -> GitInfo {
 
 pub fn status(loaded: &Loaded) -> ThreadStatus {
     match &loaded.turn {
+        None if loaded.has_failed => ThreadStatus::SystemError,
         None => ThreadStatus::Idle,
         Some(turn) => {
             let asked = (turn.questions > 0).then_some(ThreadActiveFlag::WaitingOnApproval);

@@ -38,6 +38,8 @@ pub struct Loaded {
     /// Who listens in the words of the first protocol.
     pub listeners: Vec<Listener>,
     pub turn: Option<Box<Running>>,
+    /// The turn that ran last has failed.
+    pub has_failed: bool,
     /// What opened it speaks this.
     pub dialect: Dialect,
     pub conversing: Box<Conversing>,
@@ -69,6 +71,7 @@ impl Loaded {
             is_archived: false,
             listeners: Vec::new(),
             turn: None,
+            has_failed: false,
             dialect: Dialect::Second,
             conversing: Box::default(),
         }
@@ -151,6 +154,7 @@ impl AppServer {
             is_archived: false,
             listeners: Vec::new(),
             turn: None,
+            has_failed: false,
             dialect,
             conversing: Box::new(Conversing::after(lent)),
         };

@@ -236,10 +236,8 @@ impl AppServer {
         let Some(loaded) = self.threads.get_mut(&thread) else { return };
         let Some(running) = loaded.turn.take() else { return };
         loaded.updated_at = objects::seconds(lent.wall_ms);
+        loaded.has_failed = matches!(how, Ended::Failed { .. });
         let thread_id = loaded.id.clone();
-        if let Ended::Failed { kind, message } = how {
-            self.error(thread, &running.id, objects::failure(*kind, message), false, out);
-        }
         // A turn that only waited for a person ends at once.
         let is_it = |ticket: &mut Ticket| matches!(ticket.waits, Waits::Stopped { .. });
         let now = self.current.take_if(is_it).map(|ticket| ticket.id);
@@ -247,6 +245,9 @@ impl AppServer {
             self.answer(request, &TurnInterruptResponse {}, out);
         }
         self.status_changed(thread, out);
+        if let Ended::Failed { kind, message } = how {
+            self.error(thread, &running.id, objects::failure(*kind, message), false, out);
+        }
         let started_s = Some(objects::seconds(running.started_ms));
         let turn = objects::turn(running.id, started_s);
         let turn = objects::ended(turn, how, running.said, lent.wall_ms, running.started_ms);
