@@ -6,10 +6,16 @@ mod support;
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use support::World;
 use support::client::Client;
 use support::reply::{self, End, Reply};
+
+/// An image of one pixel.
+const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhg\
+    GAWjR9awAAAABJRU5ErkJggg==";
 
 /// A client whose server tries a stream again so many times.
 fn retrying(world: World, streams: u32) -> Client {
@@ -169,5 +175,30 @@ fn a_thread_whose_turn_has_failed_says_so_until_the_next() {
     let turn = client.turn(&thread, "two");
     client.ended(&turn);
     assert_eq!(fates(&client.lines[from..]), ["active", "idle", "turn/completed"]);
+    client.leave().0.exits(0);
+}
+
+#[test]
+fn an_image_is_told_by_its_whole_path_if_it_was_seen() {
+    let mut world = World::new();
+    let looks = ["seen.png", "missing.png"].map(|path| ("view_image", json!({"path": path})));
+    world.reply(Reply::calls(&looks)).reply(Reply::message("done"));
+    let png = STANDARD.decode(PNG).unwrap();
+    std::fs::write(world.cwd.join("seen.png"), png).unwrap();
+    let mut client = Client::new(world);
+    let thread = client.thread(json!({}));
+    let turn = client.turn(&thread, "look");
+    client.ended(&turn);
+    let seen = client.world.cwd.join("seen.png");
+    let viewed = |items: &[Value]| -> Vec<String> {
+        let views = items.iter().filter(|item| item["type"] == "imageView");
+        views.map(|item| item["path"].as_str().unwrap().to_owned()).collect()
+    };
+    let whole = client.lines.iter().filter(|line| line["method"] == "item/completed");
+    let told: Vec<Value> = whole.map(|line| line["params"]["item"].clone()).collect();
+    assert_eq!(viewed(&told), [seen.to_str().unwrap()]);
+    let read = client.call("thread/read", json!({"threadId": thread, "includeTurns": true}));
+    let items = read["thread"]["turns"][0]["items"].as_array().unwrap().clone();
+    assert_eq!(viewed(&items)[0], seen.to_str().unwrap());
     client.leave().0.exits(0);
 }

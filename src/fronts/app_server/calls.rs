@@ -1,13 +1,13 @@
 //! Commands, patches and looks of the model, in the words of the second protocol.
 
 use crate::fronts::Output;
+use crate::fronts::app_server::past_calls::viewed;
 use crate::fronts::app_server::turns::Open;
 use crate::fronts::app_server::types::codec::Text;
 use crate::fronts::app_server::types::v2_items::{
     CommandExecutionSource, CommandExecutionStatus, PatchApplyStatus, ThreadItemKind,
 };
 use crate::fronts::app_server::{AppServer, Lent, items};
-use crate::wire::json;
 use crate::words::call::{self, Answer};
 use crate::words::event::{CommandEnd, Event};
 use crate::words::ids::{CallId, ItemIndex, ThreadId};
@@ -117,14 +117,18 @@ impl AppServer {
     pub(super) fn call_answered(
         &mut self,
         thread: ThreadId,
-        index: ItemIndex,
+        (index, output): (ItemIndex, ItemIndex),
         lent: Lent<'_>,
         out: &mut Output,
     ) {
-        let Some(Item::Call(asked)) = lent.items.get(index.0 as usize) else { return };
-        if &*asked.name == "view_image"
-            && let Some(path) = json::field(&asked.arguments, "path").and_then(json::boxed)
-        {
+        let at = |index: ItemIndex| lent.items.get(index.0 as usize);
+        let (Some(Item::Call(asked)), Some(Item::Output(heard))) = (at(index), at(output)) else {
+            return;
+        };
+        let cwd = lent.settings.map_or("", |settings| &settings.cwd);
+        // Whoever shows it would not find what the model has not found.
+        let is_failure = matches!(heard.answer, Answer::Text { success: false, .. });
+        if let Some(path) = viewed(asked, cwd).filter(|_| !is_failure) {
             let item = items::item(ThreadItemKind::ImageView { id: asked.call_id.clone(), path });
             self.item_whole(thread, item, lent, out);
         }

@@ -39,9 +39,15 @@ pub fn item_of(call: &CallAsked, cwd: &str) -> Option<ThreadItemKind> {
             };
             Some(file_change(id, &body, cwd))
         }
-        "view_image" => Some(ThreadItemKind::ImageView { id, path: text("path")? }),
+        "view_image" => Some(ThreadItemKind::ImageView { id, path: viewed(call, cwd)? }),
         _ => None,
     }
+}
+
+/// Which image a call looks at, if it is such a call.
+pub fn viewed(call: &CallAsked, cwd: &str) -> Option<Text> {
+    let path = json::field(&call.arguments, "path").filter(|_| &*call.name == "view_image")?;
+    Some(joined(cwd, &json::boxed(path)?).into())
 }
 
 /// The item of a command of the user, if that is what the message tells of.

@@ -60,7 +60,9 @@ impl AppServer {
                 let declined = !applied && is_declined(answer(lent.items, *item));
                 self.patch_ended(thread, *call, *applied, declined, lent, out);
             }
-            Event::CallAnswered { item, .. } => self.call_answered(thread, *item, lent, out),
+            Event::CallAnswered { item, output, .. } => {
+                self.call_answered(thread, (*item, *output), lent, out);
+            }
             Event::TasksUpdated { tasks } => self.tasks_updated(thread, tasks, out),
             Event::ApprovalAsked { call, item, question } => {
                 self.approval_asked(thread, (*call, *item), question, lent, out);

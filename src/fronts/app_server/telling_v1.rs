@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::fronts::Output;
 use crate::fronts::app_server::conversations::{Conversing, Patching, Running};
+use crate::fronts::app_server::past_calls::viewed;
 use crate::fronts::app_server::threads::{Listener, Loaded};
 use crate::fronts::app_server::types::codec::{Text, Typed};
 use crate::fronts::app_server::types::events::{
@@ -463,18 +464,11 @@ impl<'a> Teller<'a> {
 
     fn call_answered(&mut self, item: ItemIndex, output: ItemIndex) {
         let Some(Item::Call(asked)) = self.item(item) else { return };
-        let is_failure =
-            matches!(self.answer(output), Some(Answer::Text { success: false, .. }) | None);
-        if &*asked.name != "view_image" || is_failure {
+        let cwd = self.lent.settings.map_or("", |settings| &settings.cwd);
+        let Some(path) = viewed(asked, cwd) else { return };
+        if matches!(self.answer(output), Some(Answer::Text { success: false, .. }) | None) {
             return;
         }
-        let Some(path) = json::field(&asked.arguments, "path").and_then(json::boxed) else {
-            return;
-        };
-        let path = match self.lent.settings {
-            Some(settings) if !path.starts_with('/') => format!("{}/{path}", settings.cwd).into(),
-            _ => path,
-        };
         let told = ViewImageToolCallEvent { call_id: asked.call_id.clone(), path };
         self.say(&EventMsg::ViewImageToolCall(told));
     }
