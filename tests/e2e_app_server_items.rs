@@ -202,3 +202,19 @@ fn an_image_is_told_by_its_whole_path_if_it_was_seen() {
     assert_eq!(viewed(&items)[0], seen.to_str().unwrap());
     client.leave().0.exits(0);
 }
+
+#[test]
+fn a_review_of_nothing_named_is_refused() {
+    let mut client = Client::new(World::new());
+    let thread = client.thread(json!({}));
+    for (target, name) in [
+        (json!({"type": "baseBranch", "branch": " "}), "branch"),
+        (json!({"type": "commit", "sha": ""}), "sha"),
+        (json!({"type": "custom", "instructions": "\n"}), "instructions"),
+    ] {
+        let params = json!({"threadId": thread, "target": target});
+        let refusal = client.refused("review/start", params);
+        assert_eq!(refusal["message"], format!("target.{name} must not be empty"));
+    }
+    client.leave().0.exits(0);
+}

@@ -218,6 +218,10 @@ impl Host {
         let Some(settings) = self.seam.agent.settings(thread).cloned() else {
             return self.fail_request(&id, &Failure::refused("thread not found"));
         };
+        if let Some(name) = unnamed(target) {
+            let failure = Failure::refused(format!("target.{name} must not be empty"));
+            return self.fail_request(&id, &failure);
+        }
         let cwd = settings.cwd.clone();
         let (target, said) = match target {
             v2::ReviewTarget::UncommittedChanges => (Target::Uncommitted, None),
@@ -243,6 +247,17 @@ impl Host {
         let settings = Box::new(review::settings(settings));
         self.command(ticket, Command::ReviewApart { thread, settings, parts, hint });
     }
+}
+
+/// The field that should name what to review, and is empty.
+fn unnamed(target: &v2::ReviewTarget) -> Option<&'static str> {
+    let (name, text) = match target {
+        v2::ReviewTarget::UncommittedChanges => return None,
+        v2::ReviewTarget::BaseBranch { branch } => ("branch", branch),
+        v2::ReviewTarget::Commit { sha, .. } => ("sha", sha),
+        v2::ReviewTarget::Custom { instructions } => ("instructions", instructions),
+    };
+    text.trim().is_empty().then_some(name)
 }
 
 /// The settings of a thread that goes on: where a client says nothing, as it was recorded.
