@@ -92,9 +92,7 @@ impl<'a> Teller<'a> {
                 self.approval_asked(*call, *item, question);
             }
             Event::Retrying { attempt, attempts_max, .. } => {
-                self.abandon_said();
-                let message = format!("Reconnecting... {attempt}/{attempts_max}").into();
-                self.say(&EventMsg::StreamError(StreamErrorEvent { message }));
+                self.retrying(*attempt, *attempts_max);
             }
             Event::Warning { message } => {
                 let message = message.clone();
@@ -193,6 +191,12 @@ impl<'a> Teller<'a> {
             }
         }
         self.state.turn.said = None;
+    }
+
+    fn retrying(&mut self, attempt: u32, attempts_max: u32) {
+        self.abandon_said();
+        let message = format!("Reconnecting... {attempt}/{attempts_max}").into();
+        self.say(&EventMsg::StreamError(StreamErrorEvent { message }));
     }
 
     /// What the model was saying is lost: what has begun ends empty, and what is said next is new.
