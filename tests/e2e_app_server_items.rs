@@ -218,3 +218,19 @@ fn a_review_of_nothing_named_is_refused() {
     }
     client.leave().0.exits(0);
 }
+
+#[test]
+fn a_thread_in_which_nothing_was_asked_is_known_by_its_name() {
+    let mut client = Client::new(World::new());
+    let thread = client.thread(json!({}));
+    let named = json!({"threadId": thread});
+    client.call("thread/shellCommand", json!({"threadId": thread, "command": "true"}));
+    client.told("turn/completed");
+    assert_eq!(client.call("thread/unsubscribe", named.clone())["status"], "unsubscribed");
+    let read = client.call("thread/read", json!({"threadId": thread, "includeTurns": true}));
+    assert_eq!(read["thread"]["turns"][0]["status"], "completed");
+    client.call("thread/name/set", json!({"threadId": thread, "name": "N"}));
+    assert_eq!(client.call("thread/archive", named), json!({}));
+    assert_eq!(client.call("thread/list", json!({"archived": true}))["data"], json!([]));
+    client.leave().0.exits(0);
+}

@@ -17,6 +17,8 @@ pub struct Reading {
     conversation: Option<ConversationId>,
     heading: Heading,
     asked: Asked,
+    /// Another thread began it.
+    is_child: bool,
     /// Invariant: `lines_count <= HEADING_LINES_MAX`.
     lines_count: u32,
 }
@@ -62,10 +64,15 @@ impl Reading {
         !is_known && self.lines_count < HEADING_LINES_MAX
     }
 
-    /// What was read, if it heads a session.
+    /// What was read, if it heads a session that people know of.
     pub fn finish(self) -> Option<(ConversationId, Heading)> {
-        let conversation = self.conversation.filter(|_| self.asked != Asked::Nothing)?;
-        Some((conversation, self.heading))
+        let is_known = !self.is_child && self.asked != Asked::Nothing;
+        self.named().filter(|_| is_known)
+    }
+
+    /// The same of any session, for whoever knows its name.
+    pub fn named(self) -> Option<(ConversationId, Heading)> {
+        Some((self.conversation?, self.heading))
     }
 
     fn take_meta(&mut self, payload: &str) -> Option<ConversationId> {
@@ -73,8 +80,8 @@ impl Reading {
         let [id, session, timestamp, cwd, provider, source] = json::pick(payload, names).ok()?;
         let conversation = json::text(id.or(session)?)?.parse().ok()?;
         if source.is_some_and(is_sub_agent) {
+            self.is_child = true;
             self.lines_count = HEADING_LINES_MAX;
-            return None;
         }
         let names = ["cli_version", "git", "originator", "forked_from_id"];
         let [version, git, originator, forked_from] = json::pick(payload, names).ok()?;
@@ -196,6 +203,20 @@ mod tests {
             assert_eq!(read(&[&child, &message("q"), EVENT, &meta()]), None);
         }
         assert!(read(&[&meta().replace("\"exec\"", "{\"custom\":\"x\"}"), EVENT]).is_some());
+    }
+
+    #[test]
+    fn whoever_knows_its_name_finds_any_session() {
+        let named = |lines: &[&str]| {
+            let mut reading = Reading::default();
+            lines.iter().for_each(|line| reading.push(line.as_bytes()));
+            reading.named().map(|(id, heading)| (id.to_string(), heading.cwd))
+        };
+        let child = meta().replace("\"exec\"", r#"{"subagent":"review"}"#);
+        for lines in [&[&*meta()][..], &[&*child, EVENT]] {
+            assert_eq!(named(lines), Some((ID.to_owned(), "/w".into())), "{lines:?}");
+        }
+        assert_eq!(named(&[EVENT]), None);
     }
 
     #[test]

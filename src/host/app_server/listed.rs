@@ -22,7 +22,6 @@ use crate::host::disk::listing::{self, Page};
 use crate::host::disk::names::Names;
 use crate::host::disk::shelf::{Found, Shelf};
 use crate::host::disk::shelving::Taken;
-use crate::host::disk::walk::Slice;
 use crate::host::disk::{self, config::layers_on};
 use crate::host::seam::Front;
 use crate::host::{FRONT, Host, clock};
@@ -360,8 +359,7 @@ pub(super) fn head(path: &Path, archived: bool) -> Result<Session, Failure> {
     let mark = path.file_name().and_then(|name| name.to_str()).and_then(Mark::of);
     let missing = || Failure::internal(format!("{} holds no session", path.display()));
     let found = Found { path: path.to_owned(), mark: mark.ok_or_else(missing)? };
-    let session = listing::session(found, archived, &mut Slice::default()).map_err(failed)?;
-    session.ok_or_else(missing)
+    listing::named(found, archived).map_err(failed)?.ok_or_else(missing)
 }
 
 /// Whether a rollout lies in the archive, by its path.

@@ -18,7 +18,8 @@ use crate::limits::{
     STAMPED_COST,
 };
 use crate::wire::heading::Reading;
-use crate::words::session::{Cursor, Direction, Mark, Session, Stamp, Wanted};
+use crate::words::ids::ConversationId;
+use crate::words::session::{Cursor, Direction, Heading, Mark, Session, Stamp, Wanted};
 
 /// Some sessions, in order.
 #[derive(Default, Debug)]
@@ -194,14 +195,30 @@ fn updated(path: &Path) -> u64 {
     since.map_or(0, |since| since.as_millis() as u64)
 }
 
-/// What the head of one rollout says; `None` if it holds no session.
-pub fn session(
-    found: Found,
+/// What the head of one rollout says; `None` if it holds no session that people know of.
+fn session(found: Found, archived: bool, slice: &mut Slice) -> Result<Option<Session>, Failure> {
+    let reading = headed(&found.path, slice)?;
+    Ok(made(found, archived, reading.finish()))
+}
+
+/// The same of any session, for whoever knows its name: also of one in which nothing was asked yet.
+pub fn named(found: Found, archived: bool) -> Result<Option<Session>, Failure> {
+    let reading = headed(&found.path, &mut Slice::default())?;
+    Ok(made(found, archived, reading.named()))
+}
+
+fn made(
+    Found { path, mark }: Found,
     archived: bool,
-    slice: &mut Slice,
-) -> Result<Option<Session>, Failure> {
-    let Found { path, mark } = found;
-    let mut reader = Reader::open(&path)?;
+    head: Option<(ConversationId, Heading)>,
+) -> Option<Session> {
+    let (id, heading) = head.filter(|(id, _)| *id == mark.id)?;
+    let updated_wall_ms = updated(&path);
+    Some(Session { id, path, archived, begun: mark.time, updated_wall_ms, heading })
+}
+
+fn headed(path: &Path, slice: &mut Slice) -> Result<Reading, Failure> {
+    let mut reader = Reader::open(path)?;
     let mut reading = Reading::default();
     let (mut slice_bytes, mut read_bytes) = (16 * 1024, 0);
     while reading.wants_more() && read_bytes < ROLLOUT_META_BYTES_MAX {
@@ -216,11 +233,7 @@ pub fn session(
             break;
         }
     }
-    let Some((id, heading)) = reading.finish().filter(|(id, _)| *id == mark.id) else {
-        return Ok(None);
-    };
-    let updated_wall_ms = updated(&path);
-    Ok(Some(Session { id, path, archived, begun: mark.time, updated_wall_ms, heading }))
+    Ok(reading)
 }
 
 #[cfg(test)]
