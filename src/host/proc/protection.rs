@@ -110,16 +110,22 @@ fn working_tree(module: &Path) -> Option<PathBuf> {
 }
 
 /// Where commits from a linked worktree are written.
+///
+/// Whoever may write the pointer could point it anywhere, also to a place of his own that points
+/// back and names any repository for its own. So only a place counts that lies where git puts those
+/// of that repository: who may write there could write what is granted for it as well.
 pub fn linked_git(root: &Path) -> Vec<PathBuf> {
     let git = root.join(".git");
     let Some((own, common)) = pointed_to(&git) else { return Vec::new() };
-    // Whoever may write the pointer could point it anywhere, but not make that place point back.
-    let back = read_line(&own.join("gitdir")).and_then(|back| Path::new(&back).canonicalize().ok());
-    if own == common || back.as_deref() != git.canonicalize().ok().as_deref() {
+    let back = read_line(&own.join("gitdir")).and_then(|back| own.join(back).canonicalize().ok());
+    // The root leads through no link, and what is there in the place of the pointer is none.
+    let is_linked = own.parent() == Some(&common.join("worktrees")) && back == Some(git);
+    if !is_linked {
         return Vec::new();
     }
     let shared = GIT_SHARED.iter().map(|name| common.join(name));
-    [own.clone()].into_iter().chain(shared).filter(|path| path.is_dir()).collect()
+    let is_directory = |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|it| it.is_dir());
+    [own.clone()].into_iter().chain(shared).filter(is_directory).collect()
 }
 
 /// The control files of a git directory, of its submodules, and of its other worktrees. What is
@@ -343,5 +349,23 @@ mod tests {
         }
         place.write("other/.git", &pointer);
         assert_eq!(linked_git(&place.0.join("other")), Vec::<PathBuf>::new());
+        // What leads elsewhere is nothing of the repository's.
+        fs::rename(main.join("refs"), place.0.join("refs")).unwrap();
+        std::os::unix::fs::symlink("../../refs", main.join("refs")).unwrap();
+        assert_eq!(linked_git(&root), ["worktrees/w", "objects"].map(|name| main.join(name)));
+    }
+
+    #[test]
+    fn a_place_that_anybody_made_belongs_to_no_repository() {
+        let place = Place::new("claimed");
+        for name in ["objects/x", "refs/x", "worktrees/w/HEAD"] {
+            place.write(&format!("main/.git/{name}"), "");
+        }
+        place.write("w/.git", "gitdir: own");
+        place.write("w/own/gitdir", &format!("{}/w/.git\n", place.0.display()));
+        for common in ["../../main/.git", "../../main/.git/worktrees"] {
+            place.write("w/own/commondir", common);
+            assert_eq!(linked_git(&place.0.join("w")), Vec::<PathBuf>::new(), "{common}");
+        }
     }
 }
