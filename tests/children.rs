@@ -30,7 +30,7 @@ const PATIENCE_MS: u64 = 60_000;
 fn sleeping(place: &Path, op: OpId) -> Child {
     let exe = PathBuf::from(env!("CARGO_BIN_EXE_windlass"));
     let env = vec![("PATH".into(), std::env::var_os("PATH").unwrap())];
-    let starter = Starter::new(exe.clone(), None, None, env).with_executable(exe);
+    let mut starter = Starter::new(exe.clone(), None, None, env).with_executable(exe);
     let cwd: Box<str> = place.to_str().unwrap().into();
     let sandbox = SandboxPolicy::of(SandboxMode::DangerFullAccess);
     let settings = ThreadSettings { cwd: cwd.clone(), sandbox, ..samples::settings() };

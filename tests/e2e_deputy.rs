@@ -6,9 +6,10 @@ mod support;
 
 use std::fs;
 
-use support::World;
+use serde_json::json;
 use support::reply::Reply;
 use support::run::Call;
+use support::{World, outside};
 
 const WRITING: [&str; 6] = [
     "--json",
@@ -49,4 +50,42 @@ fn a_pointer_that_a_command_made_makes_nothing_else_writable() {
     let ended = world.run(Call { cwd: world.cwd.join("sub"), ..call });
     ended.exits(0);
     assert!(!refs.join("main").exists(), "{:?}", world.outputs());
+}
+
+/// Lets a session put something in the place of a root, and another command write to where that
+/// leads, with namespaces granted or refused.
+fn swapped(swap: &str, cwd: &str, root: &str) {
+    for refused in [&outside::REFUSED_IN_CONTAINERS[..], &[]] {
+        let mut world = World::new();
+        let swap = format!("{swap}; echo done; read line");
+        for line in [&*swap, "echo mine > ../elsewhere/mine"] {
+            let call = json!({"cmd": line, "login": false, "yield_time_ms": 1500});
+            world.reply(Reply::calls(&[("exec_command", call)]));
+        }
+        world.reply(Reply::message("done"));
+        fs::create_dir(world.cwd.join("inner")).unwrap();
+        let filter =
+            if refused.is_empty() { Vec::new() } else { outside::filter(libc::EPERM, refused) };
+        let call = world.call(&words(&["--enable", "unified_exec", "--add-dir", root]));
+        let ended = world.run(Call { cwd: world.cwd.join(cwd), filter, ..call });
+        ended.exits(0);
+        let outputs = world.outputs();
+        assert!(outputs[0].contains("done"), "{outputs:?}");
+        assert!(!world.elsewhere.join("mine").exists(), "{outputs:?}");
+    }
+}
+
+#[test]
+fn a_root_is_what_it_was_when_it_was_named() {
+    swapped("mv inner other && ln -s ../elsewhere inner", ".", "inner");
+}
+
+#[test]
+fn a_root_that_is_yet_to_be_made_leads_nowhere_else() {
+    swapped("ln -s ../elsewhere later", ".", "later");
+}
+
+#[test]
+fn a_working_directory_is_what_it_was() {
+    swapped("cd .. && mv inner other && ln -s ../elsewhere inner", "inner", "..");
 }

@@ -41,7 +41,7 @@ pub fn run(invocation: &Invocation, exe: PathBuf) -> u8 {
     };
     let shell = settings::shell_environment(&place.layers);
     let variables = environment::of_commands(&shell, None, None);
-    let starter = Starter::new(exe, None, place.home.as_deref(), variables);
+    let mut starter = Starter::new(exe, None, place.home.as_deref(), variables);
     let plan = starter.own_command(&invocation.command, &place.cwd, &place.sandbox);
     if let Err(error) = links::judge(&plan.policy.unreadable) {
         return fail(&error.to_string(), EXIT_REFUSED);

@@ -87,6 +87,7 @@ impl Host {
 
     fn open(&mut self, op: OpId, thread: ThreadId) {
         let Some(settings) = self.seam.agent.settings(thread) else { return };
+        self.starter.hear_of(settings);
         let git = git::facts(Path::new(&*settings.cwd));
         self.begin_fork(op, thread, OpeningFacts { git });
     }

@@ -389,6 +389,10 @@ const _: () = assert!(CHILDREN_MAX * TOLD_WAITING_BYTES_MAX <= OUTPUT_QUEUE_BYTE
 // A piece as JSON may take six bytes for one, and goes to the queue when it is below its high mark.
 const _: () = assert!(OUTPUT_QUEUE_BYTES_HIGH + 6 * READ_BUDGET_BYTES < OUTPUT_QUEUE_BYTES_MAX);
 
+/// Names of writable roots whose places are remembered: those of as many threads as one server ever
+/// has, and some more.
+pub const ROOTS_KNOWN_MAX: usize = 4096;
+
 /// Bytes of a file that a turn's diff shows, before or after; longer ones are no reading for
 /// people, and each takes milliseconds to compare.
 pub const TURN_DIFF_FILE_BYTES_MAX: usize = 512 << 10;

@@ -26,7 +26,7 @@ pub struct Ticket(pub u64);
 pub struct Reach<'a> {
     pub poller: &'a mut Poller,
     pub children: &'a mut Children,
-    pub starter: &'a Starter,
+    pub starter: &'a mut Starter,
     pub now_ms: u64,
 }
 

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::host::app_server::git_style::{Content, Version, told};
 use crate::host::files::regular;
+use crate::host::proc::roots;
 use crate::limits::{
     TURN_DIFF_BYTES_MAX, TURN_DIFF_FILE_BYTES_MAX, TURN_DIFF_FILES_MAX, TURN_DIFF_SLICE_BYTES,
     TURN_DIFFS_HELD_BYTES_MAX,
@@ -77,7 +78,7 @@ impl TurnDiffs {
             Ok(place) => diff.files[place].stamp = None,
             Err(_) if diff.files.len() == TURN_DIFF_FILES_MAX => diff.is_short = true,
             Err(place) => {
-                let path = self::place(Path::new(path));
+                let path = roots::place(Path::new(path));
                 let file = Touched {
                     name: name.into(),
                     before: read(&path, room.min(TURN_DIFF_FILE_BYTES_MAX)),
@@ -183,17 +184,6 @@ fn name<'a>(cwd: &str, path: &'a str) -> &'a str {
     let below = path.strip_prefix(cwd.trim_end_matches('/'));
     let below = below.and_then(|below| below.strip_prefix('/'));
     below.unwrap_or_else(|| path.trim_start_matches('/'))
-}
-
-/// Where a path leads, whether or not there is something.
-fn place(path: &Path) -> PathBuf {
-    let found = path.ancestors().find_map(|above| {
-        let found = fs::canonicalize(above).ok()?;
-        let rest = path.strip_prefix(above).ok()?;
-        // Joining nothing would make a directory of it.
-        Some(if rest.as_os_str().is_empty() { found } else { found.join(rest) })
-    });
-    found.unwrap_or_else(|| path.to_owned())
 }
 
 /// Reads a file that is in its place: what a command has put a link in the place of, the sandbox

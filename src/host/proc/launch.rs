@@ -12,6 +12,7 @@ use windlass_sandbox::{Access, Look, Plan, Policy, Spawned, Stdio};
 
 use crate::host::proc::child::{Child, Purpose};
 use crate::host::proc::overlap::Shared;
+use crate::host::proc::roots::Roots;
 use crate::host::proc::session::Typing;
 use crate::host::proc::{links, protection, pty};
 use crate::limits::STOP_GRACE_MS;
@@ -46,6 +47,7 @@ pub struct Starter {
     env: Vec<(OsString, OsString)>,
     /// Commands run through the user's login shell.
     through_profile: bool,
+    roots: Roots,
 }
 
 impl Starter {
@@ -64,7 +66,16 @@ impl Starter {
         let secrets = secrets.collect();
         let tmpdir = std::env::var_os("TMPDIR").filter(|value| !value.is_empty());
         let tmpdir = tmpdir.and_then(|path| PathBuf::from(path).canonicalize().ok());
-        Starter { exe, nofile, secrets, home, tmpdir, env, through_profile: false }
+        Starter {
+            exe,
+            nofile,
+            secrets,
+            home,
+            tmpdir,
+            env,
+            through_profile: false,
+            roots: Roots::default(),
+        }
     }
 
     /// From now on commands find what the profile of the user's shell sets up.
@@ -79,6 +90,13 @@ impl Starter {
         self
     }
 
+    /// Learns where the roots of a thread are, before any of its commands runs.
+    pub fn hear_of(&mut self, settings: &ThreadSettings) {
+        for root in settings.sandbox.writable_roots.iter().chain([&settings.cwd]) {
+            self.roots.place(root);
+        }
+    }
+
     pub fn exe(&self) -> &Path {
         &self.exe
     }
@@ -89,7 +107,7 @@ impl Starter {
 
     /// Starts a command of the model; stdout and stderr come in one stream, as they arrive.
     pub fn command(
-        &self,
+        &mut self,
         op: OpId,
         command: &CommandPlan,
         settings: &ThreadSettings,
@@ -152,7 +170,7 @@ impl Starter {
     /// Starts `windlass-files` with a request. It may look where the thread may look; it may write,
     /// when it applies a patch, where the thread may write.
     pub fn files(
-        &self,
+        &mut self,
         op: OpId,
         purpose: Purpose,
         request: &[u8],
@@ -203,7 +221,7 @@ impl Starter {
     }
 
     /// A command of the user's, on descriptors of the user's.
-    pub fn own_command(&self, argv: &[OsString], cwd: &str, sandbox: &SandboxPolicy) -> Plan {
+    pub fn own_command(&mut self, argv: &[OsString], cwd: &str, sandbox: &SandboxPolicy) -> Plan {
         Plan {
             policy: self.policy(sandbox, cwd, Confinement::Sandboxed),
             apart: None,
@@ -229,7 +247,7 @@ impl Starter {
     }
 
     pub(super) fn policy(
-        &self,
+        &mut self,
         sandbox: &SandboxPolicy,
         cwd: &str,
         confinement: Confinement,
@@ -245,9 +263,9 @@ impl Starter {
             let tmp = (!sandbox.exclude_slash_tmp).then(|| PathBuf::from("/tmp"));
             let tmpdir = self.tmpdir.clone().filter(|_| !sandbox.exclude_tmpdir_env_var);
             let named = sandbox.writable_roots.iter().map(|root| &**root).chain([cwd]);
-            // A root that does not exist grants nothing.
-            let named = named.filter_map(|root| Path::new(root).canonicalize().ok());
             for root in named {
+                // A root that does not exist grants nothing.
+                let Some(root) = self.roots.place(root) else { continue };
                 protected.extend(protection::protected(&root));
                 nested.extend(protection::nested(&root));
                 writable_roots.extend(protection::linked_git(&root));

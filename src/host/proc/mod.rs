@@ -14,6 +14,7 @@ pub mod programs;
 pub mod protection;
 pub mod pty;
 pub mod restored;
+pub mod roots;
 pub mod session;
 
 use std::io;

@@ -181,7 +181,7 @@ impl Program {
 
 impl Starter {
     /// Starts a program of a client's.
-    pub fn program(&self, asked: Asked<'_>, shared: Shared<'_>) -> io::Result<Program> {
+    pub fn program(&mut self, asked: Asked<'_>, shared: Shared<'_>) -> io::Result<Program> {
         let name = asked.argv.first().cloned().unwrap_or_default();
         let mut env = self.variables(asked.sandbox);
         for (name, value) in asked.changes {
