@@ -13,6 +13,7 @@
 
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::limits::{
@@ -191,7 +192,12 @@ fn read_start(path: &Path) -> Option<String> {
         return None;
     }
     let mut text = String::new();
-    let file = fs::File::open(path).ok()?;
+    // What was put there since may be a pipe, which would be waited for.
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = fs::File::options().read(true).custom_flags(flags).open(path).ok()?;
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
     file.take(GIT_POINTER_BYTES_MAX as u64).read_to_string(&mut text).ok()?;
     Some(text)
 }
