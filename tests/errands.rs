@@ -82,7 +82,7 @@ impl Desk {
         let mut reach = Reach {
             poller: &mut self.poller,
             children: &mut self.children,
-            starter: &self.starter,
+            starter: &mut self.starter,
             now_ms: clock::mono_ms() + self.passed_ms,
         };
         let result = what(&mut self.errands, &mut reach);
