@@ -35,6 +35,17 @@ fn words<'a>(more: &[&'a str]) -> Vec<&'a str> {
 }
 
 #[test]
+fn the_last_message_is_not_written_through_a_link_that_a_command_made() {
+    let mut world = scripted(&["ln -s ../elsewhere/victim said.md"]);
+    let victim = world.elsewhere.join("victim");
+    fs::write(&victim, "as it was").unwrap();
+    let ended = world.exec(&words(&["-o", "said.md"]));
+    ended.exits(0);
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "as it was");
+    assert_eq!(world.read("said.md"), "planted");
+}
+
+#[test]
 fn a_pointer_that_a_command_made_makes_nothing_else_writable() {
     let victim = "../../elsewhere/.git";
     let plant = format!(

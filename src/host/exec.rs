@@ -1,10 +1,8 @@
 //! `exec`: one prompt, one turn, no questions. Puts a host together from what the user asked for.
 
 use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
-use std::io::{IsTerminal, Write as _};
+use std::io::{self, IsTerminal, Write as _};
 use std::os::fd::BorrowedFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::config::args::{Color, Invocation, StdinUse};
@@ -23,6 +21,7 @@ use crate::host::album::Album;
 use crate::host::disk::config::{self, Loaded};
 use crate::host::disk::home::Home;
 use crate::host::disk::{auth, read_whole};
+use crate::host::last_message::{Destination, Found};
 use crate::host::net::{Net, Trust};
 use crate::host::playing::{EXIT_MISMATCH, Recorded};
 use crate::host::proc::launch::Starter;
@@ -67,7 +66,7 @@ pub fn exec(invocation: &Invocation, exe: PathBuf) -> u8 {
 
 /// One line on stderr; nobody reads it if that is closed.
 pub fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Says at the start that no command will run, where the mode asks for what this system lacks. What
@@ -113,6 +112,7 @@ pub fn run(
     let limits = if has_account { LimitsShown::Always } else { LimitsShown::IfTold };
     let (front, status) = front(&options, &settings, limits);
     let last_message = options.output_last_message.clone();
+    let last_message = last_message.map(|path| (Destination::find(&path), path));
     let seed = u64::from_le_bytes(clock::random().map_err(|error| error.to_string())?);
     let journal = journal.map(|path| journal::begin(path, seed, &secrets)).transpose()?;
     let nofile = environment::raise_open_files();
@@ -142,8 +142,8 @@ pub fn run(
     host.seam.recall = recall;
     host.seam.journal = journal;
     let code = host.run().map_err(|error| format!("the loop failed: {error}"))?;
-    if let Some(path) = last_message {
-        write_last_message(&path, host.seam.front.last_message());
+    if let Some((place, path)) = last_message {
+        write_last_message(&path, place, host.seam.front.last_message());
     }
     if let Some(error) = host.recording.as_mut().and_then(|recording| recording.failure.take()) {
         say(&format!("error: the recording is incomplete: {error}"));
@@ -303,7 +303,7 @@ fn looks(options: &ExecOptions, limits: LimitsShown) -> Looks {
     };
     let term = std::env::var("TERM").ok();
     let no_color = std::env::var("NO_COLOR").ok();
-    let is_terminal = std::io::stderr().is_terminal();
+    let is_terminal = io::stderr().is_terminal();
     let paint = colour.paint(Place {
         terminal: is_terminal,
         no_color: no_color.as_deref(),
@@ -311,7 +311,7 @@ fn looks(options: &ExecOptions, limits: LimitsShown) -> Looks {
     });
     // SAFETY: descriptors 1 and 2 are open: the program's first act is to see to that.
     let (one, two) = unsafe { (BorrowedFd::borrow_raw(1), BorrowedFd::borrow_raw(2)) };
-    let stdout = match std::io::stdout().is_terminal() {
+    let stdout = match io::stdout().is_terminal() {
         false => Stdout::Elsewhere,
         true if stdio::is_same_terminal(one, two) => Stdout::SameTerminal,
         true => Stdout::Terminal,
@@ -337,16 +337,16 @@ pub(crate) fn trust() -> Trust {
 }
 
 /// Not being able to write it is worth a warning, not a failure: the turn is done.
-fn write_last_message(path: &Path, message: Option<&str>) {
+fn write_last_message(path: &Path, place: io::Result<Destination>, message: Option<&str>) {
+    let shown = path.display();
     if message.is_none() {
-        say(&format!("warning: there is no last message; {} is left empty", path.display()));
+        say(&format!("warning: there is no last message; {shown} is left empty"));
     }
-    // A pipe that nobody reads is an error; opened without this, it would be waited for.
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).custom_flags(libc::O_NONBLOCK);
-    let probed = options.open(path);
-    let written = probed.and_then(|_held| fs::write(path, message.unwrap_or("")));
-    if let Err(error) = written {
-        say(&format!("warning: cannot write the last message to {}: {error}", path.display()));
+    match place.and_then(|place| place.write(message.unwrap_or(""))) {
+        Ok(Found::Expected) => {}
+        Ok(Found::Link) => {
+            say(&format!("warning: {shown} had become a symbolic link; a file took its place"));
+        }
+        Err(error) => say(&format!("warning: cannot write the last message to {shown}: {error}")),
     }
 }

@@ -19,6 +19,7 @@ pub mod git;
 pub mod holders;
 pub mod images;
 pub mod journal;
+pub mod last_message;
 pub mod loading;
 pub mod net;
 pub mod notify;

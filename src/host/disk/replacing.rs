@@ -50,7 +50,7 @@ fn write(path: &Path, text: &str, readers: Readers) -> io::Result<()> {
 }
 
 /// Where a path leads, whether or not there is something.
-fn target(path: &Path) -> io::Result<PathBuf> {
+pub fn target(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..LINKS_FOLLOWED_MAX {
         match fs::read_link(&path) {
