@@ -78,7 +78,7 @@ fn full() {
         println!("SKIPPED: this system grants no namespaces, and so nothing is measured at full");
         return;
     }
-    let (few, many) = (Workspace::new(FILES_FEW), Workspace::new(FILES_MANY));
+    let (mut few, mut many) = (Workspace::new(FILES_FEW), Workspace::new(FILES_MANY));
     let with_few = few.plan(Apart::Whole, &["true"]);
     let with_many = many.plan(Apart::Whole, &["true"]);
     let confined = [with_few, with_many];
@@ -100,13 +100,13 @@ fn full() {
         row("bwrap: added to `true`, ms", None, *median, Some(*best));
     }
     memory("full", &few.plan(Apart::Whole, &["sleep", "100"]));
-    metadata("full", &few, Apart::Whole, None);
+    metadata("full", &mut few, Apart::Whole, None);
 }
 
 /// Without namespaces.
 fn standard() {
     assert!(windlass_sandbox::probe().namespaces.is_err());
-    let (few, many) = (Workspace::new(FILES_FEW), Workspace::new(FILES_MANY));
+    let (mut few, mut many) = (Workspace::new(FILES_FEW), Workspace::new(FILES_MANY));
     let with_few = few.plan(Apart::Nothing, &["true"]);
     let with_many = many.plan(Apart::Nothing, &["true"]);
     let kinds: [Box<dyn Fn()>; 2] =
@@ -115,7 +115,7 @@ fn standard() {
     row("standard: added to `true`, 10 files, ms", Some(2.0), added[0].0, Some(added[0].1));
     row("standard: added to `true`, 10,000 files, ms", Some(2.0), added[1].0, Some(added[1].1));
     memory("standard", &few.plan(Apart::Nothing, &["sleep", "100"]));
-    metadata("standard", &few, Apart::Nothing, Some(25.0));
+    metadata("standard", &mut few, Apart::Nothing, Some(25.0));
 }
 
 /// What each kind adds to a bare spawn: the median and the first decile of all rounds.
@@ -177,7 +177,7 @@ fn beside_sleep(launcher: i32) -> Vec<i32> {
 }
 
 /// What one change of permissions takes confined, and more than unconfined.
-fn metadata(level: &str, workspace: &Workspace, apart: Apart, target_us: Option<f64>) {
+fn metadata(level: &str, workspace: &mut Workspace, apart: Apart, target_us: Option<f64>) {
     let this = std::env::current_exe().unwrap();
     let mut plan = workspace.plan(apart, &["play-chmods"]);
     plan.program = this.to_str().unwrap().into();
@@ -232,7 +232,7 @@ impl Workspace {
     }
 
     /// What the agent would hand over for these words.
-    fn plan(&self, apart: Apart, words: &[&str]) -> Plan {
+    fn plan(&mut self, apart: Apart, words: &[&str]) -> Plan {
         let words: Vec<OsString> = words.iter().map(|word| (*word).into()).collect();
         let sandbox = SandboxPolicy::of(SandboxMode::WorkspaceWrite);
         let plan = self.starter.own_command(&words, self.work.to_str().unwrap(), &sandbox);
