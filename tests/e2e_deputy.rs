@@ -7,6 +7,7 @@ mod support;
 use std::fs;
 
 use serde_json::json;
+use support::client::Client;
 use support::reply::Reply;
 use support::run::Call;
 use support::{World, outside};
@@ -99,4 +100,26 @@ fn a_root_that_is_yet_to_be_made_leads_nowhere_else() {
 #[test]
 fn a_working_directory_is_what_it_was() {
     swapped("cd .. && mv inner other && ln -s ../elsewhere inner", "inner", "..");
+}
+
+#[test]
+fn a_patch_is_not_applied_through_a_link_that_a_command_made() {
+    let patch = "*** Begin Patch\n*** Add File: sub/planted\n+mine\n*** End Patch\n";
+    let mut world = World::new();
+    world.reply(Reply::script("ln -s ../elsewhere sub"));
+    world.reply(Reply::shell(&["apply_patch", patch]));
+    world.reply(Reply::message("done"));
+    let victim = world.elsewhere.join("planted");
+    let mut client = Client::new(world);
+    let thread = client.thread(json!({
+        "approvalPolicy": "untrusted", "sandbox": "workspace-write",
+    }));
+    let turn = client.turn(&thread, "go");
+    for method in ["item/commandExecution/requestApproval", "item/fileChange/requestApproval"] {
+        let asked = client.told(method);
+        client.say(&json!({"id": asked["id"], "result": {"decision": "accept"}}));
+    }
+    client.ended(&turn);
+    assert!(!victim.exists(), "{:?}", client.world.outputs());
+    client.leave().0.exits(0);
 }

@@ -5,7 +5,7 @@
 //! a deadline, so it may block and it may follow links: the sandbox decides what it can reach.
 //! Requests are `{"op":…}` with `read_file`, `list_dir`, `grep_files` or `view_image`, `arguments`
 //! (the model's own text) and `cwd`, `inspect_patch` with `cwd` and `patch`, or `apply_patch` with
-//! these and `expect`. Replies are `{"ok":…}` or `{"error":…}`. The door `apply_patch` for scripts
+//! these, `expect` and `ground`. Replies are `{"ok":…}` or `{"error":…}`. The door `apply_patch` for scripts
 //! ends here too.
 
 use std::fs;
@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use self::ground::Ground;
 use self::patching::{Expectation, Plan};
 use crate::host::images::data_url;
 use crate::limits::{
@@ -25,6 +26,7 @@ use crate::tools::listing::{Kind, ListDir};
 use crate::tools::slice::ReadFile;
 use crate::words::sort;
 
+mod ground;
 mod patching;
 pub(in crate::host) mod regular;
 pub mod request;
@@ -44,6 +46,8 @@ struct Request {
     patch: String,
     #[serde(default)]
     expect: Option<Vec<Expectation>>,
+    #[serde(default)]
+    ground: Vec<PathBuf>,
 }
 
 /// The whole life of the child; the exit code says only whether a reply was written.
@@ -73,7 +77,7 @@ pub fn run(request: &[u8]) -> Vec<u8> {
         "grep_files" => searching::grep_files(&request.arguments, &request.cwd).map(Value::String),
         "view_image" => view_image(&request),
         "inspect_patch" => inspect_patch(&request),
-        "apply_patch" => apply_patch(&request).map_err(unverified),
+        "apply_patch" => apply_patch(request).map_err(unverified),
         other => Err(format!("unknown operation '{other}'")),
     })
 }
@@ -111,7 +115,7 @@ fn patch_door(
         }
     };
     let applied = match Plan::new(cwd, patch) {
-        Ok(plan) => plan.apply(),
+        Ok(plan) => plan.apply(&Ground::default()),
         Err(message) => {
             // As above.
             let _ = writeln!(err, "apply_patch: {message}");
@@ -128,12 +132,14 @@ fn inspect_patch(request: &Request) -> Result<Value, String> {
     Plan::new(&request.cwd, &request.patch).map(|plan| plan.told())
 }
 
-fn apply_patch(request: &Request) -> Result<Value, String> {
+fn apply_patch(request: Request) -> Result<Value, String> {
     let plan = Plan::new(&request.cwd, &request.patch)?;
     if let Some(expected) = &request.expect {
         plan.verify(expected)?;
     }
-    Ok(plan.apply().told())
+    let ground = Ground::of(request.ground);
+    plan.stand_on(&ground)?;
+    Ok(plan.apply(&ground).told())
 }
 
 /// A patch that does not fit, as the model is told.

@@ -74,7 +74,9 @@ impl Host {
                 if self.server.is_some() {
                     self.begin_diff(thread, &expected);
                 }
-                let request = files::request::apply(&patch, &expected);
+                let Some(settings) = self.seam.agent.settings(thread) else { return };
+                let ground = files::request::ground(settings, confinement);
+                let request = files::request::apply(&patch, &expected, &ground);
                 self.files(op, thread, Purpose::Apply, &request, confinement);
             }
             Effect::Stop { op, how } => self.stop(op, how),

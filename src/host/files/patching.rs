@@ -14,7 +14,8 @@ use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::regular;
+use super::ground::{Ground, Missing};
+use super::regular::{self, Links};
 use crate::limits::{
     CHANGE_CONTEXT_LINES, CHANGE_TEXT_BYTES_MAX, CHANGES_TEXT_BYTES_MAX, PATCH_FILE_BYTES_MAX,
     PATCH_FILES_BYTES_MAX,
@@ -115,14 +116,19 @@ impl Plan {
         Ok(())
     }
 
+    /// Whether all of its files are where their paths say.
+    pub(super) fn stand_on(&self, ground: &Ground) -> Result<(), String> {
+        self.originals.keys().try_for_each(|path| ground.judge(path).map_err(|it| it.to_string()))
+    }
+
     /// Writes everything, in the order of the patch, until something fails.
-    pub(super) fn apply(self) -> Applied {
+    pub(super) fn apply(self, ground: &Ground) -> Applied {
         let changes_count = self.changes.len();
         let mut deeds = Vec::with_capacity(self.hunks_count);
         let mut applied =
             Applied { deeds: Vec::new(), applied_count: 0, changes_count, failure: None };
         for change in self.changes {
-            match change.apply() {
+            match change.apply(ground) {
                 Ok(done) => {
                     deeds.extend(done);
                     applied.applied_count += 1;
@@ -266,24 +272,25 @@ impl Change {
     }
 
     /// Does it; gives what each of its hunks did.
-    fn apply(self) -> Result<Vec<Done>, String> {
+    fn apply(self, ground: &Ground) -> Result<Vec<Done>, String> {
         let deed = match self.kind {
             Kind::Add { after } => {
-                put(&self.path, &after, None)?;
+                put(ground, &self.path, &after, None)?;
                 (Deed::Added, self.relative)
             }
             Kind::Delete { .. } => {
-                remove(&self.path)?;
+                remove(ground, &self.path)?;
                 (Deed::Deleted, self.relative)
             }
             Kind::Update { after, moved: None, .. } => {
-                put(&self.path, &after, None)?;
+                put(ground, &self.path, &after, None)?;
                 (Deed::Modified, self.relative)
             }
             Kind::Update { after, moved: Some(moved), .. } => {
-                let permissions = fs::metadata(&self.path).ok().map(|file| file.permissions());
-                put(&moved.path, &after, permissions)?;
-                remove(&self.path)?;
+                let standing = ground.enter(&self.path, Missing::Left).ok();
+                let found = standing.and_then(|standing| fs::metadata(standing.path).ok());
+                put(ground, &moved.path, &after, found.map(|file| file.permissions()))?;
+                remove(ground, &self.path)?;
                 (Deed::Modified, moved.relative)
             }
         };
@@ -383,17 +390,27 @@ fn lexical(path: &Path) -> PathBuf {
     clean
 }
 
-fn put(path: &Path, bytes: &[u8], permissions: Option<Permissions>) -> Result<(), String> {
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent)
-            .map_err(|error| format!("failed to create directory {}: {error}", parent.display()))?;
-    }
-    regular::write(path, bytes, permissions)
-        .map_err(|error| format!("failed to write file {}: {error}", path.display()))
+fn put(
+    ground: &Ground,
+    path: &Path,
+    bytes: &[u8],
+    permissions: Option<Permissions>,
+) -> Result<(), String> {
+    let standing = ground.enter(path, Missing::Made).map_err(|error| {
+        let parent = path.parent().unwrap_or(path).display();
+        format!("failed to create directory {parent}: {error}")
+    })?;
+    let written = match standing.held {
+        None => regular::write(path, bytes, permissions),
+        Some(_) => regular::write_to(&standing.path, bytes, permissions, Links::Refused),
+    };
+    written.map_err(|error| format!("failed to write file {}: {error}", path.display()))
 }
 
-fn remove(path: &Path) -> Result<(), String> {
-    fs::remove_file(path)
+fn remove(ground: &Ground, path: &Path) -> Result<(), String> {
+    let standing = ground.enter(path, Missing::Left);
+    standing
+        .and_then(|standing| fs::remove_file(&standing.path))
         .map_err(|error| format!("failed to delete file {}: {error}", path.display()))
 }
 

@@ -38,11 +38,33 @@ pub(in crate::host) fn read(path: &Path, bytes_max: usize) -> io::Result<Option<
 /// Makes `bytes` the content of `path`, creating it with `permissions` if there is no such file.
 pub(super) fn write(path: &Path, bytes: &[u8], permissions: Option<Permissions>) -> io::Result<()> {
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let old = match fs::metadata(&target) {
+    write_to(&target, bytes, permissions, Links::Followed)
+}
+
+/// What becomes of a link that is in the place of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Links {
+    Followed,
+    Refused,
+}
+
+/// The same of a path that is meant as it stands.
+pub(super) fn write_to(
+    target: &Path,
+    bytes: &[u8],
+    permissions: Option<Permissions>,
+    links: Links,
+) -> io::Result<()> {
+    let (found, refused) = match links {
+        Links::Followed => (fs::metadata(target), 0),
+        Links::Refused => (fs::symlink_metadata(target), libc::O_NOFOLLOW),
+    };
+    let flags = libc::O_NONBLOCK | refused;
+    let old = match found {
         Ok(metadata) => {
             judge(&metadata)?;
             // A file that forbids writing is not replaced behind its back.
-            OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(&target)?;
+            OpenOptions::new().write(true).custom_flags(flags).open(target)?;
             Some(metadata)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -52,17 +74,17 @@ pub(super) fn write(path: &Path, bytes: &[u8], permissions: Option<Permissions>)
     // A link to nothing is written through, not replaced.
     let replaceable = match &old {
         Some(old) => old.nlink() == 1,
-        None => fs::symlink_metadata(&target).is_err(),
+        None => fs::symlink_metadata(target).is_err(),
     };
-    if replaceable && replace(&target, bytes, old.as_ref(), permissions.as_ref())? {
+    if replaceable && replace(target, bytes, old.as_ref(), permissions.as_ref())? {
         return Ok(());
     }
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(&target)?;
+        .custom_flags(flags)
+        .open(target)?;
     judge(&file.metadata()?)?;
     file.write_all(bytes)?;
     match (old, permissions) {

@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use crate::tools::clip::Clip;
 use crate::words::call::{Change, ChangeKind, Look, LookAt, PatchPlan, Seen};
+use crate::words::policy::{Confinement, SandboxMode};
+use crate::words::settings::ThreadSettings;
 
 /// A look at a file or directory.
 pub fn look(look: &Look) -> Vec<u8> {
@@ -23,8 +25,9 @@ pub fn inspect(patch: &PatchPlan) -> Vec<u8> {
     request.to_string().into_bytes()
 }
 
-/// A patch to be applied if the files still are what was inspected.
-pub fn apply(patch: &PatchPlan, inspected: &[Change]) -> Vec<u8> {
+/// A patch to be applied if the files still are what was inspected, following no links on this
+/// ground.
+pub fn apply(patch: &PatchPlan, inspected: &[Change], ground: &[&str]) -> Vec<u8> {
     let mut expect: Vec<Value> = Vec::new();
     for change in inspected {
         expect.push(json!({ "path": change.path, "before": change.before }));
@@ -34,8 +37,19 @@ pub fn apply(patch: &PatchPlan, inspected: &[Change]) -> Vec<u8> {
     }
     let request = json!({
         "op": "apply_patch", "cwd": patch.workdir, "patch": patch.patch, "expect": expect,
+        "ground": ground,
     });
     request.to_string().into_bytes()
+}
+
+/// Where commands of a thread may put links, if a patch is applied with more rights than they have.
+pub fn ground(settings: &ThreadSettings, confinement: Confinement) -> Vec<&str> {
+    let sandbox = &settings.sandbox;
+    if confinement == Confinement::Sandboxed || sandbox.mode == SandboxMode::DangerFullAccess {
+        return Vec::new();
+    }
+    let named = sandbox.writable_roots.iter().chain([&settings.cwd]).chain(&sandbox.tmpdir);
+    named.map(|root| &**root).chain(["/tmp"]).collect()
 }
 
 /// What a look came to.
