@@ -103,6 +103,16 @@ fn a_working_directory_is_what_it_was() {
 }
 
 #[test]
+fn notes_do_not_tell_what_is_to_stay_unread() {
+    let mut world = scripted(&[]);
+    fs::write(world.home.join("auth.json"), "{\"OPENAI_API_KEY\":\"sk-hidden\"}").unwrap();
+    std::os::unix::fs::symlink("../home/auth.json", world.cwd.join("AGENTS.md")).unwrap();
+    let ended = world.exec(&words(&[]));
+    ended.exits(0);
+    assert!(!world.body().to_string().contains("sk-hidden"));
+}
+
+#[test]
 fn a_patch_is_not_applied_through_a_link_that_a_command_made() {
     let patch = "*** Begin Patch\n*** Add File: sub/planted\n+mine\n*** End Patch\n";
     let mut world = World::new();

@@ -23,7 +23,7 @@ mod places;
 
 pub use self::model::{for_model, named as model_named};
 pub use self::options::ExecOptions;
-pub use self::places::{Inherit, ShellEnvironment, sandbox, shell_environment};
+pub use self::places::{Inherit, ShellEnvironment, sandbox, shell_environment, unreadable};
 
 /// What the host must read before settings can be resolved.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -67,10 +67,7 @@ pub fn sandbox(
         }
         policy.writable_roots.push(root.into());
     }
-    for path in layers.texts(&["sandbox_deny_read"]).unwrap_or_default() {
-        let path = Path::new(lent.cwd).join(expanded(&path, lent.env));
-        policy.unreadable.extend(path.to_str().map(Box::from));
-    }
+    policy.unreadable = unreadable(layers, lent.cwd, lent.env);
     for directory in &invocation.add_dirs {
         let root = Path::new(lent.cwd).join(directory);
         let Some(root) = root.to_str() else {
@@ -79,6 +76,13 @@ pub fn sandbox(
         policy.writable_roots.push(root.into());
     }
     Ok(policy)
+}
+
+/// What commands may not read, though they may read everything else.
+pub fn unreadable(layers: &Layers, cwd: &str, env: Env<'_>) -> Vec<Box<str>> {
+    let named = layers.texts(&["sandbox_deny_read"]).unwrap_or_default();
+    let paths = named.iter().map(|path| Path::new(cwd).join(expanded(path, env)));
+    paths.filter_map(|path| path.to_str().map(Box::from)).collect()
 }
 
 /// A path with `~/` made absolute.

@@ -10,6 +10,7 @@ use crate::config::{ConfigError, Env};
 use crate::host::disk::home::{Home, user_directory};
 use crate::host::disk::{given, notes, read_text};
 use crate::host::git;
+use crate::host::proc::launch::SECRETS;
 use crate::limits::{
     CONFIG_FILE_BYTES_MAX, DIRECTORY_DEPTH_MAX, GIVEN_WAIT_MS, INSTRUCTIONS_BYTES_MAX,
     OUTPUT_SCHEMA_BYTES_MAX, PROJECT_CONFIGS_MAX,
@@ -72,7 +73,12 @@ pub fn load_on(
         None => None,
     };
     let global = home.path.as_deref();
-    let notes = notes::gather(global, &cwd, wanted.notes_bytes_max, &wanted.notes_names);
+    let unreadable = settings::unreadable(&layers, cwd_text, env);
+    let secrets = global.iter().flat_map(|home| SECRETS.map(|name| home.join(name)));
+    let closed = secrets.chain(unreadable.iter().map(|path| PathBuf::from(&**path)));
+    let closed: Vec<PathBuf> = closed.filter_map(|path| path.canonicalize().ok()).collect();
+    let (bytes_max, names) = (wanted.notes_bytes_max, &wanted.notes_names);
+    let notes = notes::gather(global, &cwd, bytes_max, names, &closed);
     let lent = Lent {
         env,
         cwd: cwd_text,

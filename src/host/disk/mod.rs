@@ -78,12 +78,16 @@ pub fn open(path: &Path) -> io::Result<Option<File>> {
 
 /// Reads the head of a file; `None` if there is nothing of that name.
 pub fn read_head(path: &Path, bytes_max: usize) -> io::Result<Option<Head>> {
-    let Some(file) = open(path)? else { return Ok(None) };
+    open(path)?.map(|file| head(file, bytes_max)).transpose()
+}
+
+/// Reads the head of a file that was opened.
+pub fn head(file: File, bytes_max: usize) -> io::Result<Head> {
     let mut bytes = Vec::new();
     file.take(bytes_max as u64 + 1).read_to_end(&mut bytes)?;
     let cut = bytes.len() > bytes_max;
     bytes.truncate(bytes_max);
-    Ok(Some(Head { bytes, cut }))
+    Ok(Head { bytes, cut })
 }
 
 /// Reads a whole file of bounded size; `None` if there is nothing of that name.

@@ -2,11 +2,15 @@
 //!
 //! The home has one, for all projects; every directory from the root of the repository down to the
 //! working directory may have another. A repository is not ours: its files may be pipes, huge or no
-//! text, and none of that stops a start.
+//! text, and none of that stops a start. Nor may they be links to what commands are not to read:
+//! the model would be told of it instead.
 
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-use crate::host::disk::{Failure, read_head};
+use crate::host::disk::{self, Failure, head};
 use crate::host::git;
 use crate::limits::{CONFIG_ENTRIES_MAX, DIRECTORY_DEPTH_MAX, GLOBAL_NOTES_BYTES_MAX};
 
@@ -25,21 +29,23 @@ const OVERRIDE: &str = "AGENTS.override.md";
 const USUAL: &str = "AGENTS.md";
 const SEPARATOR: &str = "\n\n--- project-doc ---\n\n";
 
-/// Gathers the notes for a working directory.
+/// Gathers the notes for a working directory; none that lie in these places, which lead through no
+/// links.
 pub fn gather(
     home: Option<&Path>,
     cwd: &Path,
     project_bytes_max: u64,
     other_names: &[Box<str>],
+    closed: &[PathBuf],
 ) -> Notes {
     let mut notes = Notes::default();
     let names = home.map(|home| [OVERRIDE, USUAL].map(|name| home.join(name)));
     let global = names
         .iter()
         .flatten()
-        .find_map(|path| notes.read(path, GLOBAL_NOTES_BYTES_MAX as u64))
+        .find_map(|path| notes.read(path, GLOBAL_NOTES_BYTES_MAX as u64, closed))
         .map(|(text, _)| text);
-    let project = notes.project(cwd, project_bytes_max, other_names);
+    let project = notes.project(cwd, project_bytes_max, other_names, closed);
     let texts = [global, project].into_iter().flatten().collect::<Vec<_>>();
     if !texts.is_empty() {
         notes.text = Some(texts.join(SEPARATOR).into());
@@ -49,7 +55,13 @@ pub fn gather(
 
 impl Notes {
     /// The texts of the project, the root's first.
-    fn project(&mut self, cwd: &Path, bytes_max: u64, other_names: &[Box<str>]) -> Option<String> {
+    fn project(
+        &mut self,
+        cwd: &Path,
+        bytes_max: u64,
+        other_names: &[Box<str>],
+        closed: &[PathBuf],
+    ) -> Option<String> {
         let root = git::repository_root(cwd);
         let top = root.as_deref().unwrap_or(cwd);
         let mut directories: Vec<&Path> = cwd
@@ -70,7 +82,7 @@ impl Notes {
             }
             let paths = names.iter().map(|name| directory.join(name));
             let Some(path) = paths.into_iter().find(|path| path.is_file()) else { continue };
-            if let Some((text, bytes)) = self.read(&path, left) {
+            if let Some((text, bytes)) = self.read(&path, left, closed) {
                 left -= bytes;
                 texts.push(text);
             }
@@ -79,9 +91,10 @@ impl Notes {
     }
 
     /// The text of a file, unless it is blank, and how many of its bytes count.
-    fn read(&mut self, path: &Path, bytes_max: u64) -> Option<(String, u64)> {
+    fn read(&mut self, path: &Path, bytes_max: u64, closed: &[PathBuf]) -> Option<(String, u64)> {
         let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX - 1);
-        let head = match read_head(path, bytes_max) {
+        let opened = open(path, closed);
+        let head = match opened.and_then(|file| file.map(|it| head(it, bytes_max)).transpose()) {
             Ok(head) => head?,
             Err(source) => {
                 let failure = Failure::new("read the notes in", path, source);
@@ -101,6 +114,18 @@ impl Notes {
         }
         self.files.push(path.to_owned());
         Some((text.to_owned(), head.bytes.len() as u64))
+    }
+}
+
+/// Opens a file that lies in none of these places; `None` if there is nothing of that name.
+fn open(path: &Path, closed: &[PathBuf]) -> io::Result<Option<File>> {
+    let Some(file) = disk::open(path)? else { return Ok(None) };
+    // Where it is, whatever the name leads to by now.
+    let opened = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    let place = opened.or_else(|_| path.canonicalize())?;
+    match closed.iter().any(|closed| place.starts_with(closed)) {
+        false => Ok(Some(file)),
+        true => Err(io::Error::other("it leads to what commands are not to read")),
     }
 }
 
@@ -140,6 +165,7 @@ mod tests {
                 &place.path().join(cwd),
                 1000,
                 &["../AGENTS.md".into(), "NOTES.md".into()],
+                &[],
             )
         };
         let separated = "G\n\n--- project-doc ---\n\nR\n\nS";
@@ -154,7 +180,7 @@ mod tests {
         place.file("AGENTS.md", "above");
         place.file("plain/AGENTS.md", "here");
         let home = place.path().join("nowhere");
-        let notes = gather(Some(&home), &place.path().join("plain"), 1000, &[]);
+        let notes = gather(Some(&home), &place.path().join("plain"), 1000, &[], &[]);
         assert_eq!(text(notes).as_deref(), Some("here"));
     }
 
@@ -164,7 +190,7 @@ mod tests {
         place.file("AGENTS.override.md", " \n");
         place.file("AGENTS.md", "usual");
         let elsewhere = place.directory("elsewhere");
-        let notes = gather(Some(place.path()), &elsewhere, 0, &[]);
+        let notes = gather(Some(place.path()), &elsewhere, 0, &[], &[]);
         assert_eq!(text(notes).as_deref(), Some("usual"));
     }
 
@@ -176,10 +202,10 @@ mod tests {
         place.file("a/AGENTS.md", "äöü");
         place.file("a/b/AGENTS.md", "never");
         let home = place.path().join("nowhere");
-        let notes = gather(Some(&home), &place.path().join("a/b"), 10, &[]);
+        let notes = gather(Some(&home), &place.path().join("a/b"), 10, &[], &[]);
         assert_eq!(notes.text.as_deref(), Some("1234567\n\nä"));
         assert_eq!(notes.notices.len(), 1);
-        assert_eq!(gather(Some(&home), place.path(), 0, &[]), Notes::default());
+        assert_eq!(gather(Some(&home), place.path(), 0, &[], &[]), Notes::default());
     }
 
     #[test]
@@ -187,7 +213,7 @@ mod tests {
         let place = Place::new();
         place.file("AGENTS.md", "x".repeat(GLOBAL_NOTES_BYTES_MAX + 1));
         let elsewhere = place.directory("elsewhere");
-        let notes = gather(Some(place.path()), &elsewhere, 0, &[]);
+        let notes = gather(Some(place.path()), &elsewhere, 0, &[], &[]);
         assert_eq!(notes.text.map(|text| text.len()), Some(GLOBAL_NOTES_BYTES_MAX));
         assert_eq!(notes.notices.len(), 1);
     }
@@ -201,7 +227,24 @@ mod tests {
         place.directory("a/AGENTS.md");
         place.file("a/b/AGENTS.md", b"\xffx");
         let home = place.path().join("nowhere");
-        let notes = gather(Some(&home), &place.path().join("a/b"), 1000, &[]);
+        let notes = gather(Some(&home), &place.path().join("a/b"), 1000, &[], &[]);
         assert_eq!(notes.text.as_deref(), Some("text\n\n\u{fffd}x"));
+    }
+
+    #[test]
+    fn links_to_what_is_closed_are_passed_over() {
+        let place = Place::new();
+        let secret = place.file("closed/key", "secret");
+        place.file("shared.md", "shared");
+        for (target, name) in [("../closed/key", "a/AGENTS.md"), ("../shared.md", "b/AGENTS.md")] {
+            place.directory(&name[..1]);
+            std::os::unix::fs::symlink(target, place.path().join(name)).expect("a link");
+        }
+        for closed in [secret.clone(), place.path().join("closed")] {
+            let notes = gather(None, &place.path().join("a"), 1000, &[], &[closed]);
+            assert_eq!((notes.text, notes.notices.len()), (None, 1));
+        }
+        let notes = gather(None, &place.path().join("b"), 1000, &[], &[secret]);
+        assert_eq!(notes.text.as_deref(), Some("shared"));
     }
 }

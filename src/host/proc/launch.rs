@@ -29,7 +29,7 @@ pub const FILES_NAME: &str = "windlass-files";
 const TERMINAL_ENV: [(&str, &str); 3] = [("TERM", "dumb"), ("PAGER", "cat"), ("GIT_PAGER", "cat")];
 
 /// Files of the home whose content no command may read.
-const SECRETS: [&str; 2] = ["auth.json", ".credentials.json"];
+pub const SECRETS: [&str; 2] = ["auth.json", ".credentials.json"];
 
 /// What every start of a child has in common.
 #[derive(Debug)]
