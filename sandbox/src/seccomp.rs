@@ -155,9 +155,26 @@ const METADATA_HERE: [c_long; 6] = [
 const METADATA_HERE: [c_long; 0] = [];
 
 /// Inode flags by ioctl: `FS_IOC_SETFLAGS` and its 32-bit form, `FS_IOC_FSSETXATTR`,
-/// `FS_IOC_SETVERSION` and its 32-bit form, `FAT_IOCTL_SET_ATTRIBUTES`.
-const METADATA_IOCTLS: [u32; 6] =
-    [0x4008_6602, 0x4004_6602, 0x401c_5820, 0x4008_7602, 0x4004_7602, 0x4004_7211];
+/// `FS_IOC_SETVERSION` and its 32-bit form, the same of ext4, `FAT_IOCTL_SET_ATTRIBUTES`.
+const METADATA_IOCTLS: [u32; 7] =
+    [0x4008_6602, 0x4004_6602, 0x401c_5820, 0x4008_7602, 0x4004_7602, 0x4008_6604, 0x4004_7211];
+
+/// Change directories and files by a descriptor that is open for reading, past every rule about
+/// paths: of btrfs the making and removing of subvolumes in its three forms each, their flags and
+/// origin, and defragmentation; of ext4 the migration of an inode.
+const STRUCTURE_IOCTLS: [u32; 11] = [
+    0x5000_9401,
+    0x5000_940e,
+    0x5000_940f,
+    0x5000_9417,
+    0x5000_9418,
+    0x5000_943f,
+    0x4008_941a,
+    0xc0c8_9425,
+    0x5000_9402,
+    0x4030_9410,
+    0x6609,
+];
 
 /// Opens the other side of a new terminal: `TIOCGPTPEER` of asm-generic/ioctls.h.
 pub(crate) const OPEN_TERMINAL: u32 = 0x5441;
@@ -432,7 +449,7 @@ fn rules(policy: &Policy, abi: u32, apart: Apart, metadata: Metadata) -> io::Res
     if metadata != Metadata::Mounted {
         let by_number = METADATA.iter().chain(&METADATA_HERE);
         rules.extend(by_number.map(|&number| (number, Vec::new())));
-        for request in METADATA_IOCTLS {
+        for request in METADATA_IOCTLS.into_iter().chain(STRUCTURE_IOCTLS) {
             refuse_if(&mut rules, libc::SYS_ioctl, &[(1, SeccompCmpOp::Eq, request.into())])?;
         }
     }

@@ -33,6 +33,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
     part_of("fsetxattr", || attribute("open")),
     part_of("setxattrat", attribute_at),
     part_of("inode flags", inode_flags),
+    part_of("inode generation", inode_generation),
     part_of("file attributes", file_attributes),
     part_of("chmod, raced", raced_chmod),
     part_of("chmod, a link raced", raced_link),
@@ -245,6 +246,16 @@ fn inode_flags() {
     changed[0] |= 0x80;
     more.set(changed);
     call(libc::SYS_ioctl, [fd, 0x401c_5820, more.as_ptr() as i64, 0, 0]);
+}
+
+/// ext4 has a number of its own for this beside the one that all have.
+fn inode_generation() {
+    let Ok(file) = File::open(format!("{}/kept", told("O"))) else { return };
+    let generation = 0x5747_u64;
+    for request in [0x4008_7602, 0x4008_6604, 0x1_4008_6604] {
+        let place = &raw const generation as i64;
+        call(libc::SYS_ioctl, [i64::from(file.as_raw_fd()), request, place, 0, 0]);
+    }
 }
 
 fn file_attributes() {
