@@ -303,13 +303,14 @@ fn confine(
     let is_supervised = offer.is_some() && filters.supervised.is_some();
     let terminals = match apart {
         Apart::Nothing if is_supervised => Terminals::Given,
-        Apart::Nothing | Apart::View | Apart::Whole => Terminals::All,
+        Apart::Nothing => Terminals::All,
+        Apart::View | Apart::Whole => Terminals::Own { is_given: plan.pty },
     };
     let missing = ground.enforce(policy, hidden, closed, terminals).at(Stage::Landlock)?;
     let missing = with_namespaces(missing, policy, apart);
     let missing = match terminals {
         Terminals::Given => missing.without(Missing::TERMINALS),
-        Terminals::All => missing,
+        Terminals::All | Terminals::Own { .. } => missing,
     };
     let missing = filters.install(policy, offer, missing).at(Stage::Seccomp)?;
     let is_whole = has_scopes && !missing.contains(Missing::SUPERVISOR);
@@ -408,17 +409,19 @@ fn c_string(bytes: &[u8]) -> io::Result<CString> {
     CString::new(bytes).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
 }
 
-/// Whether one of 0 to 2 is a file or a device of somebody's. `/dev/null` is taken anew from the
-/// command's own mounts, and a terminal made for it is its own.
+/// Whether one of 0 to 2 leads to something of somebody's past the command's mounts, be it a file, a
+/// named pipe, a device or a link. `/dev/null` is taken anew from the command's own mounts, and a
+/// terminal made for it is its own.
 fn is_file_handed(pty: bool) -> io::Result<bool> {
     for number in 0..3 {
         let Ok(found) = sys::status_of(number) else { continue };
         let is_handed = match found.st_mode & libc::S_IFMT {
-            libc::S_IFDIR | libc::S_IFBLK => true,
+            libc::S_IFCHR => !pty && !is_nothing(&found),
             // Without a name it is nobody else's.
             libc::S_IFREG => found.st_nlink > 0,
-            libc::S_IFCHR => !pty && !is_nothing(&found),
-            _ => false,
+            // Pipes and sockets that were never in a file system are named by what they are.
+            _ => std::fs::read_link(format!("/proc/self/fd/{number}"))
+                .map_or(true, |name| name.starts_with("/")),
         };
         if is_handed {
             return Ok(true);

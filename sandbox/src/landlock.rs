@@ -77,8 +77,10 @@ const KERNEL_SETTINGS: [&str; 2] = ["/proc", "/sys"];
 /// Which terminals a command may open by their path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Terminals {
-    /// All there are: they are its own, or nobody could give it its own.
+    /// All there are, since nobody could give it its own.
     All,
+    /// All in its own mounts, where nobody else's are, and the one it was given, if it was.
+    Own { is_given: bool },
     /// The one it was given, if it was. Those that it makes come from the supervisor.
     Given,
 }
@@ -129,7 +131,8 @@ impl Ground {
         // Whoever reads from a terminal takes what was typed there. All of the devices are left out
         // for that, since there are many; the harmless ones follow.
         let is_foreign = terminals == Terminals::Given;
-        let devices = is_foreign.then_some(Path::new(DEVICES_PATH));
+        // Consoles, disks and the memory of screens are never the command's own.
+        let devices = (terminals != Terminals::All).then_some(Path::new(DEVICES_PATH));
         let unreadable = Hidden::of(hidden.iter().map(AsRef::as_ref).chain(devices))?;
         self.rules.grant(root.as_fd(), libc::S_IFDIR, read, &unreadable)?;
         if !unreadable.is_empty() {
@@ -139,15 +142,19 @@ impl Ground {
         for path in DEVICES {
             self.rules.grant_device(path, libc::S_IFCHR, device)?;
         }
-        if is_foreign {
+        if devices.is_some() {
             self.rules.grant_root(Path::new(SHARED_MEMORY), read, &Hidden::default())?;
         }
         match terminals {
-            Terminals::All => {
+            Terminals::All | Terminals::Own { .. } => {
                 let rights = device | AccessFs::ReadDir;
                 self.rules.grant_device(TERMINALS, libc::S_IFDIR, rights)?;
             }
             Terminals::Given => self.rules.grant_given_terminal(device)?,
+        }
+        if terminals == (Terminals::Own { is_given: true }) {
+            // The same under whatever name the mounts show it by.
+            self.rules.add(io::stdin().as_fd(), libc::S_IFCHR, device)?;
         }
         if policy.access == Access::WorkspaceWrite {
             let closed = hidden.iter().chain(closed).map(AsRef::as_ref);

@@ -5,10 +5,10 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use windlass_sandbox::{Access, Apart, Level, Missing, Plan, Status};
+use windlass_sandbox::{Access, Apart, Level, Missing, Plan, Status, Stdio, spawn};
 
 use crate::Case;
-use crate::stage::{Place, Run, apart, check_said, marker, part, shell, with_roots};
+use crate::stage::{Place, Run, apart, check_said, exe, marker, part, shell, with_roots};
 
 pub(crate) const CASES: &[Case] = &[
     ("control_files_stay_as_they_are", control_files_stay_as_they_are),
@@ -16,6 +16,7 @@ pub(crate) const CASES: &[Case] = &[
     ("a_sealed_directory_shows_no_secret", a_sealed_directory_shows_no_secret),
     ("beside_hidden_paths_new_ones_can_be_made", beside_hidden_paths_new_ones_can_be_made),
     ("metadata_outside_of_the_roots_stays", metadata_outside_of_the_roots_stays),
+    ("what_is_handed_to_it_stays_as_it_is", what_is_handed_to_it_stays_as_it_is),
     ("own_servers_answer_without_network", own_servers_answer_without_network),
     ("processes_of_others_are_not_seen", processes_of_others_are_not_seen),
     ("threads_may_choose_their_processors", threads_may_choose_their_processors),
@@ -161,6 +162,31 @@ fn metadata_outside_of_the_roots_stays() {
         assert!(said.contains("changed"), "{said}");
         assert_eq!(mode(&inside), 0o751);
         assert_ne!(mode(&outside), 0o751, "{said}");
+    }
+}
+
+/// A descriptor leads past the mounts to what it was opened on.
+fn what_is_handed_to_it_stays_as_it_is() {
+    let place = Place::new("handed");
+    let (inside, outside) = (place.directory("inside"), place.directory("outside"));
+    let pipe = outside.join("pipe");
+    let made = std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let line = "chmod 777 /proc/self/fd/0; touch -d @1 /proc/self/fd/0; echo tried";
+    for access in [Access::ReadOnly, Access::WorkspaceWrite] {
+        let handed = fs::File::options().read(true).write(true).open(&pipe).unwrap();
+        let changed = |pipe: &Path| {
+            let found = fs::metadata(pipe).unwrap();
+            (found.permissions().mode(), found.modified().unwrap())
+        };
+        let before = changed(&pipe);
+        let (output, stdout) = std::io::pipe().unwrap();
+        let stderr = stdout.try_clone().unwrap().into();
+        let stdio = Stdio { stdin: Some(handed.into()), stdout: stdout.into(), stderr };
+        let plan = with_roots(shell(access, line), &[&inside]);
+        let run = Run::of(spawn(exe(), &plan, stdio).unwrap(), Some(output.into())).finish();
+        assert!(run.said().ends_with("tried"), "{}", run.said());
+        assert_eq!(changed(&pipe), before);
     }
 }
 
