@@ -179,9 +179,13 @@ const STRUCTURE_IOCTLS: [u32; 11] = [
 /// Opens the other side of a new terminal: `TIOCGPTPEER` of asm-generic/ioctls.h.
 pub(crate) const OPEN_TERMINAL: u32 = 0x5441;
 
-/// Put input into a terminal as if typed (`TIOCSTI`, `TIOCLINUX`), or seal files and directories
-/// for good without writing to them (`FS_IOC_ENABLE_VERITY`, `FS_IOC_SET_ENCRYPTION_POLICY`).
-const REFUSED_IOCTLS: [u32; 4] = [0x5412, 0x541c, 0x4080_6685, 0x800c_6613];
+/// Put input into a terminal as if typed (`TIOCSTI`, `TIOCLINUX`), close it to its user or give it
+/// another discipline for good (`TIOCEXCL`, `TIOCSETD`), or seal files and directories for good
+/// without writing to them (`FS_IOC_ENABLE_VERITY`, `FS_IOC_SET_ENCRYPTION_POLICY`).
+const REFUSED_IOCTLS: [u32; 6] = [0x5412, 0x541c, 0x540c, 0x5423, 0x4080_6685, 0x800c_6613];
+
+/// `F_SETLEASE` of linux/fcntl.h: makes everybody else wait who opens the file.
+const SET_LEASE: u64 = 1024;
 
 /// Flags of `clone` that make namespaces.
 const NAMESPACE_FLAGS: [i32; 7] = [
@@ -446,6 +450,7 @@ fn rules(policy: &Policy, abi: u32, apart: Apart, metadata: Metadata) -> io::Res
     for request in REFUSED_IOCTLS {
         refuse_if(&mut rules, libc::SYS_ioctl, &[(1, SeccompCmpOp::Eq, request.into())])?;
     }
+    refuse_if(&mut rules, libc::SYS_fcntl, &[(1, SeccompCmpOp::Eq, SET_LEASE)])?;
     if metadata != Metadata::Mounted {
         let by_number = METADATA.iter().chain(&METADATA_HERE);
         rules.extend(by_number.map(|&number| (number, Vec::new())));

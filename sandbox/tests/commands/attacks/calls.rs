@@ -53,6 +53,8 @@ pub(crate) const ATTACKS: &[Attack] = &[
     part_of("queues", queues),
     part_of("the kernel's log", kernel_log),
     part_of("devices", devices),
+    part_of("consoles and disks, to read", consoles_and_disks),
+    part_of("a lease", lease),
 ];
 
 const EMPTY_PATH: i64 = 0x1000;
@@ -463,5 +465,25 @@ fn devices() {
         if File::options().write(true).open(path).is_ok() {
             println!("{GOT_IT} {path}");
         }
+    }
+}
+
+/// Opened only, as above: root owns them, and needs no capability to read what is typed, shown or
+/// stored there.
+fn consoles_and_disks() {
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    for path in ["/dev/console", "/dev/tty1", "/dev/ttyS0", "/dev/vcs1", "/dev/sda", "/dev/vda"] {
+        let path = c(path);
+        gets(libc::SYS_openat, [at_cwd(), path.as_ptr() as i64, flags.into(), 0, 0]);
+    }
+}
+
+/// Whoever opens the file has to wait for us.
+fn lease() {
+    let Ok(file) = File::open(format!("{}/kept", told("O"))) else { return };
+    for kind in [libc::F_WRLCK, libc::F_RDLCK] {
+        let command = i64::from(libc::F_SETLEASE);
+        gets(libc::SYS_fcntl, [file.as_raw_fd().into(), command, kind.into(), 0, 0]);
+        gets(libc::SYS_fcntl, [file.as_raw_fd().into(), command | 1 << 32, kind.into(), 0, 0]);
     }
 }
