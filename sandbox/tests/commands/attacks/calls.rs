@@ -480,7 +480,7 @@ fn consoles_and_disks() {
 
 /// Whoever opens the file has to wait for us.
 fn lease() {
-    let Ok(file) = File::open(format!("{}/kept", told("O"))) else { return };
+    let Ok(file) = File::open(format!("{}/sub/deep", told("O"))) else { return };
     for kind in [libc::F_WRLCK, libc::F_RDLCK] {
         let command = i64::from(libc::F_SETLEASE);
         gets(libc::SYS_fcntl, [file.as_raw_fd().into(), command, kind.into(), 0, 0]);
