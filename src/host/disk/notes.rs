@@ -8,6 +8,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::host::disk::{self, Failure, head};
@@ -123,7 +124,13 @@ fn open(path: &Path, closed: &[PathBuf]) -> io::Result<Option<File>> {
     // Where it is, whatever the name leads to by now.
     let opened = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
     let place = opened.or_else(|_| path.canonicalize())?;
-    match closed.iter().any(|closed| place.starts_with(closed)) {
+    let found = file.metadata()?;
+    let is_same = |closed: &PathBuf| {
+        fs::metadata(closed).is_ok_and(|it| (it.dev(), it.ino()) == (found.dev(), found.ino()))
+    };
+    // Our own environment is among the files of processes.
+    let is_process = fs::metadata("/proc").is_ok_and(|it| it.dev() == found.dev());
+    match is_process || closed.iter().any(|closed| place.starts_with(closed) || is_same(closed)) {
         false => Ok(Some(file)),
         true => Err(io::Error::other("it leads to what commands are not to read")),
     }
@@ -244,7 +251,15 @@ mod tests {
             let notes = gather(None, &place.path().join("a"), 1000, &[], &[closed]);
             assert_eq!((notes.text, notes.notices.len()), (None, 1));
         }
-        let notes = gather(None, &place.path().join("b"), 1000, &[], &[secret]);
+        let notes = gather(None, &place.path().join("b"), 1000, &[], &[secret.clone()]);
         assert_eq!(notes.text.as_deref(), Some("shared"));
+        let own = place.directory("own");
+        std::os::unix::fs::symlink("/proc/self/environ", own.join("AGENTS.md")).expect("a link");
+        let named = place.directory("named");
+        fs::hard_link(&secret, named.join("AGENTS.md")).expect("a name");
+        for cwd in [own, named] {
+            let notes = gather(None, &cwd, 1000, &[], &[secret.clone()]);
+            assert_eq!((notes.text, notes.notices.len()), (None, 1), "{}", cwd.display());
+        }
     }
 }

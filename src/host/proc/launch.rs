@@ -38,8 +38,6 @@ pub struct Starter {
     exe: PathBuf,
     /// The soft limit of open files that we were started with.
     nofile: Option<u64>,
-    /// Files whose content no command may read.
-    secrets: Vec<PathBuf>,
     /// The agent's own directory, where there is one.
     home: Option<PathBuf>,
     tmpdir: Option<PathBuf>,
@@ -61,21 +59,9 @@ impl Starter {
         let own = Path::new("/proc/self/exe");
         let exe = if own.exists() { own.to_path_buf() } else { exe };
         let home = home.and_then(|home| home.canonicalize().ok());
-        let named = |home: &PathBuf| SECRETS.map(|name| home.join(name));
-        let secrets = home.iter().flat_map(named).filter_map(|path| path.canonicalize().ok());
-        let secrets = secrets.collect();
         let tmpdir = std::env::var_os("TMPDIR").filter(|value| !value.is_empty());
         let tmpdir = tmpdir.and_then(|path| PathBuf::from(path).canonicalize().ok());
-        Starter {
-            exe,
-            nofile,
-            secrets,
-            home,
-            tmpdir,
-            env,
-            through_profile: false,
-            roots: Roots::default(),
-        }
+        Starter { exe, nofile, home, tmpdir, env, through_profile: false, roots: Roots::default() }
     }
 
     /// From now on commands find what the profile of the user's shell sets up.
@@ -288,10 +274,12 @@ impl Starter {
         let network = sandbox.network || access == Access::Full;
         let mut unreadable = Vec::new();
         if access != Access::Full {
-            unreadable.extend_from_slice(&self.secrets);
-            // What does not exist cannot be read; what comes later is found by the next command.
-            let denied = sandbox.unreadable.iter();
-            unreadable.extend(denied.filter_map(|path| Path::new(&**path).canonicalize().ok()));
+            // What does not exist cannot be read; what comes later, as by a login meanwhile, is
+            // found by the next command.
+            let named = |home: &PathBuf| SECRETS.map(|name| home.join(name));
+            let denied = sandbox.unreadable.iter().map(|path| PathBuf::from(&**path));
+            let closed = self.home.iter().flat_map(named).chain(denied);
+            unreadable.extend(closed.filter_map(|path| path.canonicalize().ok()));
         }
         // Where one works in the agent's own directory, only its secrets are covered.
         let is_worked_in = |home: &PathBuf| writable_roots.iter().any(|it| it.starts_with(home));
@@ -379,6 +367,20 @@ pub fn set_nonblocking(fd: &OwnedFd) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_login_that_comes_later_is_closed_as_well() {
+        let home = std::env::temp_dir().canonicalize().unwrap();
+        let home = home.join(format!("windlass-login-{}", std::process::id()));
+        std::fs::create_dir(&home).unwrap();
+        let mut starter = Starter::new(PathBuf::from("/x"), None, Some(&home), Vec::new());
+        let sandbox = SandboxPolicy::of(SandboxMode::ReadOnly);
+        let mut closed = || starter.policy(&sandbox, "/", Confinement::Sandboxed).unreadable;
+        assert_eq!(closed(), [PathBuf::new(); 0]);
+        std::fs::write(home.join("auth.json"), "{}").unwrap();
+        assert_eq!(closed(), [home.join("auth.json")]);
+        std::fs::remove_dir_all(&home).unwrap();
+    }
 
     #[test]
     fn a_login_shell_runs_a_command_as_it_is() {
