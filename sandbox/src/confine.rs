@@ -8,7 +8,7 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use libc::{c_int, c_ulong, pid_t};
 use seccompiler::BpfProgram;
@@ -21,8 +21,7 @@ use crate::plan::Plan;
 use crate::policy::{Access, Level, Missing, Policy};
 use crate::seccomp::{self, Metadata, PathSockets, Supervised};
 use crate::status::{Stage, Status};
-use crate::sweeper;
-use crate::sys::{self, Shared};
+use crate::sys;
 use crate::view;
 
 /// Where programs are looked for when the environment of the command has no `PATH`.
@@ -106,13 +105,6 @@ impl Prepared {
     /// Whether the command needs somebody to answer supervised calls.
     pub(crate) fn wants_supervisor(&self) -> bool {
         self.confinement.as_ref().is_some_and(|(_, filters)| filters.supervised.is_some())
-    }
-
-    /// Whether a sweeper can end what the command starts. A namespace of processes has its init.
-    pub(crate) fn wants_sweeper(&self) -> bool {
-        let has_scopes =
-            self.confinement.as_ref().is_some_and(|(ground, _)| ground.abi() >= ABI_SCOPES);
-        has_scopes && self.apart != Apart::Whole
     }
 
     /// Gives up what the fork closes by itself while its numbers mean the same to both sides.
@@ -202,20 +194,16 @@ impl Filters {
 /// The way to the supervisor, and the network to be handed over on it.
 type Offer<'a> = (&'a Handover, Option<&'a OwnedFd>);
 
-/// What connects the command with its supervisor.
-pub(crate) struct Links<'a> {
-    pub(crate) handover: Option<&'a Handover>,
-    pub(crate) status: BorrowedFd<'a>,
-    pub(crate) shared: &'static Shared,
-    pub(crate) supervisor: pid_t,
-    /// Where the sweeper waits, if there is to be one.
-    pub(crate) sweeping: Option<&'a OwnedFd>,
-}
-
 /// Becomes the command. Sets `refused` before ending in any other way.
-pub(crate) fn run(plan: &Plan, prepared: Prepared, links: Links<'_>) -> ! {
-    let (status, refused) = (links.status, &links.shared.refused);
-    let Err(refusal) = become_command(plan, prepared, links);
+pub(crate) fn run(
+    plan: &Plan,
+    prepared: Prepared,
+    handover: Option<&Handover>,
+    status: BorrowedFd<'_>,
+    refused: &AtomicBool,
+    supervisor: pid_t,
+) -> ! {
+    let Err(refusal) = become_command(plan, prepared, handover, status, supervisor);
     refused.store(true, Ordering::SeqCst);
     report(status, refusal.status());
     sys::exit_now(REFUSED_CODE)
@@ -235,7 +223,9 @@ pub(crate) fn report(status: BorrowedFd<'_>, event: Status) {
 fn become_command(
     plan: &Plan,
     prepared: Prepared,
-    links: Links<'_>,
+    handover: Option<&Handover>,
+    status: BorrowedFd<'_>,
+    supervisor: pid_t,
 ) -> Result<std::convert::Infallible, Refusal> {
     sys::setsid().at(Stage::Session)?;
     if plan.pty {
@@ -252,7 +242,7 @@ fn become_command(
     // the others, unless it was killed.
     sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as c_ulong).at(Stage::Session)?;
     // From within a process namespace, parents outside have no number; the init ends us then.
-    let parent = if prepared.apart == Apart::Whole { 0 } else { links.supervisor };
+    let parent = if prepared.apart == Apart::Whole { 0 } else { supervisor };
     if sys::parent_pid() != parent {
         return Err(io::Error::from_raw_os_error(libc::ESRCH)).at(Stage::Orphaned);
     }
@@ -266,15 +256,15 @@ fn become_command(
     };
     let has_own_network = prepared.apart != Apart::Nothing && !plan.policy.network;
     let network = has_own_network.then(mounts::own_network).transpose().at(Stage::Namespaces)?;
-    let offer = links.handover.map(|handover| (handover, network.as_ref()));
+    let offer = handover.map(|handover| (handover, network.as_ref()));
     sys::chdir(&prepared.cwd).at(Stage::Directory)?;
     let (level, missing) = match prepared.confinement {
         None => (Level::Open, Missing::NONE),
-        Some((ground, filters)) => confine(plan, ground, &filters, prepared.apart, offer, &links)?,
+        Some((ground, filters)) => confine(plan, ground, &filters, prepared.apart, offer)?,
     };
     let missing = missing.with(unprotected).with(prepared.unkept);
     close_on_exec_from(3).at(Stage::Descriptors)?;
-    report(links.status, Status::Confined { level, missing });
+    report(status, Status::Confined { level, missing });
     Err(execute(&prepared.programs, &prepared.argv, &prepared.env)).at(Stage::Exec)
 }
 
@@ -285,14 +275,10 @@ fn confine(
     filters: &Filters,
     apart: Apart,
     offer: Option<Offer<'_>>,
-    links: &Links<'_>,
 ) -> Result<(Level, Missing), Refusal> {
     drop_bounding_set().at(Stage::Capabilities)?;
     sys::keep_capabilities([0, 0]).at(Stage::Capabilities)?;
     sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).at(Stage::Privileges)?;
-    if let Some(wait_end) = links.sweeping {
-        sweeper::start(wait_end, &links.shared.sweeper).at(Stage::Landlock)?;
-    }
     let policy = &plan.policy;
     let (hidden, closed) = match apart {
         Apart::Nothing => (policy.unreadable.as_slice(), policy.sealed.as_slice()),

@@ -63,11 +63,13 @@ pub fn end_strangers(known: &[i32], killed: Option<i32>) -> usize {
     }
     let mut count = 0;
     for round in 0..STRANGER_ROUNDS_COUNT {
+        let us = sys::pid();
         let own_session = sys::session(0).ok();
         let is_stranger = |pid: &pid_t| {
             !known.contains(pid) && sys::session(*pid).is_ok_and(|it| Some(it) != own_session)
         };
-        let strangers: Vec<pid_t> = children().into_iter().filter(is_stranger).collect();
+        let children = children_listed(us).unwrap_or_else(|| children_by_number(us));
+        let strangers: Vec<pid_t> = children.into_iter().filter(is_stranger).collect();
         if strangers.is_empty() {
             break;
         }
@@ -119,12 +121,6 @@ fn signal_one(
 pub(crate) fn descendants_of(pid: pid_t) -> Vec<pid_t> {
     let found = descendants(pid).unwrap_or_default();
     found.into_iter().map(|descendant| descendant.pid).collect()
-}
-
-/// Our children.
-pub(crate) fn children() -> Vec<pid_t> {
-    let us = sys::pid();
-    children_listed(us).unwrap_or_else(|| children_by_number(us))
 }
 
 /// All descendants that `/proc` knows of, parents first; `None` without `/proc`.

@@ -197,26 +197,6 @@ fn create(abi: ABI, number: u32) -> io::Result<Rules> {
     created.map(Rules).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOTSUP))
 }
 
-/// `struct landlock_ruleset_attr` of linux/landlock.h.
-#[repr(C)]
-struct Handled {
-    files: u64,
-    network: u64,
-    scopes: u64,
-}
-
-/// Keeps signals of this process from all but itself and what comes of it. Files stay as they are.
-pub(crate) fn enclose_signals() -> io::Result<()> {
-    let handled = Handled { files: 0, network: 0, scopes: Scope::Signal as u64 };
-    let (create, bytes) = (libc::SYS_landlock_create_ruleset, size_of::<Handled>());
-    // SAFETY: the kernel reads a structure of this kind and size behind the pointer.
-    let rules = unsafe { libc::syscall(create, &raw const handled, bytes, 0_u32) };
-    if rules < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Rules(sys::owned(rules as c_int)).enforce()
-}
-
 fn missing(abi: u32, by_siblings: bool) -> Missing {
     let mut missing = Missing::NONE;
     if abi < ABI_SCOPES {

@@ -8,8 +8,6 @@
 //!                                                                                  child is left
 //! ```
 //!
-//! All are killed by the sweeper at once, where there is one; then by rounds of signals.
-//!
 //! It has a session of its own, an empty environment, none of the command's descriptors and, once
 //! the command is forked, no privilege it does not need. Status frames go out as things happen.
 
@@ -19,12 +17,12 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use libc::{c_int, c_short, c_ulong, pid_t};
 
-use crate::confine::{self, At, Links, Prepared, Refusal};
+use crate::confine::{self, At, Prepared, Refusal};
 use crate::end;
 use crate::kept::{Kept, Look};
 use crate::limits::{
@@ -36,8 +34,7 @@ use crate::plan::Plan;
 use crate::policy::Access;
 use crate::relief;
 use crate::status::{Stage, Status};
-use crate::sweeper::Sweeper;
-use crate::sys::{self, Ended, Reaped, Shared};
+use crate::sys::{self, Ended, Reaped};
 
 /// The name under which our executable is the launcher.
 pub(crate) const LAUNCHER_NAME: &CStr = c"windlass-linux-sandbox";
@@ -106,9 +103,7 @@ struct Supervisor {
     init: Option<Init>,
     /// What is put back in the end.
     kept: Kept,
-    /// What ends the command's processes at once, where that is possible.
-    sweeper: Option<Sweeper>,
-    shared: &'static Shared,
+    refused: &'static AtomicBool,
     background: bool,
     grace: Duration,
     /// When everything is killed.
@@ -128,8 +123,7 @@ impl Supervisor {
                 mediation: begun.mediation,
                 init: begun.init,
                 kept: begun.kept,
-                sweeper: begun.sweeper,
-                shared: begun.shared,
+                refused: begun.refused,
                 background: begun.background,
                 grace: begun.grace,
                 kill_at: None,
@@ -197,14 +191,10 @@ impl Supervisor {
                 Reaped::Child(pid, _) => self.count_ended(pid),
             }
         }
-        let is_over = self.command.is_none() && self.is_alone();
-        if let Some(sweeper) = self.sweeper.as_ref().filter(|_| is_over) {
-            sweeper.let_go();
-        }
         if !command_ended {
             return;
         }
-        if !self.background && !is_over {
+        if !self.background {
             self.signal_rest(libc::SIGTERM);
             let short = Duration::from_millis(LEFT_OVER_GRACE_MS_MAX.into());
             self.kill_by(Instant::now() + self.grace.min(short));
@@ -214,20 +204,11 @@ impl Supervisor {
         }
     }
 
-    /// Whether nothing but the sweeper is left of what came of the command.
-    fn is_alone(&self) -> bool {
-        let sweeper = self.sweeper.as_ref().and_then(Sweeper::pid);
-        sweeper.is_some_and(|sweeper| end::children() == [sweeper])
-    }
-
     /// Counts what has ended after the command. What an init reaps is counted when signalled.
     fn count_ended(&mut self, pid: pid_t) {
         let is_init = self.init.as_ref().is_some_and(|init| init.pid == pid);
-        let is_sweeper = self.sweeper.as_ref().is_some_and(|it| it.pid() == Some(pid));
         if is_init {
             self.init = None;
-        } else if is_sweeper {
-            self.sweeper = None;
         } else if self.command.is_none() {
             self.ended_after = self.ended_after.saturating_add(1);
         }
@@ -237,9 +218,7 @@ impl Supervisor {
     fn signal_rest(&mut self, signal: c_int) -> u32 {
         let count = u32::try_from(end::signal_descendants(signal)).unwrap_or(u32::MAX);
         let helpers = self.mediation.as_ref().map_or(0, Mediation::helpers_count);
-        let sweeper = self.sweeper.as_ref().and_then(Sweeper::pid);
-        let ours = [self.init.is_some(), self.command.is_some(), sweeper.is_some()];
-        let ours: u32 = ours.map(u32::from).iter().sum();
+        let ours = u32::from(self.init.is_some()) + u32::from(self.command.is_some());
         let ours = ours.saturating_add(u32::try_from(helpers).unwrap_or(u32::MAX));
         let rest = count.saturating_sub(ours);
         if self.init.is_some() {
@@ -254,11 +233,8 @@ impl Supervisor {
     }
 
     fn report_end(&mut self, ended: Ended) {
-        if self.shared.refused.load(Ordering::SeqCst) {
+        if self.refused.load(Ordering::SeqCst) {
             // It has said so itself and started nothing.
-            if let Some(sweeper) = &self.sweeper {
-                sweeper.dismiss();
-            }
             sys::exit_now(0);
         }
         let status = match ended {
@@ -326,10 +302,6 @@ impl Supervisor {
         let stuck_after = Duration::from_millis(STUCK_MS_MAX);
         let mut moved_at = Instant::now();
         let mut round: u32 = 0;
-        if let Some(sweeper) = &self.sweeper {
-            sweeper.sweep();
-            self.reap_killed();
-        }
         loop {
             let alive = self.signal_rest(libc::SIGKILL);
             if self.reap_killed() {
@@ -381,8 +353,7 @@ struct Begun {
     mediation: Option<Mediation>,
     init: Option<Init>,
     kept: Kept,
-    sweeper: Option<Sweeper>,
-    shared: &'static Shared,
+    refused: &'static AtomicBool,
     background: bool,
     grace: Duration,
 }
@@ -418,19 +389,12 @@ fn begin(status: &OwnedFd) -> Result<Begun, Refusal> {
     // Where a table cannot be shared and taken back, the calls are refused instead.
     let handover = if prepared.wants_supervisor() { Handover::new().ok() } else { None };
     let roots = Roots::of(&plan.policy);
-    let shared = sys::shared().at(Stage::Supervise)?;
-    let sweeping = prepared.wants_sweeper().then(sys::pipe).transpose().at(Stage::Supervise)?;
-    let (wait_end, lifeline) = sweeping.unzip();
-    let supervisor = sys::pid();
+    let refused = sys::shared_flag().at(Stage::Supervise)?;
+    let us = sys::pid();
     let init = namespaces::enter(apart).at(Stage::Namespaces)?;
     let forked = if handover.is_some() { sys::fork_sharing_descriptors() } else { sys::fork() };
     let command = match forked.at(Stage::Fork)? {
-        0 => {
-            let (handover, status) = (handover.as_ref(), status.as_fd());
-            let sweeping = wait_end.as_ref();
-            let links = Links { handover, status, shared, supervisor, sweeping };
-            confine::run(&plan, prepared, links)
-        }
+        0 => confine::run(&plan, prepared, handover.as_ref(), status.as_fd(), refused, us),
         command => command,
     };
     let listener = match handover {
@@ -440,8 +404,6 @@ fn begin(status: &OwnedFd) -> Result<Begun, Refusal> {
         }
         None => None,
     };
-    // Only now: the command may have shared the table of descriptors until here.
-    drop(wait_end);
     confine::let_go_of_stdio();
     let mediation = listener.map(|listener| Mediation::new(listener, roots));
     // Not to hold a directory of the agent's busy; where it fails nothing worse happens.
@@ -455,8 +417,7 @@ fn begin(status: &OwnedFd) -> Result<Begun, Refusal> {
         mediation,
         init,
         kept,
-        sweeper: lifeline.map(|lifeline| Sweeper::new(lifeline, &shared.sweeper)),
-        shared,
+        refused,
         background: plan.background,
         grace: Duration::from_millis(plan.grace_ms.into()),
     })

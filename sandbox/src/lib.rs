@@ -33,7 +33,6 @@ mod relief;
 mod seccomp;
 mod spawn;
 mod status;
-mod sweeper;
 mod sys;
 mod view;
 

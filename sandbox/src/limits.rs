@@ -27,9 +27,6 @@ pub const LEFT_OVER_GRACE_MS_MAX: u32 = 200;
 /// Only processes in uninterruptible sleep, or of another user, last that long.
 pub const STUCK_MS_MAX: u64 = 5_000;
 
-/// How long the supervisor waits for the sweeper, which is one of many that want the processor.
-pub const SWEEP_MS_MAX: i32 = 2_000;
-
 /// Longest pause between two rounds of killing. The first rounds follow each other at once.
 pub const ROUND_PAUSE_MS_MAX: i32 = 20;
 

@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicI32};
+use std::sync::atomic::AtomicBool;
 
 use libc::{c_int, c_long, c_ulong, pid_t};
 
@@ -40,7 +40,7 @@ pub(crate) fn errno_of(error: &io::Error) -> i32 {
 }
 
 /// Takes over a descriptor that a call has just returned.
-pub(crate) fn owned(fd: c_int) -> OwnedFd {
+fn owned(fd: c_int) -> OwnedFd {
     // SAFETY: every caller passes the fresh result of a successful call, owned by nobody else.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
@@ -63,27 +63,18 @@ pub(crate) fn keep_capabilities(masks: [u32; 2]) -> io::Result<()> {
     long_result(done).map(drop)
 }
 
-/// What a supervisor and its command tell each other without a pipe.
-#[repr(C)]
-pub(crate) struct Shared {
-    /// The command was refused, which it has said itself.
-    pub(crate) refused: AtomicBool,
-    /// The number of the sweeper; zero without one.
-    pub(crate) sweeper: AtomicI32,
-}
-
-/// What is shared with the processes forked after this.
-pub(crate) fn shared() -> io::Result<&'static Shared> {
+/// A flag shared with the processes forked after this.
+pub(crate) fn shared_flag() -> io::Result<&'static AtomicBool> {
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
-    let len = size_of::<Shared>();
+    let len = size_of::<AtomicBool>();
     // SAFETY: a fresh anonymous mapping touches no existing memory.
     let page = unsafe { libc::mmap(ptr::null_mut(), len, protection, flags, -1, 0) };
     if page == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the page is zeroed, which these atomics may be, aligned and never unmapped.
-    Ok(unsafe { &*page.cast::<Shared>() })
+    // SAFETY: the page is zeroed, aligned, never unmapped, and only used through this atomic.
+    Ok(unsafe { AtomicBool::from_ptr(page.cast()) })
 }
 
 /// The process group of a process; 0 is ourselves.
@@ -118,15 +109,6 @@ pub(crate) fn fork() -> io::Result<pid_t> {
 /// takes a copy. Only for processes with a single thread.
 pub(crate) fn fork_sharing_descriptors() -> io::Result<pid_t> {
     let flags = c_long::from(libc::CLONE_FILES | libc::SIGCHLD);
-    // SAFETY: as for fork; memory is copied, and without a stack of its own the child goes on
-    // with its copy of ours.
-    let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0_u64, 0_u64, 0_u64, 0_u64) };
-    long_result(pid).map(|pid| pid as pid_t)
-}
-
-/// Forks a sibling: its parent is ours. Only for processes with a single thread.
-pub(crate) fn fork_sibling() -> io::Result<pid_t> {
-    let flags = c_long::from(libc::CLONE_PARENT | libc::SIGCHLD);
     // SAFETY: as for fork; memory is copied, and without a stack of its own the child goes on
     // with its copy of ours.
     let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0_u64, 0_u64, 0_u64, 0_u64) };

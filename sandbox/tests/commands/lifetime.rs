@@ -5,25 +5,22 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio as Pipes};
 use std::time::{Duration, Instant};
 
-use windlass_sandbox::{Access, Apart, Status, Stdio, probe, spawn};
+use windlass_sandbox::{Access, Status, Stdio, spawn};
 
 use crate::Case;
 use crate::stage::{
-    ACCESSES, Run, apart, exe, is_root, marker, part, pipe, processes_with, shell,
-    wait_for_processes,
+    ACCESSES, Run, exe, is_root, marker, part, pipe, processes_with, shell, wait_for_processes,
 };
 
 pub(crate) const CASES: &[Case] = &[
     ("daemons_end_with_the_command", daemons_end_with_the_command),
     ("what_is_left_gets_a_chance_to_clean_up", what_is_left_gets_a_chance_to_clean_up),
     ("a_flood_is_ended", a_flood_is_ended),
-    ("a_storm_is_ended", a_storm_is_ended),
     ("a_deaf_command_ends_within_its_grace", a_deaf_command_ends_within_its_grace),
     ("an_interrupt_alone_does_not_kill", an_interrupt_alone_does_not_kill),
     ("closing_the_control_pipe_ends_everything", closing_the_control_pipe_ends_everything),
     ("the_agents_death_ends_everything", the_agents_death_ends_everything),
     ("a_killed_supervisor_takes_the_command_along", a_killed_supervisor_takes_the_command_along),
-    ("nothing_outlives_agent_and_supervisor", nothing_outlives_agent_and_supervisor),
     ("what_a_killed_supervisor_leaves_is_ended", what_a_killed_supervisor_leaves_is_ended),
     ("a_command_that_kills_its_group_is_reported", a_command_that_kills_its_group_is_reported),
     ("the_end_is_told_before_the_rest_has_ended", the_end_is_told_before_the_rest_has_ended),
@@ -96,47 +93,6 @@ pub(crate) fn play_flood() {
     }
     // SAFETY: usleep takes an integer.
     unsafe { libc::usleep(200_000) };
-}
-
-/// Many more chains than processors: rounds of signals alone take minutes to meet them all.
-fn a_storm_is_ended() {
-    if !has_sweeper() {
-        return;
-    }
-    for (number, access) in [(7250, Access::ReadOnly), (7251, Access::WorkspaceWrite)] {
-        let marker = marker(number);
-        let mut run = Run::start(&part(access, &["play-storm", &marker]));
-        run.until(|run| run.statuses.len() > 1);
-        let run = run.finish();
-        assert_eq!(run.end(), Status::Exited(0));
-        assert_eq!(processes_with(&marker), []);
-        let (ended, alive) = run.left_over();
-        assert!(ended > 60 && alive == 0, "{ended} {alive}");
-    }
-}
-
-/// Leaves behind chains of sessions that fork and exit without end, and heed no signal.
-pub(crate) fn play_storm() {
-    for number in 1..=64 {
-        // SAFETY: to ignore a signal takes no handler; that it fails for some is what is meant.
-        unsafe { libc::signal(number, libc::SIG_IGN) };
-    }
-    for _ in 0..60 {
-        if fork() {
-            loop {
-                // SAFETY: setsid takes nothing; it fails for leaders of groups, as it may.
-                unsafe { libc::setsid() };
-                if !fork() {
-                    std::process::exit(0);
-                }
-            }
-        }
-    }
-}
-
-/// Whether all can be killed at once: signals have scopes here, or processes a namespace.
-fn has_sweeper() -> bool {
-    probe().landlock.is_ok_and(|abi| abi >= 6) || apart() == Apart::Whole
 }
 
 /// Forks; true in the child.
@@ -216,22 +172,6 @@ fn a_killed_supervisor_takes_the_command_along() {
     run.until(|run| run.statuses.len() == 1);
     let run = run.finish();
     assert!(matches!(run.statuses[..], [Status::Confined { .. }]), "no end was told");
-    wait_for_processes(&marker, |count| count == 0);
-}
-
-/// Whoever started this adopts no orphans, so nobody is left who could end them.
-fn nothing_outlives_agent_and_supervisor() {
-    if !has_sweeper() {
-        return;
-    }
-    let marker = marker(7620);
-    let line = format!("trap '' TERM HUP; setsid sleep {marker} & setsid sleep {marker} & wait");
-    let mut run = Run::start(&shell(Access::WorkspaceWrite, &line));
-    wait_for_processes(&marker, |count| count >= 2);
-    // SAFETY: kill takes integers; the supervisor is our child and not reaped.
-    unsafe { libc::kill(run.spawned.pid, libc::SIGKILL) };
-    run.until(|run| run.statuses.len() == 1);
-    run.finish();
     wait_for_processes(&marker, |count| count == 0);
 }
 

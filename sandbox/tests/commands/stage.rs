@@ -317,7 +317,6 @@ pub(crate) fn play(part: &str, words: &[&str]) -> ! {
         }
         "filtered" => crate::filtered::play_filtered(words),
         "flood" => crate::lifetime::play_flood(),
-        "storm" => crate::lifetime::play_storm(),
         "terminal" => crate::apart::play_terminal(),
         "serve" => crate::connected::play_serve(words),
         "connect" => crate::connected::play_connect(words),
