@@ -183,6 +183,18 @@ pub(crate) fn reported_abi() -> io::Result<u32> {
     u32::try_from(version).map_err(|_| io::Error::last_os_error())
 }
 
+/// Keeps the signals of this process, and of all that it starts, from everybody else. Nothing else
+/// is handled.
+pub(crate) fn scope_signals() -> io::Result<()> {
+    let ruleset = Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .scope(Scope::Signal)
+        .and_then(|ruleset| ruleset.create())
+        .map_err(|error| errno_within(&error))?;
+    let created: Option<OwnedFd> = ruleset.into();
+    created.map(Rules).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOTSUP))?.enforce()
+}
+
 fn create(abi: ABI, number: u32) -> io::Result<Rules> {
     let build = || {
         let ruleset = Ruleset::default()

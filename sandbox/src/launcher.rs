@@ -25,8 +25,10 @@ use libc::{c_int, c_short, c_ulong, pid_t};
 use crate::confine::{self, At, Prepared, Refusal};
 use crate::end;
 use crate::kept::{Kept, Look};
+use crate::landlock;
 use crate::limits::{
-    LEFT_OVER_GRACE_MS_MAX, RECORD_BYTES_MAX, ROUND_PAUSE_MS_MAX, ROUNDS_RUSHED_COUNT, STUCK_MS_MAX,
+    DESCENDANTS_COUNT_MAX, LEFT_OVER_GRACE_MS_MAX, REAPED_COUNT_MAX, RECORD_BYTES_MAX,
+    ROUND_PAUSE_MS_MAX, ROUNDS_RUSHED_COUNT, STUCK_MS_MAX,
 };
 use crate::mediation::{Handover, Mediation, Roots};
 use crate::namespaces::{self, Apart, Init};
@@ -110,6 +112,10 @@ struct Supervisor {
     kill_at: Option<Instant>,
     /// Processes that ended after the command.
     ended_after: u32,
+    /// More may have ended than were reaped.
+    is_behind: bool,
+    /// Whether a signal to everybody reaches the command's processes alone.
+    is_scoped: bool,
 }
 
 impl Supervisor {
@@ -128,6 +134,8 @@ impl Supervisor {
                 grace: begun.grace,
                 kill_at: None,
                 ended_after: 0,
+                is_behind: false,
+                is_scoped: begun.is_scoped,
             }),
             Err(refusal) => Err((status, refusal)),
         }
@@ -144,6 +152,7 @@ impl Supervisor {
             // One more millisecond, so that the deadline is over when the wait is.
             let wait = self.kill_at.map(|at| at.duration_since(now).as_millis() + 1);
             let timeout = wait.map_or(-1, |ms| c_int::try_from(ms).unwrap_or(c_int::MAX));
+            let timeout = if self.is_behind { 0 } else { timeout };
             let control = self.control.as_ref().map_or(-1, AsRawFd::as_raw_fd);
             let calls = self.mediation.as_ref().map_or(-1, Mediation::number);
             let signals = self.signals.as_raw_fd();
@@ -155,6 +164,9 @@ impl Supervisor {
                 if self.take_signals() {
                     self.kill_all();
                 }
+                self.is_behind = true;
+            }
+            if self.is_behind {
                 self.reap();
             }
             if fds[1].revents != 0 {
@@ -174,13 +186,18 @@ impl Supervisor {
         }
     }
 
-    /// Reaps what has ended. Reports the command's end, begins the ending of what it left behind,
-    /// and finishes when nothing is left.
+    /// Reaps what has ended, as far as it comes: whoever forks faster than we reap must not keep us
+    /// from the rest. Reports the command's end, begins the ending of what it left behind, and
+    /// finishes when nothing is left.
     fn reap(&mut self) {
         let mut command_ended = false;
-        loop {
+        self.is_behind = true;
+        for _ in 0..REAPED_COUNT_MAX {
             match sys::reap(-1) {
-                Reaped::NoneYet => break,
+                Reaped::NoneYet => {
+                    self.is_behind = false;
+                    break;
+                }
                 Reaped::NoChildren => self.finish(0),
                 Reaped::Child(pid, ended) if self.command == Some(pid) => {
                     self.command = None;
@@ -195,7 +212,9 @@ impl Supervisor {
             return;
         }
         if !self.background {
-            self.signal_rest(libc::SIGTERM);
+            if !self.signal_scope(libc::SIGTERM) {
+                self.signal_rest(libc::SIGTERM);
+            }
             let short = Duration::from_millis(LEFT_OVER_GRACE_MS_MAX.into());
             self.kill_by(Instant::now() + self.grace.min(short));
         }
@@ -212,6 +231,12 @@ impl Supervisor {
         } else if self.command.is_none() {
             self.ended_after = self.ended_after.saturating_add(1);
         }
+    }
+
+    /// Signals everybody within reach at once, if that is nobody but the command's.
+    fn signal_scope(&self, signal: c_int) -> bool {
+        // An error means that nobody is there.
+        self.is_scoped && sys::kill(-1, signal).is_ok()
     }
 
     /// Signals all that is there but the init, and says how many that were besides the command.
@@ -303,8 +328,11 @@ impl Supervisor {
         let mut moved_at = Instant::now();
         let mut round: u32 = 0;
         loop {
+            // All at once where that can be, which nobody can outrun. Whoever is killed is reaped
+            // before the others are looked for one by one.
+            let has_moved = self.signal_scope(libc::SIGKILL) && self.reap_killed();
             let alive = self.signal_rest(libc::SIGKILL);
-            if self.reap_killed() {
+            if self.reap_killed() || has_moved {
                 moved_at = Instant::now();
             } else if moved_at.elapsed() > stuck_after {
                 self.finish(alive);
@@ -322,7 +350,7 @@ impl Supervisor {
     /// Whether anything has gone away. Finishes when nothing is left.
     fn reap_killed(&mut self) -> bool {
         let mut moved = false;
-        loop {
+        for _ in 0..DESCENDANTS_COUNT_MAX {
             match sys::reap(-1) {
                 Reaped::NoneYet => return moved,
                 Reaped::NoChildren => self.finish(0),
@@ -335,6 +363,7 @@ impl Supervisor {
             }
             moved = true;
         }
+        moved
     }
 
     fn finish(&self, alive: u32) -> ! {
@@ -354,6 +383,7 @@ struct Begun {
     init: Option<Init>,
     kept: Kept,
     refused: &'static AtomicBool,
+    is_scoped: bool,
     background: bool,
     grace: Duration,
 }
@@ -392,6 +422,9 @@ fn begin(status: &OwnedFd) -> Result<Begun, Refusal> {
     let refused = sys::shared_flag().at(Stage::Supervise)?;
     let us = sys::pid();
     let init = namespaces::enter(apart).at(Stage::Namespaces)?;
+    // In a namespace of processes all end with its init.
+    let is_open = plan.policy.access == Access::Full;
+    let is_scoped = apart != Apart::Whole && !is_open && scope_signals();
     let forked = if handover.is_some() { sys::fork_sharing_descriptors() } else { sys::fork() };
     let command = match forked.at(Stage::Fork)? {
         0 => confine::run(&plan, prepared, handover.as_ref(), status.as_fd(), refused, us),
@@ -418,9 +451,26 @@ fn begin(status: &OwnedFd) -> Result<Begun, Refusal> {
         init,
         kept,
         refused,
+        is_scoped,
         background: plan.background,
         grace: Duration::from_millis(plan.grace_ms.into()),
     })
+}
+
+/// Keeps our signals and those of all that we start from everybody else, where the kernel can. It
+/// is believed only if the agent, which could be signalled before, is out of reach: a signal to
+/// everybody must never leave this circle.
+///
+/// The command gets rules of its own within these. One of its groups or sessions can be left by
+/// forking faster than we look; this cannot be left at all.
+fn scope_signals() -> bool {
+    let agent = sys::parent_pid();
+    let reaches_agent = || sys::kill(agent, 0);
+    agent > 1
+        && reaches_agent().is_ok()
+        && sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).is_ok()
+        && landlock::scope_signals().is_ok()
+        && reaches_agent().is_err_and(|error| error.raw_os_error() == Some(libc::EPERM))
 }
 
 /// Whether the launcher was started with this word after its name.

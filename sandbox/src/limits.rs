@@ -33,6 +33,9 @@ pub const ROUND_PAUSE_MS_MAX: i32 = 20;
 /// Rounds of killing without a pause, to outrun processes that fork and exit.
 pub const ROUNDS_RUSHED_COUNT: u32 = 64;
 
+/// Processes reaped before the supervisor looks at its deadline again: below a millisecond.
+pub const REAPED_COUNT_MAX: u32 = 256;
+
 /// A killed supervisor whose end is known needs this long at most to hand over its children. It is
 /// microseconds but for a machine in distress.
 pub const HERITAGE_MS_MAX: i32 = 100;

@@ -9,13 +9,15 @@ use windlass_sandbox::{Access, Status, Stdio, spawn};
 
 use crate::Case;
 use crate::stage::{
-    ACCESSES, Run, exe, is_root, marker, part, pipe, processes_with, shell, wait_for_processes,
+    ACCESSES, Place, Run, exe, is_root, marker, part, pipe, processes_with, shell,
+    wait_for_processes, with_roots,
 };
 
 pub(crate) const CASES: &[Case] = &[
     ("daemons_end_with_the_command", daemons_end_with_the_command),
     ("what_is_left_gets_a_chance_to_clean_up", what_is_left_gets_a_chance_to_clean_up),
     ("a_flood_is_ended", a_flood_is_ended),
+    ("a_fleet_is_ended_before_it_ends_itself", a_fleet_is_ended_before_it_ends_itself),
     ("a_deaf_command_ends_within_its_grace", a_deaf_command_ends_within_its_grace),
     ("an_interrupt_alone_does_not_kill", an_interrupt_alone_does_not_kill),
     ("closing_the_control_pipe_ends_everything", closing_the_control_pipe_ends_everything),
@@ -62,6 +64,38 @@ fn a_flood_is_ended() {
         let (ended, alive) = run.left_over();
         assert!(ended > 100 && alive == 0, "{ended} {alive}");
     }
+}
+
+/// So many at a time that they end faster than they can be reaped.
+fn a_fleet_is_ended_before_it_ends_itself() {
+    let place = Place::new("fleet");
+    let goal = place.path.join("goal");
+    let plan = part(Access::WorkspaceWrite, &["play-fleet", goal.to_str().unwrap()]);
+    let run = Run::whole(&with_roots(plan, &[&place.path]));
+    assert_eq!(run.end(), Status::Exited(0));
+    assert_eq!(run.left_over().1, 0);
+    assert!(!goal.exists());
+}
+
+/// Chains that fork and exit, and leave a mark should nobody end them for long.
+pub(crate) fn play_fleet(goal: &str) {
+    let began = Instant::now();
+    for _ in 0..150 {
+        if fork() {
+            while began.elapsed() < Duration::from_secs(9) {
+                // SAFETY: setsid takes nothing; it fails for leaders of groups, as it may.
+                unsafe { libc::setsid() };
+                // SAFETY: this process has one thread.
+                if unsafe { libc::fork() } > 0 {
+                    std::process::exit(0);
+                }
+            }
+            let _ = std::fs::write(goal, "");
+            std::process::exit(0);
+        }
+    }
+    // SAFETY: usleep takes an integer.
+    unsafe { libc::usleep(200_000) };
 }
 
 /// Leaves behind a broad and deep tree of sessions, and chains that fork and exit without end.

@@ -317,6 +317,7 @@ pub(crate) fn play(part: &str, words: &[&str]) -> ! {
         }
         "filtered" => crate::filtered::play_filtered(words),
         "flood" => crate::lifetime::play_flood(),
+        "fleet" => crate::lifetime::play_fleet(words[0]),
         "terminal" => crate::apart::play_terminal(),
         "serve" => crate::connected::play_serve(words),
         "connect" => crate::connected::play_connect(words),
