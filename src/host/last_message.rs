@@ -73,7 +73,7 @@ impl Destination {
             Destination::Below { directory, missing, name } => (directory, missing, name),
             Destination::There(named) => {
                 let path = format!("/proc/self/fd/{}", named.as_raw_fd());
-                // A pipe that nobody reads is an error; opened without this, it would be waited for.
+                // A pipe that nobody reads is an error, and is not waited for.
                 let mut options = OpenOptions::new();
                 let _held = options.write(true).custom_flags(libc::O_NONBLOCK).open(&path)?;
                 OpenOptions::new().write(true).open(&path)?.write_all(message.as_bytes())?;
