@@ -9,6 +9,7 @@ use crate::words::call::Answer;
 
 /// The fields of all tools.
 #[derive(Deserialize, Default, Debug)]
+#[serde(expecting = "an object")]
 pub struct Arguments {
     pub command: Option<CommandArgument>,
     pub workdir: Option<String>,
@@ -37,7 +38,7 @@ pub struct Arguments {
 
 /// A command: models mix the two forms up, and both can be understood.
 #[derive(Deserialize, Debug)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "command: expected a list of texts")]
 pub enum CommandArgument {
     Argv(Vec<String>),
     Line(String),

@@ -23,7 +23,9 @@ fn plan(asked: &CallAsked, settings: &ThreadSettings) -> Result<Plan, Answer> {
     let arguments = Arguments::parse(&asked.arguments)?;
     let argv: Vec<String> = match required(arguments.command, "command")? {
         CommandArgument::Argv(argv) => argv,
-        CommandArgument::Line(line) => vec![settings.shell.to_string(), "-lc".to_string(), line],
+        // Some put the list into a text; as a line for the shell it would name no program.
+        CommandArgument::Line(line) => serde_json::from_str(&line)
+            .unwrap_or_else(|_| vec![settings.shell.to_string(), "-lc".to_string(), line]),
     };
     let life = Life::Call { timeout_ms: timeout_ms(arguments.timeout_ms) };
     let workdir = arguments.workdir.or(arguments.working_directory);

@@ -59,6 +59,9 @@ fn commands_are_planned_as_they_were_asked() {
     check("shell", r#"{"command":["ls"],"timeout_ms":1e300}"#, "ls in /w for 3600000");
     check("shell", r#"{"command":["ls"],"timeout_ms":-1}"#, "ls in /w for 10000");
     check("shell_command", r#"{"command":"ls | wc"}"#, "/bin/sh -lc ls | wc in /w");
+    check("shell", r#"{"command":"ls | wc"}"#, "/bin/sh -lc ls | wc in /w");
+    check("shell", r#"{"command":"[\"ls\",\"-l\"]"}"#, "ls -l in /w for 10000 false");
+    check("shell", r#"{"command":"[ -e a ]"}"#, "/bin/sh -lc [ -e a ] in /w");
     check(
         "shell",
         r#"{"command":["ls"],"sandbox_permissions":"require_escalated"}"#,
@@ -124,7 +127,13 @@ fn calls_that_make_no_sense_are_answered() {
     check("shell", "", "failed to parse function arguments: missing field `command`");
     check("shell", r#"{"command":[]}"#, "the command's arguments are empty");
     check("shell", r#"{"command":["a\u0000"]}"#, "a command cannot hold a NUL");
-    check("shell", r#"{"command":7}"#, "failed to parse function arguments");
+    for arguments in [r#"{"command":7}"#, r#"{"command":["sleep",5]}"#] {
+        let expected = "failed to parse function arguments: command: expected a list of texts";
+        check("shell", arguments, expected);
+    }
+    let within = r#""{\"command\":[\"ls\"]}""#;
+    check("shell", within, "failed to parse function arguments: invalid type: string");
+    check("shell", r#"{"command":"[]"}"#, "the command's arguments are empty");
     check("nonsense", "{}", "unsupported call: nonsense");
     check("update_plan", r#"{"plan":[{"step":"a","status":"soon"}]}"#, "failed to parse");
     let custom = plan(&asked(CallKind::Custom, "shell", "x"), &settings());
