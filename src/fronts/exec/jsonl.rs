@@ -179,9 +179,14 @@ impl Jsonl {
                 field(out, "text", &reasoning.summary.join("\n\n"));
             }
             Some(Item::Served { json, query, .. }) => {
-                let number = self.search.take().unwrap_or_else(|| self.number());
                 let action = action(json);
                 let action = action.as_deref().unwrap_or(NO_ACTION);
+                let number = self.search.take().unwrap_or_else(|| {
+                    // The provider told of it at its end alone.
+                    let number = self.number();
+                    web_search(out, Phase::Started, number, query, action);
+                    number
+                });
                 return web_search(out, Phase::Completed, number, query, action);
             }
             Some(Item::Call(_) | Item::Output(_)) | None => return,
