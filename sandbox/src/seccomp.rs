@@ -5,6 +5,7 @@
 //! Numbers above 400 are the same on every architecture, and the late ones are written out, since
 //! libc's lists end earlier than the kernel's. Refusals are errnos, never signals.
 
+mod processes;
 mod verdicts;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use seccompiler::{
 use crate::landlock::ABI_TRUNCATE;
 use crate::namespaces::Apart;
 use crate::policy::{Access, Policy};
+pub(crate) use processes::process_at;
 use verdicts::{ABSENCE, REFUSAL, Verdict, answer, instruction, jump, load};
 
 #[cfg(target_arch = "x86_64")]
@@ -199,6 +201,7 @@ const NAMESPACE_FLAGS: [i32; 7] = [
 ];
 
 /// Where `struct seccomp_data` has the low halves of arguments, on little-endian machines.
+const ARGUMENT_0_LOW_AT: u32 = 16;
 const ARGUMENT_1_LOW_AT: u32 = 24;
 const ARGUMENT_2_LOW_AT: u32 = 32;
 
@@ -214,10 +217,6 @@ const OPENS: [(c_long, u32); 2] =
 #[cfg(target_arch = "aarch64")]
 const OPENS: [(c_long, u32); 1] = [(libc::SYS_openat, ARGUMENT_2_LOW_AT)];
 
-/// `PRIO_USER` of linux/resource.h.
-const PRIO_USER: u64 = 2;
-/// `IOPRIO_WHO_USER` of linux/ioprio.h.
-const IOPRIO_WHO_USER: u64 = 3;
 /// `NETLINK_SOCK_DIAG` of linux/netlink.h.
 const NETLINK_SOCK_DIAG: u64 = 4;
 
@@ -266,6 +265,9 @@ pub(crate) fn program(
     }
     let mut program = head();
     program.extend(verdicts::program(&verdicts).ok_or_else(|| invalid(()))?);
+    if is_asked && apart != Apart::Whole {
+        processes::ask(&mut program)?;
+    }
     if are_terminals_asked {
         ask_about_terminals(&mut program)?;
     }
@@ -462,36 +464,11 @@ fn rules(policy: &Policy, abi: u32, apart: Apart, metadata: Metadata) -> io::Res
         refuse_truncation(&mut rules)?;
     }
     if apart != Apart::Whole {
-        refuse_others(&mut rules)?;
+        processes::refuse(&mut rules)?;
     }
     // Its own network leads nowhere.
     refuse_sockets(&mut rules, policy.network || apart != Apart::Nothing)?;
     Ok(rules)
-}
-
-/// Limits, priorities and affinities of other processes. Reading limits stays allowed.
-fn refuse_others(rules: &mut Rules) -> io::Result<()> {
-    use SeccompCmpOp::{Eq, Ne};
-    for number in [
-        libc::SYS_sched_setaffinity,
-        libc::SYS_sched_setattr,
-        libc::SYS_sched_setparam,
-        libc::SYS_sched_setscheduler,
-    ] {
-        refuse_if(rules, number, &[(0, Ne, 0)])?;
-    }
-    for (number, everybody) in
-        [(libc::SYS_setpriority, PRIO_USER), (libc::SYS_ioprio_set, IOPRIO_WHO_USER)]
-    {
-        refuse_if(rules, number, &[(1, Ne, 0)])?;
-        refuse_if(rules, number, &[(0, Eq, everybody)])?;
-    }
-    // The third argument is a pointer; only the whole of it tells whether something is set.
-    let other = condition(0, SeccompCmpArgLen::Dword, Ne, 0)?;
-    let sets = condition(2, SeccompCmpArgLen::Qword, Ne, 0)?;
-    let rule = SeccompRule::new(vec![other, sets]).map_err(invalid)?;
-    rules.entry(libc::SYS_prlimit64).or_default().push(rule);
-    Ok(())
 }
 
 /// Emptying files that are not opened for writing, which old rule sets do not notice: by path, or

@@ -354,7 +354,7 @@ fn number_of(process: BorrowedFd<'_>) -> Option<pid_t> {
 }
 
 /// The process of a thread.
-fn process_of(thread: pid_t) -> io::Result<pid_t> {
+pub(super) fn process_of(thread: pid_t) -> io::Result<pid_t> {
     line_of(&format!("/proc/{thread}/status"), "Tgid:")?.parse().map_err(|_| invalid())
 }
 

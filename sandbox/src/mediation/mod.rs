@@ -4,7 +4,7 @@
 //! pointer or a descriptor. The supervisor copies the arguments, pins what they name, judges the
 //! pin, acts on the pin and answers with the result. It never lets a call go on after a look at its
 //! arguments, since another thread of the command may have changed them meanwhile; but for opens,
-//! which Landlock judges behind us.
+//! which Landlock judges behind us, and for what is said in numbers alone.
 //!
 //! ```text
 //! command --call--> filter --notified--> receive -> read -> pin -> still valid? -> judge -> act
@@ -20,6 +20,7 @@ mod handover;
 mod kernel;
 mod listener;
 mod metadata;
+mod process;
 mod roots;
 mod target;
 mod terminal;
@@ -33,6 +34,7 @@ pub(crate) use connect::{can_take_descriptors, can_tell_peers};
 pub(crate) use handover::Handover;
 pub(crate) use roots::Roots;
 
+use crate::seccomp::process_at;
 use connect::Connections;
 use listener::{Listener, Notification};
 use metadata::Request;
@@ -70,6 +72,10 @@ impl Mediation {
         let Ok(call) = listener.receive() else { return };
         if call.number() == libc::SYS_connect {
             self.connections.serve(listener, &call, &self.roots);
+            return;
+        }
+        if let Some(at) = process_at(call.number()) {
+            process::serve(listener, &call, at);
             return;
         }
         if terminal::is_about(&call) {

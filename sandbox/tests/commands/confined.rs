@@ -231,7 +231,15 @@ fn system_calls_are_refused() {
             let (name, errno) = line.rsplit_once(' ').unwrap();
             let absent = ["io_uring_setup", "clone3", "beyond the table"].contains(&name);
             let is_own = apart() != Apart::Nothing && ["shmget", "mq_open"].contains(&name)
-                || apart() == Apart::Whole && ["setpriority", "prlimit64"].contains(&name);
+                || apart() == Apart::Whole
+                    && [
+                        "setpriority",
+                        "prlimit64",
+                        "affinity",
+                        "ioprio_set",
+                        "ioprio_set of the group",
+                    ]
+                    .contains(&name);
             if is_own {
                 continue;
             }
@@ -382,6 +390,16 @@ fn try_refused(file: &str) {
     tell("prlimit64", libc::SYS_prlimit64, [other, 7, zeros, 0]);
     tell("harmless prlimit64", libc::SYS_prlimit64, [0, 7, 0, 0]);
     tell("harmless setpriority", libc::SYS_setpriority, [0, 0, 19, 0]);
+    let own = i64::from(std::process::id());
+    let mask = [0xff_u64; 16];
+    tell("harmless own prlimit64", libc::SYS_prlimit64, [own, 7, 0, 0]);
+    tell("harmless own setpriority", libc::SYS_setpriority, [0, own, 19, 0]);
+    tell("harmless own ioprio_set", libc::SYS_ioprio_set, [1, own, 3 << 13, 0]);
+    let all = mask.as_ptr() as i64;
+    tell("harmless own affinity", libc::SYS_sched_setaffinity, [own, 128, all, 0]);
+    tell("affinity", libc::SYS_sched_setaffinity, [other, 128, all, 0]);
+    tell("ioprio_set", libc::SYS_ioprio_set, [1, other, 3 << 13, 0]);
+    tell("ioprio_set of the group", libc::SYS_ioprio_set, [2, own, 3 << 13, 0]);
     tell("metadata fchmodat", libc::SYS_fchmodat, [cwd, path, 0o644, 0]);
     tell("metadata fchmodat2", 452, [cwd, path, 0o644, 0]);
     tell("metadata utimensat", libc::SYS_utimensat, [cwd, path, 0, 0]);
