@@ -37,6 +37,7 @@ use crate::policy::Access;
 use crate::relief;
 use crate::status::{Stage, Status};
 use crate::sys::{self, Ended, Reaped};
+use crate::temporary::Lent;
 
 /// The name under which our executable is the launcher.
 pub(crate) const LAUNCHER_NAME: &CStr = c"windlass-linux-sandbox";
@@ -105,6 +106,8 @@ struct Supervisor {
     init: Option<Init>,
     /// What is put back in the end.
     kept: Kept,
+    /// What is taken back in the end.
+    lent: Lent,
     refused: &'static AtomicBool,
     background: bool,
     grace: Duration,
@@ -129,6 +132,7 @@ impl Supervisor {
                 mediation: begun.mediation,
                 init: begun.init,
                 kept: begun.kept,
+                lent: begun.lent,
                 refused: begun.refused,
                 background: begun.background,
                 grace: begun.grace,
@@ -260,6 +264,7 @@ impl Supervisor {
     fn report_end(&mut self, ended: Ended) {
         if self.refused.load(Ordering::SeqCst) {
             // It has said so itself and started nothing.
+            self.lent.take_back();
             sys::exit_now(0);
         }
         let status = match ended {
@@ -368,6 +373,7 @@ impl Supervisor {
 
     fn finish(&self, alive: u32) -> ! {
         self.kept.settle_telling(self.status.as_fd());
+        self.lent.take_back();
         let ended = self.ended_after;
         confine::report(self.status.as_fd(), Status::LeftOver { ended, alive });
         sys::exit_now(0)
@@ -382,6 +388,7 @@ struct Begun {
     mediation: Option<Mediation>,
     init: Option<Init>,
     kept: Kept,
+    lent: Lent,
     refused: &'static AtomicBool,
     is_scoped: bool,
     background: bool,
@@ -406,7 +413,7 @@ fn settle(plan: &Plan) -> Apart {
 fn begin(status: &OwnedFd) -> Result<Begun, Refusal> {
     let plan_file = sys::inherited(PLAN_FD).at(Stage::Plan)?;
     let control = sys::inherited(CONTROL_FD).at(Stage::Plan)?;
-    let (plan, agent_pid) = read_plan(plan_file).at(Stage::Plan)?;
+    let (mut plan, agent_pid) = read_plan(plan_file).at(Stage::Plan)?;
     let look = is_told(LOOK_WORD).then(|| Look::inherited(LOOK_FD)).transpose().at(Stage::Plan)?;
     let signals = prepare_self().at(Stage::Supervise)?;
     if sys::parent_pid().cast_unsigned() != agent_pid {
@@ -414,6 +421,7 @@ fn begin(status: &OwnedFd) -> Result<Begun, Refusal> {
         return Err(io::Error::from_raw_os_error(libc::ESRCH)).at(Stage::Orphaned);
     }
     let apart = settle(&plan);
+    let lent = Lent::to(&mut plan, apart);
     let (kept, unkept) = Kept::of(&plan.policy, apart, look);
     let mut prepared = Prepared::of(&plan, apart, unkept)?;
     // Where a table cannot be shared and taken back, the calls are refused instead.
@@ -450,6 +458,7 @@ fn begin(status: &OwnedFd) -> Result<Begun, Refusal> {
         mediation,
         init,
         kept,
+        lent,
         refused,
         is_scoped,
         background: plan.background,

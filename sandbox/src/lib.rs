@@ -34,6 +34,7 @@ mod seccomp;
 mod spawn;
 mod status;
 mod sys;
+mod temporary;
 mod view;
 
 pub use end::end_strangers;

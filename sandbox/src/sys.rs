@@ -137,6 +137,18 @@ pub(crate) fn chdir(path: &CStr) -> io::Result<()> {
     result(unsafe { libc::chdir(path.as_ptr()) }).map(drop)
 }
 
+/// Makes a directory whose name nothing has, in the place of the `XXXXXX` at the end of a path. It
+/// is closed to others.
+pub(crate) fn make_unique_directory(template: CString) -> io::Result<CString> {
+    let template = template.into_raw();
+    // SAFETY: `template` is a NUL-terminated string that is ours to change; its length stays.
+    let made = unsafe { libc::mkdtemp(template) };
+    let outcome = if made.is_null() { Err(io::Error::last_os_error()) } else { Ok(()) };
+    // SAFETY: it comes from `into_raw` above.
+    let path = unsafe { CString::from_raw(template) };
+    outcome.map(|()| path)
+}
+
 pub(crate) fn set_soft_limit(resource: c_int, soft: u64) -> io::Result<()> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is a valid place for the result.

@@ -25,6 +25,7 @@ pub(crate) const CASES: &[Case] = &[
     ("a_terminal_controls_and_hangs_up", a_terminal_controls_and_hangs_up),
     ("the_sandbox_works_within_itself", the_sandbox_works_within_itself),
     ("ordinary_programs_work", ordinary_programs_work),
+    ("temporary_files_work_beside_what_is_closed", temporary_files_work_beside_what_is_closed),
     ("a_foreign_plan_is_refused", a_foreign_plan_is_refused),
     ("the_launcher_refuses_strangers", the_launcher_refuses_strangers),
 ];
@@ -220,6 +221,44 @@ if __name__ == '__main__':
         plan.env.push((b"HOME".to_vec(), place.path.as_os_str().as_encoded_bytes().to_vec()));
         check_said(&plan, expected);
     }
+}
+
+/// As when the agent's own directory is in `/tmp`, which can then take no new names by itself.
+fn temporary_files_work_beside_what_is_closed() {
+    let place = Place::new("temporary");
+    let home = place.directory("home");
+    fs::write(home.join("auth.json"), "secret").unwrap();
+    let of = |access, line: &str| {
+        let mut plan = with_roots(shell(access, line), &[&place.path]);
+        plan.env.push((b"TMPDIR".to_vec(), place.path.as_os_str().as_encoded_bytes().to_vec()));
+        plan.policy.unreadable = vec![home.join("auth.json")];
+        plan.policy.sealed = vec![home.clone()];
+        plan
+    };
+    let names = || fs::read_dir(&place.path).unwrap().count();
+    let line = format!(
+        "file=$(mktemp) && echo made > $file && mv $file $TMPDIR/other && cat $TMPDIR/other
+        rm $TMPDIR/other; cd {}; exec 2> /dev/null; cat auth.json; (echo x > new); exit 3",
+        home.display()
+    );
+    let run = check_said(&of(Access::WorkspaceWrite, &line), "made");
+    assert_eq!((run.end(), names()), (Status::Exited(3), 1));
+    assert_eq!(fs::read_dir(&home).unwrap().count(), 1);
+    // Nothing stays of it when nothing was run, and nobody else is told of another place.
+    let mut missing = of(Access::WorkspaceWrite, "");
+    missing.program = b"no-such-program".to_vec();
+    check_end(&missing, Status::Refused { stage: Stage::Exec, errno: libc::ENOENT });
+    let told = place.path.to_str().unwrap();
+    check_said(&of(Access::ReadOnly, "echo $TMPDIR"), told);
+    let mut open = of(Access::WorkspaceWrite, "echo $TMPDIR");
+    open.policy.unreadable.clear();
+    open.policy.sealed.clear();
+    check_said(&open, told);
+    assert_eq!(names(), 1);
+    // What the command leaves there is found by the next.
+    let left =
+        Run::whole(&of(Access::WorkspaceWrite, "file=$(mktemp) && echo left > $file; echo $file"));
+    check_said(&of(Access::WorkspaceWrite, &format!("cat {}", left.said())), "left");
 }
 
 fn a_foreign_plan_is_refused() {
