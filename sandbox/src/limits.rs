@@ -65,6 +65,9 @@ pub const SOCKET_TABLE_BYTES_MAX: u64 = 4 << 20;
 /// Symbolic links followed in one path, as the kernel does (`MAXSYMLINKS`).
 pub const LINKS_COUNT_MAX: usize = 40;
 
+/// Bits of all processors that the kernel can be built for (8192).
+pub const PROCESSORS_BYTES_MAX: usize = 1024;
+
 /// Value of one extended attribute (`XATTR_SIZE_MAX`).
 pub const ATTRIBUTE_BYTES_MAX: usize = 65_536;
 

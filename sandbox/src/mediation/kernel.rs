@@ -41,6 +41,14 @@ pub(super) fn copy_memory(thread: pid_t, address: u64, buffer: &mut [u8]) -> io:
     usize::try_from(copied).map_err(|_| io::Error::last_os_error())
 }
 
+/// Chooses the processors of a thread, a bit for each.
+pub(super) fn set_processors(thread: pid_t, processors: &[u8]) -> io::Result<()> {
+    let (len, bits) = (processors.len(), processors.as_ptr());
+    // SAFETY: the kernel reads so many bytes behind the pointer.
+    let set = unsafe { libc::syscall(libc::SYS_sched_setaffinity, thread, len, bits) };
+    long_done(set).map(drop)
+}
+
 /// The text of a link; `ENAMETOOLONG` if it does not fit.
 pub(super) fn read_link(
     directory: BorrowedFd<'_>,

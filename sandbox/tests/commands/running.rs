@@ -25,6 +25,7 @@ pub(crate) const CASES: &[Case] = &[
     ("a_terminal_controls_and_hangs_up", a_terminal_controls_and_hangs_up),
     ("the_sandbox_works_within_itself", the_sandbox_works_within_itself),
     ("ordinary_programs_work", ordinary_programs_work),
+    ("threads_start_on_chosen_processors", threads_start_on_chosen_processors),
     ("temporary_files_work_beside_what_is_closed", temporary_files_work_beside_what_is_closed),
     ("a_foreign_plan_is_refused", a_foreign_plan_is_refused),
     ("the_launcher_refuses_strangers", the_launcher_refuses_strangers),
@@ -220,6 +221,37 @@ if __name__ == '__main__':
         plan.cwd = place.path.clone();
         plan.env.push((b"HOME".to_vec(), place.path.as_os_str().as_encoded_bytes().to_vec()));
         check_said(&plan, expected);
+    }
+}
+
+/// As OpenMP starts them, which ends the program where it cannot.
+fn threads_start_on_chosen_processors() {
+    let place = Place::new("processors");
+    let source = "#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdio.h>
+static void *run(void *nothing) { return nothing; }
+int main(void) {
+    static union { cpu_set_t set; char bytes[4096]; } more;
+    cpu_set_t set; pthread_attr_t how; pthread_t thread;
+    sched_getaffinity(0, sizeof set, &set);
+    more.set = set;
+    pthread_attr_init(&how);
+    pthread_attr_setaffinity_np(&how, sizeof more, &more.set);
+    int started = pthread_create(&thread, &how, run, 0);
+    if (!started) pthread_join(thread, 0);
+    CPU_ZERO(&set);
+    int none = pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+    printf(\"%d %d\\n\", started, none);
+}";
+    fs::write(place.path.join("it.c"), source).unwrap();
+    let program = place.path.join("it");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-pthread", "-o"]).arg(&program).arg(place.path.join("it.c"));
+    assert!(compiler.status().unwrap().success());
+    let program = program.to_str().unwrap();
+    for access in ACCESSES {
+        check_said(&plan(access, program, &["it"]), &format!("0 {}", libc::EINVAL));
     }
 }
 
