@@ -6,8 +6,8 @@
 //! looks, so it is refused even within the command.
 //!
 //! But for one: those that start threads choose their processors for them, and give up where they
-//! cannot (OpenMP). The supervisor does that itself, right after it has found the thread among those
-//! of the caller's process. Should the thread end in between, and all numbers be used up until that
+//! cannot (OpenMP). The supervisor does that itself, right after it has found the thread in the
+//! caller's process. Should the thread end in between, and all numbers be used up until that
 //! one, then a process of the same user gets other processors, and nothing more.
 
 use std::io;
