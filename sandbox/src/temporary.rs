@@ -2,9 +2,9 @@
 //!
 //! Landlock cannot take a hole out of a writable root: one with something closed in it is granted
 //! by what is in it already, and no new names can be made there. If that happens to the directory
-//! for temporary files, since the agent's own lies below it, hardly a compiler works. So the command
-//! is lent a directory in it, which is there before it starts, and `TMPDIR` names that. Afterwards
-//! it goes away, unless the command has left something in it.
+//! for temporary files, since the agent's own lies below it, hardly a compiler works. So the
+//! command is lent a directory in it, which is there before it starts, and `TMPDIR` names that.
+//! Afterwards it goes away, unless the command has left something in it.
 
 use std::ffi::{CString, OsStr};
 use std::fs;
