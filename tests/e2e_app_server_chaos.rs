@@ -125,7 +125,8 @@ impl Anyone {
     /// Hears what has been said since.
     fn hear(&mut self) {
         self.client.settle();
-        for line in self.client.lines[self.heard_count..].to_vec() {
+        let heard = self.client.lines[self.heard_count..].to_vec();
+        for line in heard {
             self.heard_count += 1;
             let (method, params) = (line["method"].as_str(), &line["params"]);
             match (method, line.get("id")) {
