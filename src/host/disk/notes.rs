@@ -251,14 +251,14 @@ mod tests {
             let notes = gather(None, &place.path().join("a"), 1000, &[], &[closed]);
             assert_eq!((notes.text, notes.notices.len()), (None, 1));
         }
-        let notes = gather(None, &place.path().join("b"), 1000, &[], &[secret.clone()]);
+        let notes = gather(None, &place.path().join("b"), 1000, &[], std::slice::from_ref(&secret));
         assert_eq!(notes.text.as_deref(), Some("shared"));
         let own = place.directory("own");
         std::os::unix::fs::symlink("/proc/self/environ", own.join("AGENTS.md")).expect("a link");
         let named = place.directory("named");
         fs::hard_link(&secret, named.join("AGENTS.md")).expect("a name");
         for cwd in [own, named] {
-            let notes = gather(None, &cwd, 1000, &[], &[secret.clone()]);
+            let notes = gather(None, &cwd, 1000, &[], std::slice::from_ref(&secret));
             assert_eq!((notes.text, notes.notices.len()), (None, 1), "{}", cwd.display());
         }
     }

@@ -376,7 +376,7 @@ mod tests {
         let mut starter = Starter::new(PathBuf::from("/x"), None, Some(&home), Vec::new());
         let sandbox = SandboxPolicy::of(SandboxMode::ReadOnly);
         let mut closed = || starter.policy(&sandbox, "/", Confinement::Sandboxed).unreadable;
-        assert_eq!(closed(), [PathBuf::new(); 0]);
+        assert_eq!(closed(), Vec::<PathBuf>::new());
         std::fs::write(home.join("auth.json"), "{}").unwrap();
         assert_eq!(closed(), [home.join("auth.json")]);
         std::fs::remove_dir_all(&home).unwrap();
