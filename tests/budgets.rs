@@ -147,10 +147,11 @@ fn a_confined_command_needs_few_system_calls() {
     };
     // The first command also finds out what the others get.
     let per_call = |mode: &str| (counted(mode, 11) - counted(mode, 1)) / 10;
-    // What the command itself needs to be found and loaded is the machine's business.
+    // What the command itself needs to be found and loaded is the machine's business. Each entry of
+    // the root directory costs four calls more, since devices are left out.
     let (confined, bare) = (per_call("workspace-write"), per_call("danger-full-access"));
     assert!(
-        confined - bare <= 450,
+        confined - bare <= 600,
         "{confined} of all processes together, {bare} when not confined"
     );
 }
