@@ -395,8 +395,8 @@ fn c_string(bytes: &[u8]) -> io::Result<CString> {
     CString::new(bytes).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
 }
 
-/// Whether one of 0 to 2 leads to something of somebody's past the command's mounts, be it a file, a
-/// named pipe, a device or a link. `/dev/null` is taken anew from the command's own mounts, and a
+/// Whether one of 0 to 2 leads to something of somebody's past the command's mounts, be it a file,
+/// a named pipe, a device or a link. `/dev/null` is taken anew from the command's own mounts, and a
 /// terminal made for it is its own.
 fn is_file_handed(pty: bool) -> io::Result<bool> {
     for number in 0..3 {
