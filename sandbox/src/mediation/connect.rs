@@ -2,9 +2,9 @@
 //!
 //! The command's socket is never connected while its address is only looked at. A fresh socket of
 //! ours is, to a path beneath a root or a name that the command's tree holds, since it can serve
-//! nothing else. Only if the other side is really the command's own, or the root is not that of
-//! everybody, does it take the place of the command's. A server of another program in `/tmp` thus
-//! sees a connection that ends without a word.
+//! nothing else. Only if the other side is really the command's own, or in a root that is not that
+//! of everybody that of another command of the same agent, does it take the place of the command's.
+//! A server of another program, the agent included, thus sees a connection that ends without a word.
 //!
 //! Other sockets connect by a copy of their descriptor, in a process of its own since that may
 //! wait. Where a container refuses such copies the filter does not ask about networks: see
@@ -48,13 +48,15 @@ const PROTOCOL: &std::ffi::CStr = c"system.sockprotoname";
 pub(super) struct Connections {
     /// Everything that the command started descends from it.
     supervisor: pid_t,
+    /// The same of all its commands.
+    agent: pid_t,
     helpers: Vec<pid_t>,
 }
 
 impl Connections {
     /// For the command that this process supervises.
     pub(super) fn new() -> Connections {
-        Connections { supervisor: sys::pid(), helpers: Vec::new() }
+        Connections { supervisor: sys::pid(), agent: sys::parent_pid(), helpers: Vec::new() }
     }
 
     /// What everything that the command started descends from.
@@ -76,7 +78,7 @@ impl Connections {
 
     /// Makes the connection that a call asks for, and answers it now or later.
     pub(super) fn serve(&mut self, listener: &Listener, call: &Notification, roots: &Roots) {
-        let attempt = match Attempt::of(listener, call, roots, self.supervisor) {
+        let attempt = match Attempt::of(listener, call, roots, self) {
             Ok(attempt) => attempt,
             Err(error) => return listener.answer(call, Err(error)),
         };
@@ -117,8 +119,9 @@ enum Waits {
 
 /// What is to be connected.
 enum Socket {
-    /// A fresh socket of this kind, to what is pinned; without a pin to an abstract name.
-    Unix { kind: c_int, pin: Option<OwnedFd>, is_near: bool },
+    /// A fresh socket of this kind, to what is pinned; without a pin to an abstract name. Whoever
+    /// serves it must descend from a process of ours.
+    Unix { kind: c_int, pin: Option<OwnedFd>, above: pid_t },
     /// The command's own.
     Other(OwnedFd),
 }
@@ -127,7 +130,6 @@ enum Socket {
 struct Attempt<'a> {
     listener: &'a Listener,
     call: &'a Notification,
-    supervisor: pid_t,
     socket: Socket,
     /// Flags of the command's descriptor: those of its file and close-on-exec.
     flags: c_int,
@@ -139,8 +141,9 @@ impl<'a> Attempt<'a> {
         listener: &'a Listener,
         call: &'a Notification,
         roots: &Roots,
-        supervisor: pid_t,
+        connections: &Connections,
     ) -> io::Result<Attempt<'a>> {
+        let supervisor = connections.supervisor;
         let target = Target::new(call.thread());
         let len = usize::try_from(call.int(2)).ok().filter(|len| *len <= ADDRESS_BYTES_MAX);
         let mut address = vec![0; len.ok_or_else(invalid)?];
@@ -161,7 +164,8 @@ impl<'a> Attempt<'a> {
                 let pin = reachable(call, &target, &address, roots, supervisor)?;
                 let is_near =
                     pin.as_ref().is_some_and(|pin| roots.judge_private(pin.as_fd()).is_ok());
-                Socket::Unix { kind, pin, is_near }
+                let above = if is_near { connections.agent } else { supervisor };
+                Socket::Unix { kind, pin, above }
             }
             None => {
                 let socket = take_socket(call)?;
@@ -176,7 +180,7 @@ impl<'a> Attempt<'a> {
             // Whatever was read may be another process's. Nobody waits for this answer.
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }
-        Ok(Attempt { listener, call, supervisor, socket, flags, address })
+        Ok(Attempt { listener, call, socket, flags, address })
     }
 
     /// Whether what cannot be done at once is to be done all the same.
@@ -189,8 +193,8 @@ impl<'a> Attempt<'a> {
 
     fn connect(&self, waits: Waits) -> io::Result<()> {
         match &self.socket {
-            Socket::Unix { kind, pin, is_near } => {
-                self.connect_unix(*kind, pin.as_ref(), *is_near, waits)
+            Socket::Unix { kind, pin, above } => {
+                self.connect_unix(*kind, pin.as_ref(), *above, waits)
             }
             Socket::Other(socket) => kernel::connect(socket.as_fd(), &self.address),
         }
@@ -201,7 +205,7 @@ impl<'a> Attempt<'a> {
         &self,
         kind: c_int,
         pin: Option<&OwnedFd>,
-        is_near: bool,
+        above: pid_t,
         waits: Waits,
     ) -> io::Result<()> {
         let socket = kernel::unix_socket(kind)?;
@@ -213,7 +217,7 @@ impl<'a> Attempt<'a> {
             }
             None => kernel::connect(socket.as_fd(), &self.address)?,
         }
-        if !is_near && !is_served_below(self.supervisor, socket.as_fd()) {
+        if !is_served_below(above, socket.as_fd()) {
             return Err(closed());
         }
         kernel::set_waiting(socket.as_fd(), self.flags & libc::O_NONBLOCK == 0)?;
@@ -284,16 +288,16 @@ pub(crate) fn can_tell_peers() -> bool {
     pair.is_ok_and(|(one, _other)| kernel::peer_process(one.as_fd()).is_ok())
 }
 
-/// Whether the process that listens at the other side descends from us.
-fn is_served_below(supervisor: pid_t, socket: BorrowedFd<'_>) -> bool {
+/// Whether the process that listens at the other side descends from this one.
+fn is_served_below(above: pid_t, socket: BorrowedFd<'_>) -> bool {
     match kernel::peer_process(socket) {
         Ok(peer) => {
             let number = || number_of(peer.as_fd());
             // Its number is its own as long as it is not reaped.
-            number().is_some_and(|pid| descends(pid, supervisor)) && number().is_some()
+            number().is_some_and(|pid| descends(pid, above)) && number().is_some()
         }
         // An old kernel; the number may have been another's before.
-        Err(_) => kernel::peer_number(socket).is_ok_and(|pid| descends(pid, supervisor)),
+        Err(_) => kernel::peer_number(socket).is_ok_and(|pid| descends(pid, above)),
     }
 }
 

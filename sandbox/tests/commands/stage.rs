@@ -320,6 +320,7 @@ pub(crate) fn play(part: &str, words: &[&str]) -> ! {
         "fleet" => crate::lifetime::play_fleet(words[0]),
         "terminal" => crate::apart::play_terminal(),
         "serve" => crate::connected::play_serve(words),
+        "listen" => crate::connected::play_listen(words),
         "connect" => crate::connected::play_connect(words),
         "ways" => crate::mediated::play_ways(words[0]),
         "chmods" => crate::mediated::play_chmods(),
