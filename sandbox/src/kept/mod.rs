@@ -262,10 +262,15 @@ impl Ways {
     }
 }
 
-/// Whether there is something that a mount can hold, which is anything but a link.
+/// Whether there is something that a mount can hold, which is anything but a link, or a file with
+/// another name: an earlier command may have made that before there was a mount, to write by it.
 fn is_mountable(way: Option<BorrowedFd<'_>>, item: &Item) -> bool {
     let (Some(way), Some(name)) = (way, item.names.last()) else { return false };
-    calls::stat(way, name).is_ok_and(|stat| stat.st_mode & libc::S_IFMT != libc::S_IFLNK)
+    calls::stat(way, name).is_ok_and(|stat| match stat.st_mode & libc::S_IFMT {
+        libc::S_IFLNK => false,
+        libc::S_IFREG => stat.st_nlink == 1,
+        _ => true,
+    })
 }
 
 fn look_at(way: Option<BorrowedFd<'_>>, item: &Item, budget: &mut Budget) -> io::Result<Node> {

@@ -12,6 +12,7 @@ use crate::stage::{Place, Run, apart, check_said, exe, marker, part, shell, with
 
 pub(crate) const CASES: &[Case] = &[
     ("control_files_stay_as_they_are", control_files_stay_as_they_are),
+    ("another_name_changes_no_control_file", another_name_changes_no_control_file),
     ("what_cannot_be_held_is_named", what_cannot_be_held_is_named),
     ("a_sealed_directory_shows_no_secret", a_sealed_directory_shows_no_secret),
     ("beside_hidden_paths_new_ones_can_be_made", beside_hidden_paths_new_ones_can_be_made),
@@ -70,6 +71,16 @@ fn control_files_stay_as_they_are() {
         assert_eq!(level, Level::Full);
         assert!(!missing.contains(Missing::CONTROL_FILES));
     }
+}
+
+/// One that was made before anything was held.
+fn another_name_changes_no_control_file() {
+    let place = Place::new("named");
+    let (work, plan) = repository(&place, "echo x > other; echo tried");
+    fs::hard_link(work.join(".git/config"), work.join("other")).unwrap();
+    let run = Run::whole(&plan);
+    assert!(run.said().ends_with("tried"), "{}", run.said());
+    assert_eq!(fs::read_to_string(work.join(".git/config")).unwrap(), "before");
 }
 
 fn what_cannot_be_held_is_named() {
