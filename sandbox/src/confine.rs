@@ -290,13 +290,13 @@ fn confine(
     let terminals = match apart {
         Apart::Nothing if is_supervised => Terminals::Given,
         Apart::Nothing => Terminals::All,
-        Apart::View | Apart::Whole => Terminals::Own { is_given: plan.pty },
+        Apart::View | Apart::Whole => Terminals::Own,
     };
     let missing = ground.enforce(policy, hidden, closed, terminals).at(Stage::Landlock)?;
     let missing = with_namespaces(missing, policy, apart);
     let missing = match terminals {
         Terminals::Given => missing.without(Missing::TERMINALS),
-        Terminals::All | Terminals::Own { .. } => missing,
+        Terminals::All | Terminals::Own => missing,
     };
     let missing = filters.install(policy, offer, missing).at(Stage::Seccomp)?;
     let is_whole = has_scopes && !missing.contains(Missing::SUPERVISOR);

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::ffi::{CStr, CString};
-use std::io;
+use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -80,7 +80,7 @@ pub(crate) enum Terminals {
     /// All there are, since nobody could give it its own.
     All,
     /// All in its own mounts, where nobody else's are, and the one it was given, if it was.
-    Own { is_given: bool },
+    Own,
     /// The one it was given, if it was. Those that it makes come from the supervisor.
     Given,
 }
@@ -146,13 +146,13 @@ impl Ground {
             self.rules.grant_root(Path::new(SHARED_MEMORY), read, &Hidden::default())?;
         }
         match terminals {
-            Terminals::All | Terminals::Own { .. } => {
+            Terminals::All | Terminals::Own => {
                 let rights = device | AccessFs::ReadDir;
                 self.rules.grant_device(TERMINALS, libc::S_IFDIR, rights)?;
             }
             Terminals::Given => self.rules.grant_given_terminal(device)?,
         }
-        if terminals == (Terminals::Own { is_given: true }) {
+        if terminals == Terminals::Own && io::stdin().is_terminal() {
             // The same under whatever name the mounts show it by.
             self.rules.add(io::stdin().as_fd(), libc::S_IFCHR, device)?;
         }

@@ -155,7 +155,8 @@ fn stdin_and_much_output_pass() {
 fn a_terminal_controls_and_hangs_up() {
     for access in ACCESSES {
         let (master, slave) = open_terminal();
-        let line = "tty; ps -o tty= -p $$; echo to-tty > /dev/tty; setsid sleep 9 & exit 4";
+        let line = "tty; ps -o tty= -p $$; echo to-tty > /dev/tty; : < /dev/stdin && echo anew
+            setsid sleep 9 & exit 4";
         let mut plan = shell(access, line);
         plan.pty = true;
         let stdio = Stdio {
@@ -170,7 +171,7 @@ fn a_terminal_controls_and_hangs_up() {
         let is_shared = access == Access::Full || apart() == Apart::Nothing;
         let name = if is_shared { "/dev/pts/" } else { "/dev/console" };
         assert!(said.starts_with(name), "{said}");
-        assert!(said.contains("to-tty"), "{said}");
+        assert!(said.contains("to-tty") && said.contains("anew"), "{said}");
         assert_eq!(run.end(), Status::Exited(4));
     }
 }
