@@ -234,3 +234,67 @@ fn a_thread_in_which_nothing_was_asked_is_known_by_its_name() {
     assert_eq!(client.call("thread/list", json!({"archived": true}))["data"], json!([]));
     client.leave().0.exits(0);
 }
+
+#[test]
+fn a_turn_goes_on_to_its_end_when_the_client_has_left_it() {
+    let mut world = World::new();
+    world.reply(Reply::message("Hello you").held());
+    let mut client = Client::new(world);
+    let thread = client.thread(json!({}));
+    let named = json!({"threadId": thread});
+    client.turn(&thread, "hi");
+    client.told("item/agentMessage/delta");
+    let leave = |client: &mut Client| client.call("thread/unsubscribe", named.clone());
+    assert_eq!(leave(&mut client)["status"], "unsubscribed");
+    assert_eq!(leave(&mut client)["status"], "notSubscribed");
+    let from = client.lines.len();
+    client.world.provider.is_released = true;
+    client.settle();
+    assert_eq!(client.lines.len(), from);
+    assert_eq!(leave(&mut client)["status"], "notLoaded");
+    let read = client.call("thread/read", json!({"threadId": thread, "includeTurns": true}));
+    let turn = &read["thread"]["turns"][0];
+    assert_eq!(turn["status"], "completed");
+    assert_eq!(turn["items"][1]["text"], "Hello you");
+    client.leave().0.exits(0);
+}
+
+#[test]
+fn whoever_comes_back_hears_the_rest_of_the_turn() {
+    let mut world = World::new();
+    world.reply(Reply::message("Hello you").held());
+    let mut client = Client::new(world);
+    let thread = client.thread(json!({}));
+    let named = json!({"threadId": thread});
+    let turn = client.turn(&thread, "hi");
+    client.told("item/agentMessage/delta");
+    client.call("thread/unsubscribe", named.clone());
+    let resumed = client.call("thread/resume", named.clone());
+    assert_eq!(resumed["thread"]["status"]["type"], "active");
+    client.world.provider.is_released = true;
+    assert_eq!(client.ended(&turn)["status"], "completed");
+    assert_eq!(client.call("thread/unsubscribe", named)["status"], "unsubscribed");
+    client.leave().0.exits(0);
+}
+
+#[test]
+fn a_question_that_nobody_is_there_to_answer_ends_the_turn() {
+    for is_early in [false, true] {
+        let mut world = World::new();
+        world.reply(Reply::script("touch made").held());
+        let mut client = Client::new(world);
+        let thread = client.thread(json!({"approvalPolicy": "untrusted"}));
+        client.turn(&thread, "go");
+        if !is_early {
+            client.world.provider.is_released = true;
+            client.told("item/commandExecution/requestApproval");
+        }
+        let named = json!({"threadId": thread});
+        assert_eq!(client.call("thread/unsubscribe", named.clone())["status"], "unsubscribed");
+        client.world.provider.is_released = true;
+        client.settle();
+        assert_eq!(client.call("thread/unsubscribe", named)["status"], "notLoaded");
+        assert!(!client.world.cwd.join("made").exists());
+        client.leave().0.exits(0);
+    }
+}

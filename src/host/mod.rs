@@ -196,6 +196,8 @@ impl Host {
         self.leave();
         self.close_threads();
         self.work();
+        self.serve_asks();
+        self.work();
         self.children.reap();
         self.notify();
         self.tell_losses();

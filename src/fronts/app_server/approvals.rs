@@ -57,6 +57,9 @@ impl AppServer {
         out: &mut Output,
     ) {
         let Some(loaded) = self.threads.get_mut(&thread) else { return };
+        if loaded.is_left {
+            return self.close(thread);
+        }
         let Some(turn) = loaded.turn.as_deref_mut() else { return };
         let is_foreseen = std::mem::take(&mut turn.is_foreseen);
         let dialect = loaded.dialect;

@@ -327,9 +327,10 @@ impl AppServer {
     pub(super) fn follow(&mut self, id: &str) {
         if let Ok(thread) = self.find(id)
             && let Some(loaded) = self.threads.get_mut(&thread)
-            && loaded.dialect == Dialect::First
+            && (loaded.dialect == Dialect::First || loaded.is_left)
         {
             loaded.is_subscribed = true;
+            loaded.is_left = false;
         }
     }
 }

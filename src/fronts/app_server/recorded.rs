@@ -187,6 +187,7 @@ impl AppServer {
     ) {
         let Some(mut loaded) = self.threads.remove(&thread) else { return };
         loaded.is_subscribed = true;
+        loaded.is_left = false;
         let past = Past { turns, backwards, ..Past::default() };
         self.answer_opened(id, &loaded, How::Resume, past, lent, out);
         self.threads.insert(thread, loaded);

@@ -9,7 +9,7 @@ use crate::fronts::app_server::types::v1::{InitializeParams, RequestId};
 use crate::fronts::app_server::types::v2;
 use crate::fronts::app_server::{AppServer, Client, clipped};
 use crate::words::command::{Command, Which};
-use crate::words::ids::ConversationId;
+use crate::words::ids::{ConversationId, ThreadId};
 use crate::words::sort;
 
 /// What clients ask for at their start, and there is none of here: no error, but nothing.
@@ -163,22 +163,27 @@ impl AppServer {
         Ok(())
     }
 
-    /// The client no longer follows a thread, which is then forgotten.
+    /// The client no longer follows a thread, which is then forgotten. A turn that runs goes on to
+    /// its end, unless it waits for an answer that nobody will give.
     fn unsubscribe(&mut self, id: &RequestId, thread: &str, out: &mut Output) {
         let status = match self.find(thread) {
             Err(_) => v2::ThreadUnsubscribeStatus::NotLoaded,
-            Ok(thread) => {
-                let loaded = self.threads.get_mut(&thread);
-                let was = loaded.map(|loaded| std::mem::replace(&mut loaded.is_subscribed, false));
-                if was == Some(true) {
-                    let command = Command::Close { thread };
-                    self.ask(Ask::Command { ticket: None, command });
+            Ok(thread) => match self.threads.get_mut(&thread).filter(|it| it.is_subscribed) {
+                None => v2::ThreadUnsubscribeStatus::NotSubscribed,
+                Some(loaded) => {
+                    loaded.is_subscribed = false;
+                    loaded.is_left = true;
+                    if loaded.turn.as_ref().is_none_or(|turn| turn.questions > 0) {
+                        self.close(thread);
+                    }
                     v2::ThreadUnsubscribeStatus::Unsubscribed
-                } else {
-                    v2::ThreadUnsubscribeStatus::NotSubscribed
                 }
-            }
+            },
         };
         self.answer(id, &v2::ThreadUnsubscribeResponse { status }, out);
+    }
+
+    pub(super) fn close(&mut self, thread: ThreadId) {
+        self.ask(Ask::Command { ticket: None, command: Command::Close { thread } });
     }
 }

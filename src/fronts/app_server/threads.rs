@@ -33,6 +33,8 @@ pub struct Loaded {
     pub items_count: u32,
     /// Whether this client is told of it in the words of the second protocol.
     pub is_subscribed: bool,
+    /// The client has left it: it closes once its turn has ended, or needs someone.
+    pub is_left: bool,
     /// It closes since its rollout goes to the archive.
     pub is_archived: bool,
     /// Who listens in the words of the first protocol.
@@ -68,6 +70,7 @@ impl Loaded {
             updated_at: 0,
             items_count: 0,
             is_subscribed: false,
+            is_left: false,
             is_archived: false,
             listeners: Vec::new(),
             turn: None,
@@ -151,6 +154,7 @@ impl AppServer {
             updated_at: now_s,
             items_count: past.items_count,
             is_subscribed: dialect == Dialect::Second,
+            is_left: false,
             is_archived: false,
             listeners: Vec::new(),
             turn: None,

@@ -237,7 +237,7 @@ impl AppServer {
         let Some(running) = loaded.turn.take() else { return };
         loaded.updated_at = objects::seconds(lent.wall_ms);
         loaded.has_failed = matches!(how, Ended::Failed { .. });
-        let thread_id = loaded.id.clone();
+        let (thread_id, is_left) = (loaded.id.clone(), loaded.is_left);
         // A turn that only waited for a person ends at once.
         let is_it = |ticket: &mut Ticket| matches!(ticket.waits, Waits::Stopped { .. });
         let now = self.current.take_if(is_it).map(|ticket| ticket.id);
@@ -253,6 +253,9 @@ impl AppServer {
         let turn = objects::ended(turn, how, running.said, lent.wall_ms, running.started_ms);
         let completed = TurnCompletedNotification { thread_id, turn };
         self.notify_of(thread, &ServerNotification::TurnCompleted(completed), out);
+        if is_left {
+            self.close(thread);
+        }
     }
 
     pub(super) fn status_changed(&mut self, thread: ThreadId, out: &mut Output) {
