@@ -298,3 +298,28 @@ fn a_question_that_nobody_is_there_to_answer_ends_the_turn() {
         client.leave().0.exits(0);
     }
 }
+
+#[test]
+fn a_thread_goes_on_from_the_past_that_is_told() {
+    let mut world = World::new();
+    world.reply(Reply::message("first")).reply(Reply::message("second"));
+    let mut client = Client::new(world);
+    let thread = client.thread(json!({}));
+    let turn = client.turn(&thread, "hi");
+    client.ended(&turn);
+    let message = |role: &str, kind: &str, text: &str| json!({"type": "message", "role": role, "content": [{"type": kind, "text": text}]});
+    let past = [message("user", "input_text", "old"), message("assistant", "output_text", "so")];
+    let params = |history: Value| json!({"threadId": thread, "history": history});
+    assert_eq!(client.refused("thread/resume", params(json!([])))["code"], -32600);
+    assert_eq!(client.refused("thread/resume", params(json!([7])))["code"], -32600);
+    let resumed = client.call("thread/resume", params(json!(past)));
+    let told = resumed["thread"]["id"].as_str().unwrap();
+    assert_ne!(told, thread);
+    let turn = client.turn(told, "more");
+    client.ended(&turn);
+    let input = &client.world.requests().last().unwrap().body["input"];
+    assert_eq!(support::texts(input, "assistant"), ["so"]);
+    let texts = support::texts(input, "user");
+    assert!(texts.contains(&"old".to_owned()) && !texts.contains(&"hi".to_owned()), "{texts:?}");
+    client.leave().0.exits(0);
+}

@@ -82,8 +82,12 @@ impl AppServer {
                 Ok(())
             }
             ClientRequest::ThreadResume(ref params) => {
-                let which = self.resumed(&params.thread_id, params.path.as_deref())?;
-                self.open(id, request, How::Resume, Some(which));
+                let which = match params.history.as_deref() {
+                    Some([]) => return Err(Failure::refused("history must not be empty")),
+                    Some(_) => None,
+                    None => Some(self.resumed(&params.thread_id, params.path.as_deref())?),
+                };
+                self.open(id, request, How::Resume, which);
                 Ok(())
             }
             ClientRequest::ThreadFork(ref params) => {

@@ -1,5 +1,6 @@
 //! Opening threads and giving them prompts, with what the place has to do with it.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use crate::config::args::Invocation;
@@ -8,6 +9,7 @@ use crate::config::review;
 use crate::fronts::Output;
 use crate::fronts::app_server::ask::{Dialect, How, Opened, Said, Ticket, Waits};
 use crate::fronts::app_server::envelope::Failure;
+use crate::fronts::app_server::types::codec::{Fault, Json, Typed};
 use crate::fronts::app_server::types::events::ResponseItem;
 use crate::fronts::app_server::types::methods::ClientRequest;
 use crate::fronts::app_server::types::v1::RequestId;
@@ -90,11 +92,8 @@ impl Host {
         let opened = Opened { how, dialect, is_ephemeral, sources, past };
         let waits = Waits::Opened(Box::new(opened));
         let ticket = Some(Ticket { id: id.clone(), waits });
-        let which = match (which, request) {
-            (None, ClientRequest::ResumeConversation(params)) => {
-                let history = params.history.as_deref().unwrap_or_default();
-                Some(Which::Path(self.record_history(history, &settings)?))
-            }
+        let which = match (which, told_past(request)?) {
+            (None, Some(history)) => Some(Which::Path(self.record_history(&history, &settings)?)),
             (which, _) => which,
         };
         let command = match (how, which) {
@@ -285,6 +284,19 @@ fn settings_as_recorded(
         recall::effort(&mut loaded.resolved.settings, known.effort.as_deref());
     }
     Ok(loaded)
+}
+
+/// What a client says its conversation's past is, if the request may say so.
+fn told_past(request: &ClientRequest) -> Result<Option<Cow<'_, [ResponseItem]>>, Failure> {
+    Ok(match request {
+        ClientRequest::ResumeConversation(params) => params.history.as_deref().map(Cow::Borrowed),
+        ClientRequest::ThreadResume(v2::ThreadResumeParams { history: Some(history), .. }) => {
+            let decode = |item: &Json| ResponseItem::decode(item.as_str());
+            let items: Result<Vec<ResponseItem>, Fault> = history.iter().map(decode).collect();
+            Some(Cow::Owned(items.map_err(|fault| fault.within("params.history"))?))
+        }
+        _ => None,
+    })
 }
 
 /// What a request that opens a thread says of its settings.
