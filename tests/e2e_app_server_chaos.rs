@@ -127,8 +127,7 @@ impl Anyone {
     /// Hears what has been said since.
     fn hear(&mut self) {
         self.client.settle();
-        let heard = self.client.lines[self.heard_count..].to_vec();
-        for line in heard {
+        while let Some(line) = self.client.lines.get(self.heard_count).cloned() {
             self.heard_count += 1;
             let (method, params) = (line["method"].as_str(), &line["params"]);
             match (method, line.get("id")) {
