@@ -21,7 +21,7 @@ mod model;
 mod options;
 mod places;
 
-pub use self::model::{for_model, named as model_named};
+pub use self::model::{checked as model_checked, for_model, named as model_named};
 pub use self::options::ExecOptions;
 pub use self::places::{Inherit, ShellEnvironment, sandbox, shell_environment, unreadable};
 

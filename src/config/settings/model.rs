@@ -35,7 +35,8 @@ pub fn named(
     checked(model)
 }
 
-fn checked(model: &str) -> Result<Box<str>, ConfigError> {
+/// A model's name, if it can be one.
+pub fn checked(model: &str) -> Result<Box<str>, ConfigError> {
     if model.len() > MODEL_NAME_BYTES_MAX || model.chars().any(char::is_control) {
         let why = format!("longer than {MODEL_NAME_BYTES_MAX} bytes or with control characters");
         return Err(ConfigError::new(format!("the name of the model is {why}")));

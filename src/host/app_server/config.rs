@@ -14,6 +14,7 @@ use crate::config::edit::{self, Edit, Merge};
 use crate::config::effective::{self, Effective};
 use crate::config::file::Source;
 use crate::config::layers::{Layers, Named, Rank};
+use crate::config::settings::model_checked;
 use crate::config::{request, value};
 use crate::fronts::app_server::envelope::Failure;
 use crate::fronts::app_server::types::codec::{Json, Map, Preset, Typed};
@@ -193,6 +194,11 @@ fn write(
         )));
     }
     let edited = edit::apply(&name, &text, edits).map_err(refused)?;
+    let config = Named { name: &name, text: &edited };
+    if let Ok(layers) = Layers::new(&Invocation::default(), Some(config)) {
+        // With a model that cannot be, no server would begin any more.
+        model_checked(layers.text(&["model"]).unwrap_or_default().trim()).map_err(refused)?;
+    }
     if edited != text {
         replace(&path, &edited, Readers::Same).map_err(failed)?;
     }

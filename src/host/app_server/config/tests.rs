@@ -3,6 +3,7 @@ use std::fs;
 use super::*;
 use crate::config::args::Override;
 use crate::host::disk::tests::Place;
+use crate::limits::MODEL_NAME_BYTES_MAX;
 
 /// Does something where this place holds the home, under a command line with these `-c`.
 fn at<T>(place: &Place, pairs: &[&str], act: impl FnOnce(&Surroundings<'_>) -> T) -> T {
@@ -214,6 +215,11 @@ fn the_default_model_is_set_and_taken_away() {
         let both = set("{\"model\":\"m\",\"reasoningEffort\":\"high\"}");
         assert_eq!(both, "model = \"m\"\nmodel_reasoning_effort = \"high\"\n");
         assert_eq!(set("{}"), "");
+        let model = Some("m".repeat(MODEL_NAME_BYTES_MAX + 1).into());
+        let params = v1::SetDefaultModelParams { model, reasoning_effort: None };
+        let refused = set_default_model(around, &params).expect_err("refused");
+        assert!(refused.message.contains("name of the model"), "{refused}");
+        assert_eq!(fs::read_to_string(&path).expect("read"), "");
     });
 }
 
