@@ -376,6 +376,9 @@ impl Reading {
                     return Err(format!("{typed}: the path is empty"));
                 }
                 set(&mut self.invocation, path);
+                if flag.name == "image" {
+                    self.take_images(*set);
+                }
             }
             Takes::Mode(mode) => self.choose_sandbox(&typed, *mode)?,
             Takes::SandboxName(_) => {
@@ -427,6 +430,23 @@ impl Reading {
         }
         self.invocation.sandbox = Some(mode);
         Ok(())
+    }
+
+    /// Takes the words behind an image for images too, as the peer does, but only where they can be
+    /// nothing else: after the prompt, or before a `--`. Otherwise the next word is the prompt.
+    fn take_images(&mut self, set: fn(&mut Invocation, OsString)) {
+        let command = self.command;
+        let is_full = self.plain.len() >= command.arguments.len();
+        let Some(mut rest) = self.parser.try_raw_args().filter(|_| command != TOP) else { return };
+        let is_plain = |word: &OsString| {
+            let names = word.to_str().is_some_and(|word| command.below(word).is_some());
+            !word.as_encoded_bytes().starts_with(b"-") && !names
+        };
+        let count = rest.as_slice().iter().take_while(|word| is_plain(word)).count();
+        let is_before_literal = rest.as_slice().get(count).is_some_and(|word| word == "--");
+        if is_full || is_before_literal {
+            rest.by_ref().take(count).for_each(|path| set(&mut self.invocation, path));
+        }
     }
 
     /// Checks that the whole makes sense.

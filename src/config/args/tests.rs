@@ -76,6 +76,27 @@ fn the_sdk_command_line_is_understood() {
 }
 
 #[test]
+fn words_behind_an_image_are_images_where_they_can_be_nothing_else() {
+    let two = [PathBuf::from("a"), PathBuf::from("b")];
+    for line in [
+        &["exec", "-i", "a", "b", "--", "hi"][..],
+        &["exec", "hi", "-i", "a", "b"],
+        &["exec", "hi", "--image=a", "b", "--json"],
+        &["exec", "hi", "-i", "a", "-i", "b"],
+    ] {
+        let invocation = read(line);
+        assert_eq!(invocation.prompt.as_deref(), Some("hi"), "{line:?}");
+        assert_eq!(invocation.images, two, "{line:?}");
+    }
+    let prompted = read(&["exec", "-i", "a", "hi"]);
+    assert_eq!((prompted.prompt.as_deref(), prompted.images.len()), (Some("hi"), 1));
+    let resumed = read(&["exec", "-i", "a", "resume", "--last", "--", "hi"]);
+    assert_eq!((resumed.prompt.as_deref(), resumed.images.len()), (Some("hi"), 1));
+    let resumed = read(&["exec", "resume", "x", "-i", "a", "b", "--", "hi"]);
+    assert_eq!((resumed.prompt.as_deref(), resumed.images.len()), (Some("hi"), 2));
+}
+
+#[test]
 fn flags_may_stand_anywhere() {
     let expected = read(&["exec", "--json", "-m", "o3", "resume", "--last", "go on"]);
     assert_eq!(expected.verb, Verb::Resume(Resumed::Last));
