@@ -155,7 +155,9 @@ fn stdin_and_much_output_pass() {
 fn a_terminal_controls_and_hangs_up() {
     for access in ACCESSES {
         let (master, slave) = open_terminal();
+        // Programs open it by the name that they find for it, and then set its modes.
         let line = "tty; ps -o tty= -p $$; echo to-tty > /dev/tty; : < /dev/stdin && echo anew
+            echo to-name > $(tty); stty -F $(tty) -echo && echo quiet
             setsid sleep 9 & exit 4";
         let mut plan = shell(access, line);
         plan.pty = true;
@@ -171,7 +173,9 @@ fn a_terminal_controls_and_hangs_up() {
         let is_shared = access == Access::Full || apart() == Apart::Nothing;
         let name = if is_shared { "/dev/pts/" } else { "/dev/console" };
         assert!(said.starts_with(name), "{said}");
-        assert!(said.contains("to-tty") && said.contains("anew"), "{said}");
+        for word in ["to-tty", "anew", "to-name", "quiet"] {
+            assert!(said.contains(word), "{word}: {said}");
+        }
         assert_eq!(run.end(), Status::Exited(4));
     }
 }
