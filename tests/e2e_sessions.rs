@@ -66,6 +66,17 @@ fn output_of<'c>(chunk: &'c str, state: &str) -> &'c str {
     }
 }
 
+/// As most of coreutils do on their way out, of which `; rm -rf x` was killed by a hangup.
+#[test]
+fn a_program_may_let_go_of_its_terminal_before_it_ends() {
+    let world = &mut World::new();
+    let line =
+        "echo before; exec <&- >&- 2>&-; sleep 0.2; echo again > /dev/tty; sleep 0.2; exit 7";
+    let more = json!({"tty": true, "yield_time_ms": 20_000});
+    let (_, outputs) = check(world, &[start(line, &more)]);
+    assert_eq!(exited(&outputs[0], 7), "before\r\nagain\r\n");
+}
+
 #[test]
 fn a_session_has_a_terminal_and_is_talked_to() {
     let mut world = World::new();

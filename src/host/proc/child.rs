@@ -14,6 +14,7 @@ use crate::core::effect::Stop;
 use crate::core::input::{CommandEnded, CommandResult};
 use crate::host::proc::launched::Launched;
 use crate::host::proc::overheard::Overheard;
+use crate::host::proc::pty;
 use crate::host::proc::session::{Backlog, Typed, Typing};
 use crate::limits::FILES_REPLY_BYTES_MAX;
 use crate::tools::clip::Clip;
@@ -232,6 +233,10 @@ impl Child {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Drained::Dry,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Closing a master hangs up on who is still there without a descriptor of it.
+                Err(error) if pty::is_unheld(&error) && !self.launched.is_gone() => {
+                    return Drained::Dry;
+                }
                 // A PTY master reports its end as EIO; any other error ends the output as well.
                 Err(_) => break,
             }

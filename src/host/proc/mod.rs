@@ -110,7 +110,14 @@ impl Children {
     pub fn on_ready(&mut self, poller: &mut Poller, key: Key, now_ms: u64) {
         let Some(child) = self.slots.of_mut(key.slot(), key.generation()) else { return };
         match key.kind() {
-            Kind::CommandStatus => child.read_status(now_ms, OUTPUT_LINGER_MS),
+            Kind::CommandStatus => {
+                child.read_status(now_ms, OUTPUT_LINGER_MS);
+                if child.launched().is_gone() {
+                    // A terminal says only now that this was all.
+                    let (slot, generation) = (key.slot(), key.generation());
+                    poller.mark_ready(Key::new(Kind::CommandOutput, slot, generation));
+                }
+            }
             Kind::CommandInput => child.flush(),
             _ => {
                 if child.read_output(&mut self.scratch, READ_BUDGET_BYTES) == Drained::More {

@@ -163,6 +163,8 @@ impl Program {
                 Ok(count) => return Some(scratch[..count].to_vec()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Closing a master hangs up on who is still there without a descriptor of it.
+                Err(error) if pty::is_unheld(&error) && !self.launched.is_gone() => return None,
                 // A PTY master reports its end as EIO; any other error ends the output as well.
                 Err(_) => break,
             }
@@ -289,6 +291,10 @@ impl Children {
             }
             _ => {
                 program.launched.read_status(now_ms, OUTPUT_LINGER_MS);
+                if program.launched.is_gone() {
+                    // A terminal says only now that this was all.
+                    poller.mark_ready(Key::new(Kind::ProgramStdout, slot, generation));
+                }
                 None
             }
         };
