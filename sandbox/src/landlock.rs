@@ -183,16 +183,18 @@ pub(crate) fn reported_abi() -> io::Result<u32> {
     u32::try_from(version).map_err(|_| io::Error::last_os_error())
 }
 
-/// Keeps the signals of this process, and of all that it starts, from everybody else. Nothing else
-/// is handled.
+/// Keeps the signals of this process, and of all that it starts, from everybody else. Moving files
+/// between directories has to be granted, since every rule set refuses that by itself.
 pub(crate) fn scope_signals() -> io::Result<()> {
-    let ruleset = Ruleset::default()
-        .set_compatibility(CompatLevel::HardRequirement)
-        .scope(Scope::Signal)
-        .and_then(|ruleset| ruleset.create())
-        .map_err(|error| errno_within(&error))?;
-    let created: Option<OwnedFd> = ruleset.into();
-    created.map(Rules).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOTSUP))?.enforce()
+    let build = || {
+        let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+        ruleset.handle_access(AccessFs::Refer)?.scope(Scope::Signal)?.create()
+    };
+    let created: Option<OwnedFd> = build().map_err(|error| errno_within(&error))?.into();
+    let rules = created.map(Rules).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOTSUP))?;
+    let root = sys::open_path(at_root(), c"/")?;
+    rules.add(root.as_fd(), libc::S_IFDIR, AccessFs::Refer.into())?;
+    rules.enforce()
 }
 
 fn create(abi: ABI, number: u32) -> io::Result<Rules> {

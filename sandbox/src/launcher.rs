@@ -430,9 +430,10 @@ fn begin(status: &OwnedFd) -> Result<Begun, Refusal> {
     let refused = sys::shared_flag().at(Stage::Supervise)?;
     let us = sys::pid();
     let init = namespaces::enter(apart).at(Stage::Namespaces)?;
-    // In a namespace of processes all end with its init.
+    // In a namespace of processes all end with its init; where there are only mounts of its own,
+    // rules would refuse those.
     let is_open = plan.policy.access == Access::Full;
-    let is_scoped = apart != Apart::Whole && !is_open && scope_signals();
+    let is_scoped = apart == Apart::Nothing && !is_open && scope_signals();
     let forked = if handover.is_some() { sys::fork_sharing_descriptors() } else { sys::fork() };
     let command = match forked.at(Stage::Fork)? {
         0 => confine::run(&plan, prepared, handover.as_ref(), status.as_fd(), refused, us),
