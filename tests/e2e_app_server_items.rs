@@ -323,3 +323,27 @@ fn a_thread_goes_on_from_the_past_that_is_told() {
     assert!(texts.contains(&"old".to_owned()) && !texts.contains(&"hi".to_owned()), "{texts:?}");
     client.leave().0.exits(0);
 }
+
+#[test]
+fn searches_that_begin_together_end_each() {
+    let mut world = World::new();
+    let search = |id: &str| {
+        let action = json!({"type": "search", "query": id});
+        json!({"type": "web_search_call", "id": id, "status": "completed", "action": action})
+    };
+    let added = |id: &str| json!({"type": "response.output_item.added", "item": search(id)});
+    let done = |id: &str| reply::done(&search(id));
+    let all = [added("ws_1"), added("ws_2"), done("ws_1"), done("ws_2")];
+    let message = [reply::done(&reply::message("so")), reply::completed()];
+    world.reply(Reply::events(&[&[reply::created()][..], &all, &message].concat()));
+    let mut client = Client::new(world);
+    let thread = client.thread(json!({}));
+    let turn = client.turn(&thread, "hi");
+    client.ended(&turn);
+    assert_eq!(amiss(&client.lines), Vec::<String>::new());
+    let queries = client.lines.iter().filter(|line| line["method"] == "item/completed");
+    let queries = queries.filter_map(|line| line["params"]["item"]["query"].as_str());
+    let known: Vec<&str> = queries.filter(|query| !query.is_empty()).collect();
+    assert_eq!(known, ["ws_1", "ws_2"]);
+    client.leave().0.exits(0);
+}

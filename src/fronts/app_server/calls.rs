@@ -156,8 +156,16 @@ impl AppServer {
         let reasoning = turn.reasoning.take();
         let reasoning = reasoning.map(|open| items::reasoning(open.id, Vec::new(), Vec::new()));
         let message = turn.message.take().map(|id| items::agent_message(id, Text::default()));
-        let search = turn.search.take().map(|id| items::web_search(id, Text::default(), "{}"));
-        for item in [reasoning, message, search].into_iter().flatten() {
+        for item in [reasoning, message].into_iter().flatten() {
+            self.item_completed(thread, item, lent, out);
+        }
+        self.abandon_search(thread, lent, out);
+    }
+
+    /// What the open search has found will not be known to be its own.
+    pub(super) fn abandon_search(&mut self, thread: ThreadId, lent: Lent<'_>, out: &mut Output) {
+        if let Some(id) = self.running(thread).and_then(|turn| turn.search.take()) {
+            let item = items::web_search(id, Text::default(), "{}");
             self.item_completed(thread, item, lent, out);
         }
     }

@@ -371,6 +371,7 @@ impl AppServer {
     }
 
     fn search_started(&mut self, thread: ThreadId, lent: Lent<'_>, out: &mut Output) {
+        self.abandon_search(thread, lent, out);
         let id = self.fresh_id(thread);
         let item = items::web_search(id.clone(), Text::default(), "{}");
         self.item_started(thread, &item, lent, out);

@@ -204,15 +204,17 @@ impl<'a> Teller<'a> {
         let turn = &mut self.state.turn;
         let reasoning = turn.reasoning.take().map(|id| items_v1::reasoning(id, None));
         let message = turn.message.take().map(|id| items_v1::agent_message(id, None));
-        let search = turn.search.take();
-        let found = search.clone().map(|id| items_v1::web_search(id, Text::default()));
-        for item in [reasoning, message, found].into_iter().flatten() {
+        for item in [reasoning, message].into_iter().flatten() {
             self.item_completed(item);
         }
-        if let Some(call_id) = search {
-            let query = Text::default();
-            self.say(&EventMsg::WebSearchEnd(WebSearchEndEvent { call_id, query }));
-        }
+        self.abandon_search();
+    }
+
+    fn abandon_search(&mut self) {
+        let Some(call_id) = self.state.turn.search.take() else { return };
+        let query = Text::default();
+        self.item_completed(items_v1::web_search(call_id.clone(), query.clone()));
+        self.say(&EventMsg::WebSearchEnd(WebSearchEndEvent { call_id, query }));
     }
 
     fn task_complete(&mut self) {
@@ -352,6 +354,7 @@ impl<'a> Teller<'a> {
     }
 
     fn search_started(&mut self) {
+        self.abandon_search();
         let call_id = self.fresh_id();
         self.state.turn.search = Some(call_id.clone());
         self.item_started(items_v1::web_search(call_id.clone(), Text::default()));
