@@ -4,7 +4,7 @@
 //! ours is, to a path beneath a root or a name that the command's tree holds, since it can serve
 //! nothing else. Only if the other side is really the command's own, or in a root that is not that
 //! of everybody that of another command of the same agent, does it take the place of the command's.
-//! A server of another program, the agent included, thus sees a connection that ends without a word.
+//! A server of another program, be it the agent, sees a connection that ends without a word.
 //!
 //! Other sockets connect by a copy of their descriptor, in a process of its own since that may
 //! wait. Where a container refuses such copies the filter does not ask about networks: see
