@@ -133,3 +133,18 @@ fn a_patch_is_not_applied_through_a_link_that_a_command_made() {
     assert!(!victim.exists(), "{:?}", client.world.outputs());
     client.leave().0.exits(0);
 }
+
+#[test]
+fn what_is_not_to_be_read_is_found_by_the_next_command() {
+    for refused in [&outside::REFUSED_IN_CONTAINERS[..], &[]] {
+        let mut world = scripted(&["mv deep other; mv deep/er deep/est", "cat */*/secret"]);
+        world.file("deep/er/secret", "hidden-key");
+        let filter =
+            if refused.is_empty() { Vec::new() } else { outside::filter(libc::EPERM, refused) };
+        let call = world.call(&words(&["-c", "sandbox_deny_read=[\"deep/er/secret\"]"]));
+        let ended = world.run(Call { filter, ..call });
+        ended.exits(0);
+        let outputs = world.outputs();
+        assert!(!outputs[1].contains("hidden-key"), "{outputs:?}");
+    }
+}

@@ -110,22 +110,13 @@ fn existing(path: &Path) -> io::Result<Option<OwnedFd>> {
     }
 }
 
-/// Makes the protected paths below the roots read-only. The directories on the way to them become
-/// mounts too, since what is a mount can be neither moved nor replaced.
+/// Makes the protected paths below the roots read-only, and holds what is hidden in its place: the
+/// next command looks for it there.
 fn protect(policy: &Policy, roots: &[&Path]) -> io::Result<()> {
     let mut held: Vec<&Path> = Vec::new();
     for path in &policy.protected {
-        let Some(root) = roots.iter().copied().find(|root| path.starts_with(root)) else {
+        if !hold_way(path, roots, &mut held)? {
             continue;
-        };
-        let between = path.ancestors().skip(1).take_while(|directory| *directory != root);
-        let mut on_the_way: Vec<&Path> = between.filter(|way| !held.contains(way)).collect();
-        on_the_way.reverse();
-        for directory in on_the_way {
-            if let Ok(place) = paths::open(directory) {
-                attach_copy(&place, Writable::Still)?;
-                held.push(directory);
-            }
         }
         // What is not there, or is a link, cannot be held in its place; the supervisor looks after
         // it when the command has ended.
@@ -133,7 +124,28 @@ fn protect(policy: &Policy, roots: &[&Path]) -> io::Result<()> {
             attach_copy(&place, Writable::NoMore)?;
         }
     }
+    for path in policy.unreadable.iter().chain(&policy.sealed) {
+        hold_way(path, roots, &mut held)?;
+    }
     Ok(())
+}
+
+/// Makes mounts of the directories that lead to a path from its root, since what is a mount can be
+/// neither moved nor replaced. Whether it lies below a root.
+fn hold_way<'a>(path: &'a Path, roots: &[&Path], held: &mut Vec<&'a Path>) -> io::Result<bool> {
+    let Some(root) = roots.iter().copied().find(|root| path.starts_with(root)) else {
+        return Ok(false);
+    };
+    let between = path.ancestors().skip(1).take_while(|it| it.starts_with(root) && *it != root);
+    let mut on_the_way: Vec<&Path> = between.filter(|way| !held.contains(way)).collect();
+    on_the_way.reverse();
+    for directory in on_the_way {
+        if let Ok(place) = paths::open(directory) {
+            attach_copy(&place, Writable::Still)?;
+            held.push(directory);
+        }
+    }
+    Ok(true)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
