@@ -116,7 +116,8 @@ fn a_held_pipe_is_not_touched_if_told_so() {
 
 #[test]
 fn waiting_for_stdin_can_be_bounded() {
-    let timeout = ["--timeout", "50ms"];
+    // Long enough for a busy machine to say first what is waited for.
+    let timeout = ["--timeout", "500ms"];
     let world = World::new();
     let call = world.call(&timeout).stdin(Stdin::Held);
     let ended = { world }.run(call);

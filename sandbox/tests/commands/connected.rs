@@ -160,8 +160,12 @@ fn a_racing_address_reaches_nobody_outside() {
         assert!(heard(&listener).iter().all(String::is_empty), "{said}");
         let mut open = confined;
         open.policy.access = Access::Full;
-        Run::whole(&open);
-        assert!(heard(&listener).iter().any(|said| !said.is_empty()), "{what}");
+        // Where processors are busy, the second thread may come too late.
+        let is_reached = (0..100).any(|_| {
+            Run::whole(&open);
+            heard(&listener).iter().any(|said| !said.is_empty())
+        });
+        assert!(is_reached, "{what}");
     }
 }
 

@@ -142,13 +142,16 @@ fn a_second_thread_changes_nothing_outside() {
         let words = ["racer", what, inner.to_str().unwrap(), outer.to_str().unwrap(), "5000"];
         let confined = plan(Access::WorkspaceWrite, racer.to_str().unwrap(), &words);
         let before = looks(&outer);
-        let run = check_end(&ground.confine(confined.clone()), Status::Exited(0));
-        assert_eq!(looks(&outer), before, "{what}: {}", run.said());
-        let said = run.said();
-        assert!(!said.contains("done 0 ") && !said.ends_with("refused 0"), "{what}: {said}");
+        // Where processors are busy, the second thread may come too late.
+        let has_raced = (0..100).any(|_| {
+            let run = check_end(&ground.confine(confined.clone()), Status::Exited(0));
+            let said = run.said();
+            assert_eq!(looks(&outer), before, "{what}: {said}");
+            !said.contains("done 0 ") && !said.ends_with("refused 0")
+        });
+        assert!(has_raced, "{what}");
         let mut open = ground.confine(confined);
         open.policy.access = Access::Full;
-        // Where processors are busy, the second thread may come too late.
         let is_changed = (0..100).any(|_| {
             Run::whole(&open);
             looks(&outer) != before
