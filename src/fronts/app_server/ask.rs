@@ -44,7 +44,7 @@ pub struct Opened {
     pub dialect: Dialect,
     pub is_ephemeral: bool,
     /// Files that hold instructions for it.
-    pub sources: Vec<Text>,
+    pub sources: Box<[Text]>,
     /// What the host knows of a thread that has a past.
     pub past: Past,
 }

@@ -22,7 +22,7 @@ pub struct Loaded {
     pub opening: Option<Ticket>,
     pub is_ephemeral: bool,
     /// Files that hold instructions for it.
-    pub sources: Vec<Text>,
+    pub sources: Box<[Text]>,
     pub preview: Text,
     pub name: Option<Text>,
     pub forked_from: Option<Text>,
@@ -62,7 +62,7 @@ impl Loaded {
             id: Text::default(),
             opening: Some(ticket),
             is_ephemeral: false,
-            sources: Vec::new(),
+            sources: Box::default(),
             preview: Text::default(),
             name: None,
             forked_from: None,
@@ -185,7 +185,7 @@ impl AppServer {
         let Some(settings) = lent.settings else { return };
         let object = objects::thread(loaded, lent, past.turns);
         let shown = Thread { turns: Vec::new(), ..object.clone() };
-        match objects::opened(how, object, settings, loaded.sources.clone()) {
+        match objects::opened(how, object, settings, loaded.sources.to_vec()) {
             OpenedResponse::Start(response) => self.answer(id, &response, out),
             OpenedResponse::Resume(mut response) => {
                 response.turns_backwards_cursor = past.backwards;
