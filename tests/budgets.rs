@@ -254,7 +254,7 @@ fn start_thread(seam: &mut Seam, request: i64) {
         dialect: Dialect::Second,
         is_ephemeral: false,
         past: Past::default(),
-        sources: Vec::new(),
+        sources: Box::default(),
     };
     let ticket = Ticket { id: RequestId::Number(request), waits: Waits::Opened(Box::new(opened)) };
     let settings = Box::new(settings());
