@@ -56,7 +56,7 @@ pub(crate) struct Scene {
     /// Open for writing in whatever inherits them.
     inherited: [File; 2],
     victim: Child,
-    /// Processes of the attack outlived it.
+    /// Processes of the attack may have outlived it.
     has_left: Cell<bool>,
     place: Place,
 }
@@ -163,6 +163,8 @@ impl Scene {
     /// Runs a plan's command without any sandbox, as a grandchild in a group of its own, since it
     /// may kill both; what it leaves behind lives until the scene is over.
     pub(crate) fn run_bare(&self, plan: &Plan) -> String {
+        // Also what it starts too late to be seen.
+        self.has_left.set(true);
         let said = self.place.path.join("said");
         let output = File::create(&said).unwrap();
         let errors = output.try_clone().unwrap();
@@ -282,10 +284,14 @@ impl Scene {
 
 impl Drop for Scene {
     fn drop(&mut self) {
-        let left = if self.has_left.get() { processes_with(&self.number) } else { Vec::new() };
-        for pid in left {
-            // SAFETY: kill takes integers; the process is marked as of this scene.
-            unsafe { libc::kill(pid, libc::SIGKILL) };
+        while self.has_left.get() {
+            let mut left = processes_of(&self.number);
+            left.extend(processes_with(&self.number));
+            for pid in &left {
+                // SAFETY: kill takes integers; the process is marked as of this scene.
+                unsafe { libc::kill(*pid, libc::SIGKILL) };
+            }
+            self.has_left.set(!left.is_empty());
         }
         let _ = self.victim.kill();
         let _ = self.victim.wait();
@@ -379,4 +385,16 @@ fn is_readable(fd: &OwnedFd) -> bool {
     let mut polled = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     // SAFETY: `polled` is one structure.
     unsafe { libc::poll(&raw mut polled, 1, 0) > 0 }
+}
+
+/// Processes whose environment has this number, whatever they have become, and that live.
+fn processes_of(number: &str) -> Vec<i32> {
+    let is_meant = |pid: &i32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.windows(number.len()).any(|piece| piece == number.as_bytes())
+    };
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let us = std::process::id().cast_signed();
+    pids.filter(|pid| *pid != us && is_meant(pid)).collect()
 }
