@@ -121,7 +121,10 @@ fn pipes_that_do_not_end_are_given_up() {
     assert!(ended.stderr.contains("--output-schema pipe: the pipe did not end within"), "{ended}");
     let call = world.call(&["hi"]);
     let script = "exec \"$@\" --output-schema <(head -c 2000000 /dev/zero 2>/dev/null)";
-    let ended = world.run(within_bash(call, script));
+    let mut run = world.start(within_bash(call, script));
+    // The shell's producer hears of our end by its next write.
+    run.leaves_something = true;
+    let ended = world.finish(run);
     ended.exits(1);
     assert!(ended.stderr.contains("larger than 1048576 bytes"), "{ended}");
     assert!(world.requests().is_empty());
